@@ -1,0 +1,175 @@
+"""The automation's menu: `nox -l` lists it. Each session calls a subcommand of tools.scaling.
+
+All sessions share one environment, so that torch is installed once. nox makes an empty
+environment per session (no pip, a few kB); the shared one lies beside them. With --no-venv
+nothing is installed and everything runs with the Python that runs nox.
+"""
+
+import functools
+import hashlib
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["phase_m1"]
+
+ROOT = Path(__file__).parent
+PATIENCE = 30.0  # seconds a run has, once interrupted, to write its blocked evidence
+# A session's own environment is never used: leave it empty, which takes no time.
+everyday = functools.partial(nox.session, venv_params=["--without-pip"])
+on_request = functools.partial(everyday, default=False)
+
+
+def shared_python(session: nox.Session) -> str:
+    """The Python of the shared environment, made or refreshed when what it is made from changes."""
+    if session.venv_backend == "none":
+        return sys.executable
+    folder = Path(session.virtualenv.location).parent / "shared"
+    python, stamp = folder / "bin" / "python", folder / "made-from"
+    sources = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    wanted = hashlib.sha256(sys.version.encode() + b"".join(p.read_bytes() for p in sources)).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        project = nox.project.load_toml("pyproject.toml")
+        groups = nox.project.dependency_groups(project, *project["dependency-groups"])
+        pip = [str(python), "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
+        # nox -R installs nothing into an environment that is there, and skips run_install.
+        install = session.run_install if stamp.exists() else session.run
+        install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder), external=True)
+        if install(*pip, "-e", ".[signing]", *groups, external=True) is not None:
+            stamp.write_text(wanted)
+    return str(python)
+
+
+def module(session: nox.Session, name: str) -> None:
+    """Run a module that has a command line of its own."""
+    session.run(shared_python(session), "-m", name, *session.posargs, external=True, env={"PYTHONPATH": "src"})
+
+
+def scaling(session: nox.Session, *arguments: str) -> None:
+    """Run a subcommand of tools.scaling with the session's own arguments behind it."""
+    python = shared_python(session)
+    session.run(
+        python, "-m", "tools.scaling", *arguments, *session.posargs,
+        external=True, interrupt_timeout=PATIENCE, terminate_timeout=PATIENCE,
+    )  # fmt: skip
+
+
+@everyday()
+def phase_m1(session: nox.Session) -> None:
+    """The whole list: one command, one bundle."""
+    scaling(session, "phase-m1")
+
+
+@on_request()
+def provenance(session: nox.Session) -> None:
+    """Steps 1-6: open a bundle (commit, status, exports, installed package)."""
+    scaling(session, "step", "provenance")
+
+
+@on_request()
+def harness_traces(session: nox.Session) -> None:
+    """Steps 7-9, 11: c-parity, spec and legacy traces, inspected."""
+    scaling(session, "step", "harness_traces")
+
+
+@on_request()
+def env_snapshot(session: nox.Session) -> None:
+    """Step 10: env.json."""
+    scaling(session, "step", "env_snapshot")
+
+
+@on_request()
+def comparison(session: nox.Session) -> None:
+    """Steps 14-19, 26: the traces compared with the reference, metrics checked."""
+    scaling(session, "step", "comparison")
+
+
+@on_request()
+def collect_only(session: nox.Session) -> None:
+    """Step 20: pytest --collect-only of the mapped tests."""
+    scaling(session, "step", "collect_only")
+
+
+@on_request()
+def parity_tests(session: nox.Session) -> None:
+    """Steps 21-22: the mapped tests; -- --device cuda for another device."""
+    scaling(session, "step", "parity_tests")
+
+
+@on_request()
+def ledger(session: nox.Session) -> None:
+    """Steps 24-25: the plan's M1 row and one Attempt in docs/fix_plan.md."""
+    scaling(session, "step", "ledger")
+
+
+@on_request()
+def handoff(session: nox.Session) -> None:
+    """Steps 27, 30: final status, protected files, extra diagnostics."""
+    scaling(session, "step", "handoff")
+
+
+@on_request()
+def checksums(session: nox.Session) -> None:
+    """Step 23: seal the bundle."""
+    scaling(session, "step", "checksums")
+
+
+@on_request()
+def stage(session: nox.Session) -> None:
+    """Step 28: git add of exactly what the run wrote."""
+    scaling(session, "step", "stage")
+
+
+@on_request()
+def parity_matrix(session: nox.Session) -> None:
+    """Every traced number and every pixel of the golden cases against the reference."""
+    scaling(session, "matrix")
+
+
+@on_request()
+def mutations(session: nox.Session) -> None:
+    """Mutate a chain of bundles 10,000 times; verify --all must name every one."""
+    scaling(session, "mutations")
+
+
+@on_request()
+def mutants(session: nox.Session) -> None:
+    """Break the port's rules one at a time and count how often explain names the right one."""
+    module(session, "tools.scaling.parity.mutants")
+
+
+@on_request()
+def kills(session: nox.Session) -> None:
+    """Kill 200 runs at random and judge what each of them leaves and says."""
+    module(session, "tools.scaling.kills")
+
+
+@on_request()
+def bench(session: nox.Session) -> None:
+    """Ratios of speed, measured in one run: docs/performance.md and .json."""
+    module(session, "tools.scaling.bench")
+
+
+@on_request()
+def traps(session: nox.Session) -> None:
+    """Pairs of traces and images whose right verdict is known, judged by ours and by other tools."""
+    module(session, "tools.scaling.traps")
+
+
+@on_request()
+def tests(session: nox.Session) -> None:
+    """The full suite."""
+    session.run(shared_python(session), "-m", "pytest", *session.posargs, external=True)
+
+
+@on_request()
+def lint(session: nox.Session) -> None:
+    """ruff and mypy, over everything."""
+    python = shared_python(session)
+    session.run(python, "-m", "ruff", "check", external=True)
+    session.run(python, "-m", "ruff", "format", "--check", external=True)
+    session.run(python, "-m", "mypy", external=True)

@@ -1,0 +1,1 @@
+"""nanoBragg in PyTorch: X-ray diffraction from nanocrystals, vectorised and differentiable."""

@@ -1,0 +1,140 @@
+"""`python -m nanobragg_torch FLAGS`: the reference's own command line, and the only printer of the port."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanobragg_torch.errors import FlagError, NanoBraggError
+
+if TYPE_CHECKING:
+    from nanobragg_torch.config import Output
+    from nanobragg_torch.outputs import Outputs
+
+EXIT_BAD_INPUT = 2
+EXIT_NO_DEVICE = 3
+
+_HELP = """\
+usage: python -m nanobragg_torch FLAGS
+
+Simulates X-ray diffraction from a nanocrystal, with nanoBragg's own flags, and writes what nanoBragg writes:
+floatimage.bin (little-endian float32, slow-major), intimage.img and noiseimage.img (SMV), image.pgm, and after
+-hkl also Fdump.bin, in the working directory; -nonoise, -nopgm and /dev/null as a name leave files out.
+
+  --device NAME      cpu (default), cuda, cuda:1, ...
+  --dtype NAME       float64 (default) or float32
+  --threads N        threads on the CPU, by default one for each core that this process may use
+  --block N          terms that a thread evaluates at a time: fewer need less memory, the image is the same
+  --help             this text
+"""
+
+_OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: of this process); returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "-help", "--help"} & set(arguments):
+        print(_HELP + _flag_list())
+        return 0
+    try:
+        options, flags = _split(arguments)
+        return _run(flags, options)
+    except NanoBraggError as error:
+        print(f"nanobragg_torch: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Our two options, and the flags that are the parser's."""
+    options, flags, rest = dict(_OURS), [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.partition("=")
+        if name not in _OURS:
+            flags.append(argument)
+            continue
+        if not equals and not rest:
+            raise FlagError(f"{name}: expected a value, got nothing")
+        options[name] = value if equals else rest.pop(0)
+    if options["--dtype"] not in ("float64", "float32"):
+        raise FlagError(f"--dtype: expected float64 or float32, got {options['--dtype']!r}")
+    for name in ("--threads", "--block"):
+        if options[name] and not (options[name].isdecimal() and int(options[name]) > 0):
+            raise FlagError(f"{name}: expected a whole number above 0, got {options[name]!r}")
+    return options, flags
+
+
+def _run(flags: Sequence[str], options: dict[str, str]) -> int:
+    device_name = options["--device"]
+    from nanobragg_torch.flags import parse
+    from nanobragg_torch.io.fdump import NAME
+
+    config = parse(flags, dump=Path(NAME))
+    _warn(config.warnings)
+
+    import torch
+
+    from nanobragg_torch import simulate, trace
+    from nanobragg_torch.experiment import prepare
+    from nanobragg_torch.facts import fact_lines
+    from nanobragg_torch.io.files import write_files
+    from nanobragg_torch.outputs import make_outputs
+    from nanobragg_torch.statistics import statistics
+
+    try:
+        device = torch.device(device_name)
+    except RuntimeError:
+        raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print(f"nanobragg_torch: --device {device_name}: torch sees no CUDA device here", file=sys.stderr)
+        return EXIT_NO_DEVICE
+    dtype = getattr(torch, options["--dtype"])
+    threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
+    with torch.no_grad():
+        exp = prepare(config, device=device, dtype=dtype)
+        _warn(exp.warnings)
+        if config.output.trace_pixel is not None:
+            slow, fast = config.output.trace_pixel
+            lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
+            sys.stdout.write(trace.render(lines))
+        run = simulate.start(exp, block)
+        image = simulate.render_image(run, threads).cpu().numpy()
+        measured = statistics(run, image)
+    made = make_outputs(run, image, measured, dump=Path(NAME))
+    write_files(made.files)
+    print("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
+    return 0
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"nanobragg_torch: warning: {warning}", file=sys.stderr)
+
+
+def _image_lines(output: Output, made: Outputs) -> list[str]:
+    lines = [f"integer image: scale {made.int_scale:g}, offset {output.adc:g}"]
+    if made.pgm_scale is not None:
+        lines.append(f"PGM image: scale {made.pgm_scale:g}")
+    if made.photons is not None:
+        seed = f"-seed {-output.seed} repeats it"
+        lines.append(f"noise image: {made.photons:.0f} photons, {made.overloads} overloads; {seed}")
+    return [*lines, "wrote " + " ".join(str(path) for path in made.files)]
+
+
+def _flag_list() -> str:
+    from nanobragg_torch.flags import TABLE
+
+    lines = ["\nflags of nanoBragg (a * stands for any longer spelling):\n"]
+    for flag in TABLE:
+        if flag.names.startswith("--"):
+            lines.append("")
+        lines.append(f"  {' '.join(flag.names.split()):<42} {flag.values:<12} {flag.meaning}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

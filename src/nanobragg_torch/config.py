@@ -1,0 +1,260 @@
+"""What is to be simulated: frozen records with the units in the names.
+
+Numeric fields hold Python floats or 0-d tensors: whatever a gradient is wanted for can be replaced by a
+tensor (`dataclasses.replace`). No field is looked at here beyond its validation, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from nanobragg_torch.quirks import Quirks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Number: TypeAlias = "float | Tensor"
+Vector: TypeAlias = "tuple[Number, Number, Number] | Tensor"
+
+CONVENTIONS = ("MOSFLM", "ADXV", "DENZO", "XDS", "DIALS", "CUSTOM")
+PIVOTS = ("BEAM", "SAMPLE")
+SHAPES = ("SQUARE", "ROUND", "GAUSS", "TOPHAT")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Unit cell: lengths in Angstrom, angles in radians."""
+
+    a_angstrom: Number
+    b_angstrom: Number
+    c_angstrom: Number
+    alpha_rad: Number
+    beta_rad: Number
+    gamma_rad: Number
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """The crystal: its cell or its MOSFLM matrix (or both, semantics 2.2), its size and its disorder.
+
+    matrix: nine numbers, row by row; rows are lab x, y, z, columns a*, b*, c* times the wavelength.
+    misset_rad: rotations about lab x, y, z. misset_seed asks for a random orientation instead.
+    cells: cells along a, b, c. size_m: full widths along a, b, c, which overrule `cells` where above 0.
+    """
+
+    cell: Cell | None = None
+    matrix: tuple[Number, ...] | None = None
+    misset_rad: Vector | None = None
+    misset_seed: int | None = None
+    cells: Vector = (1.0, 1.0, 1.0)
+    size_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shape: str = "SQUARE"
+    fudge: Number = 1.0
+    mosaic_spread_rad: Number = 0.0
+    mosaic_domains: int = 1
+    mosaic_seed: int = -12345678
+
+    def __post_init__(self) -> None:
+        if self.cell is None and self.matrix is None:
+            raise ValueError("expected a cell or a matrix, got neither")
+        _one_of("shape", self.shape, SHAPES)
+        _at_least_one("mosaic_domains", self.mosaic_domains)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The spindle: steps at start + step * t (left edges, not mid-points). osc: what a header calls the range."""
+
+    phi_start_rad: Number = 0.0
+    phi_step_rad: Number = 0.0
+    phi_steps: int = 1
+    osc_rad: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least_one("phi_steps", self.phi_steps)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`count` samples of an interval, `step` apart."""
+
+    width: Number = 0.0
+    step: Number = 0.0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Beam:
+    """The beam before the sample. Divergence in radians, dispersion as a fraction of the wavelength.
+
+    kahn: the polarization factor K of Kahn et al.; polarized=False is -nopolar.
+    source_file: positions and wavelengths of the sources, instead of divergence and dispersion.
+    """
+
+    wavelength_m: Number = 1.0e-10
+    fluence_per_m2: Number = 125932015286227086360700780544.0
+    kahn: Number = 0.0
+    polarized: bool = True
+    horizontal: Spread = Spread()
+    vertical: Spread = Spread()
+    dispersion: Spread = Spread()
+    round_divergence: bool = True
+    source_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """Layers of the sensitive volume: `layers` of them, `step_m` apart; attenuation `mu_per_m`."""
+
+    thickness_m: Number = 0.0
+    step_m: Number = 0.0
+    layers: int = 1
+    mu_per_m: Number = 0.0
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a sensor; without one nothing is lost in it."""
+        return self.layers > 1 or bool(self.thickness_m != 0)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """Rendered pixels, bounds inclusive."""
+
+    fast_min: int
+    fast_max: int
+    slow_min: int
+    slow_max: int
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The detector as the flags describe it; `None` is "not given" (semantics 4.1 has the defaults).
+
+    x_beam_m ... y_close_m: beam centre and near point in the convention's own axes.
+    orgx_pixels, orgy_pixels: the near point, XDS style, 1-based. The vectors count in CUSTOM only (Q54).
+    pix0_vector_m: origin of the detector, which counts when Q02 is off.
+    mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered.
+    """
+
+    convention: str = "MOSFLM"
+    pivot: str = "BEAM"
+    pixels_fast: int = 1024
+    pixels_slow: int = 1024
+    pixel_m: Number = 1.0e-4
+    size_fast_m: Number = 0.1024
+    size_slow_m: Number = 0.1024
+    distance_m: Number = 0.1
+    close_distance_m: Number | None = None
+    x_beam_m: Number | None = None
+    y_beam_m: Number | None = None
+    x_close_m: Number | None = None
+    y_close_m: Number | None = None
+    orgx_pixels: Number | None = None
+    orgy_pixels: Number | None = None
+    beam_vector: Vector | None = None
+    fdet_vector: Vector | None = None
+    sdet_vector: Vector | None = None
+    odet_vector: Vector | None = None
+    polar_vector: Vector | None = None
+    spindle_axis: Vector | None = None
+    twotheta_axis: Vector | None = None
+    pix0_vector_m: Vector | None = None
+    rotx_rad: Number = 0.0
+    roty_rad: Number = 0.0
+    rotz_rad: Number = 0.0
+    twotheta_rad: Number = 0.0
+    curved: bool = False
+    point_pixel: bool = False
+    sensor: Sensor = Sensor()
+    roi: Roi | None = None
+    mask_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("convention", self.convention, CONVENTIONS)
+        _one_of("pivot", self.pivot, PIVOTS)
+        _at_least_one("pixels_fast", self.pixels_fast)
+        _at_least_one("pixels_slow", self.pixels_slow)
+
+    @property
+    def rendered(self) -> Roi:
+        """The region of interest, clipped to the detector; empty where max is below min."""
+        whole = Roi(0, self.pixels_fast - 1, 0, self.pixels_slow - 1)
+        roi = self.roi or whole
+        return Roi(
+            max(roi.fast_min, 0),
+            min(roi.fast_max, whole.fast_max),
+            max(roi.slow_min, 0),
+            min(roi.slow_max, whole.slow_max),
+        )
+
+
+@dataclass(frozen=True)
+class StructureFactors:
+    """Where F comes from: a reflection list or the dump of one, and a value for what it does not list.
+
+    interpolate: tricubic; None: where a crystal has no more than 2 cells along an axis (Q51).
+    """
+
+    hkl_file: Path | None = None
+    default_F: Number = 0.0
+    interpolate: bool | None = False
+    dump_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Sub-pixels per pixel edge (0: as many as the spots need), and what is evaluated in each of them."""
+
+    oversample: int = 0
+    thick: bool = False
+    polar: bool = False
+    omega: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the command line asks to be written, and the (slow, fast) pixel to be traced.
+
+    pgm_file, noise_file: None where it is switched off. scale, pgm_scale: 0 chooses one. adc: the offset of
+    integer and noise image. seed: of the noise; the generator starts afresh where it is not above 0.
+    """
+
+    float_file: Path = Path("floatimage.bin")
+    trace_pixel: tuple[int, int] | None = None
+    int_file: Path = Path("intimage.img")
+    pgm_file: Path | None = Path("image.pgm")
+    noise_file: Path | None = Path("noiseimage.img")
+    scale: float = 0.0
+    pgm_scale: float = 0.0
+    adc: float = 40.0
+    seed: int = -1
+
+
+@dataclass(frozen=True)
+class Config:
+    """One simulation. `warnings` are single lines for a person, gathered while the flags were read."""
+
+    crystal: Crystal
+    detector: Detector = Detector()
+    beam: Beam = Beam()
+    scan: Scan = Scan()
+    structure: StructureFactors = StructureFactors()
+    sampling: Sampling = Sampling()
+    quirks: Quirks = field(default_factory=Quirks)
+    water_m: Number = 0.0
+    dmin_m: float = 0.0
+    output: Output = Output()
+    warnings: tuple[str, ...] = field(default=())

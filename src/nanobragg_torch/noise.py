@@ -1,0 +1,156 @@
+"""Photon counting noise: the reference's Poisson deviates, draw by draw (semantics 7.4).
+
+Host code, outside the physics. How many uniforms a pixel takes depends on their values, so the pixels come
+one after the other; everything else (the generator, exponentials, tangents, logarithms) is prepared for
+many at a time. Functions of one argument come from the C library, as the reference's do. A megapixel takes
+one to seven seconds of one core.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from nanobragg_torch.mosaic import Generator
+
+_CHUNK = 2**16
+_GAUSSIAN_ABOVE = 1e6
+_DIRECT_BELOW = 12.0
+_LANCZOS = (
+    76.18009172947146, -86.50532032941677, 24.01409824083091,
+    -1.231739572450155, 0.001208650973866179, -0.000005395239384953,
+)  # fmt: skip
+
+F32 = np.float32
+
+
+def _libm(function: Callable[[float], float], values: np.ndarray) -> np.ndarray:
+    return np.fromiter(map(function, values.tolist()), np.float64, values.size)
+
+
+def log_gamma(x: np.ndarray) -> np.ndarray:
+    """ln Gamma(x) of float32 x > 0 by Lanczos' series, in float64, rounded to float32."""
+    wide = x.astype(np.float64)
+    tmp = wide + 5.5
+    tmp = tmp - (wide + 0.5) * _libm(math.log, tmp)
+    series = np.full_like(wide, 1.000000000190015)
+    for j, coefficient in enumerate(_LANCZOS):
+        series = series + coefficient / (wide + (1 + j))
+    return (-tmp + _libm(math.log, 2.5066282746310005 * series / wide)).astype(F32)
+
+
+class _Stream:
+    """Uniforms in chunks, and what the rejection method takes of each: the tangent y and 0.9 (1 + y y)."""
+
+    def __init__(self, generator: Generator, seed: int, tangents: bool) -> None:
+        self._generator, self._seed, self._tangents = generator, seed, tangents
+        self.uniforms: list[np.float32] = []
+        self.tangents: list[np.float32] = []
+        self.weights: list[float] = []
+        self.at = 0
+
+    def more(self) -> None:
+        """Draw a chunk; what was drawn before `at` is forgotten."""
+        found, self._seed = self._generator.uniforms(_CHUNK, self._seed)
+        self.uniforms = [*self.uniforms[self.at :], *found]
+        if self._tangents:
+            y = _libm(math.tan, math.pi * found.astype(np.float64)).astype(F32)
+            self.tangents = [*self.tangents[self.at :], *y]
+            self.weights = [*self.weights[self.at :], *(0.9 * (1.0 + (y * y).astype(np.float64))).tolist()]
+        self.at = 0
+
+    def next(self) -> np.float32:
+        if self.at == len(self.uniforms):
+            self.more()
+        self.at += 1
+        return self.uniforms[self.at - 1]
+
+
+def poisson(means: np.ndarray, generator: Generator, seed: int) -> np.ndarray:
+    """Counts (n,) float64 of `means` (n,) float32, in this order; a mean that is no number counts 0.
+
+    seed: a state of the generator that starts it afresh where it is not above 0.
+    """
+    means = np.ascontiguousarray(means, F32)
+    with np.errstate(invalid="ignore"):
+        direct = np.flatnonzero(means < _DIRECT_BELOW)
+        rejecting = np.flatnonzero((means >= _DIRECT_BELOW) & (means <= _GAUSSIAN_ABOVE))
+    stream = _Stream(generator, seed, rejecting.size > 0)
+    gauss, constants = _Gauss(stream), _constants(means[rejecting])
+    limits = iter(_libm(math.exp, -means[direct].astype(np.float64)).astype(F32))
+    log_gammas: dict[int, tuple[np.float32, np.float32]] = {}
+    counts: list[float] = []
+    for mean in means.tolist():
+        if mean < _DIRECT_BELOW:
+            counts.append(_direct(stream, next(limits)))
+        elif mean <= _GAUSSIAN_ABOVE:
+            counts.append(_rejection(stream, next(constants), log_gammas))
+        elif mean > _GAUSSIAN_ABOVE:
+            counts.append(float(F32(mean + math.sqrt(mean) * float(gauss.next()))))
+        else:
+            counts.append(0)
+    return np.array(counts, np.float64)
+
+
+def _direct(stream: _Stream, limit: np.float32) -> int:
+    """Uniforms are multiplied until the product falls to exp(-mean)."""
+    count, product = 0, stream.next()
+    while product > limit:
+        count, product = count + 1, product * stream.next()
+    return count
+
+
+_Constants = tuple[np.float32, np.float32, np.float32, np.float32]
+
+
+def _constants(means: np.ndarray) -> Iterator[_Constants]:
+    """(mean, sqrt(2 mean), log mean, mean log mean - lgamma(mean + 1)) of each."""
+    wide = means.astype(np.float64)
+    root, log = np.sqrt(2.0 * wide).astype(F32), _libm(math.log, wide).astype(F32)
+    return zip(means, root, log, means * log - log_gamma(means + F32(1.0)))
+
+
+def _rejection(stream: _Stream, constants: _Constants, log_gammas: dict[int, tuple[np.float32, np.float32]]) -> int:
+    """A Lorentzian deviate, accepted by the ratio of the densities."""
+    mean, root, log, shift = constants
+    while True:
+        while True:
+            if stream.at + 2 > len(stream.uniforms):
+                stream.more()
+            at = stream.at
+            stream.at = at + 1
+            level = root * stream.tangents[at] + mean
+            if level >= 0.0:
+                break
+        count = int(level)  # floor
+        if count not in log_gammas:
+            whole = F32(count)
+            log_gammas[count] = whole, log_gamma(np.array([whole + F32(1.0)]))[0]
+        whole, log_factorial = log_gammas[count]
+        exponent = whole * log - log_factorial - shift
+        ratio = stream.weights[at] * math.exp(exponent)
+        if stream.next() <= F32(ratio):
+            return count
+
+
+class _Gauss:
+    """Normal deviates in pairs (Box and Muller, polar form); the second one waits for the next call."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self._waiting: np.float32 | None = None
+
+    def next(self) -> np.float32:
+        if self._waiting is not None:
+            found, self._waiting = self._waiting, None
+            return found
+        stream, square = self._stream, F32(0.0)
+        v1 = v2 = square
+        while square >= 1.0 or square == 0.0:
+            v1, v2 = F32(2.0 * float(stream.next()) - 1.0), F32(2.0 * float(stream.next()) - 1.0)
+            square = v1 * v1 + v2 * v2
+        factor = F32(math.sqrt(-2.0 * math.log(float(square)) / float(square)))
+        self._waiting = v1 * factor
+        return v2 * factor

@@ -1,0 +1,91 @@
+"""How many steps, and how far apart: the reference's rules for half-given options (semantics 1.4).
+
+Plain arithmetic on what the command line gave; "not given" has the reference's own values (below 0,
+or 0 for steps), because its rules test exactly those.
+"""
+
+import math
+
+from nanobragg_torch.config import Scan, Sensor, Spread
+
+RTD = 180.0 * 0.318309886183790671538  # degrees per radian, as the reference rounds it
+
+
+def radians(degrees: float) -> float:
+    """Degrees to radians by division: degrees * pi / 180 differs in the last bit."""
+    return degrees / RTD
+
+
+def phi_scan(start: float, osc: float, step: float, steps: int) -> Scan:
+    """The spindle's steps from what was given (semantics D5; Q32)."""
+    if steps < 0:
+        if osc < 0:
+            osc, step, steps = (step, step, 2) if step > 0 else (0.0, 0.0, 1)
+        elif step <= 0:
+            steps, step = 2, osc / 2
+        else:
+            steps = math.ceil(osc / step)
+    else:
+        steps = max(steps, 1)
+        if osc < 0:
+            if step > 0:
+                osc, steps = step, 2
+            else:
+                osc = 1.0 / RTD
+                step = osc / steps
+        elif step < 0:
+            step = osc / steps
+    return Scan(start, step, max(steps, 1), osc)
+
+
+def spread(steps: int, width: float, step: float) -> Spread:
+    """One axis of divergence, dispersion or thickness, before the sanity pass (semantics D6)."""
+    if steps <= 0:
+        if width < 0:
+            width, step, steps = (step, step, 2) if step > 0 else (0.0, 0.0, 1)
+        elif step <= 0:
+            step, steps = width, 2
+        else:
+            steps = math.ceil(width / step)
+    elif width < 0:
+        if step > 0:
+            width, steps = step, 2
+        else:
+            width = 1.0
+            step = width / steps
+    elif step <= 0:
+        steps = max(steps, 2)
+        step = width / (steps - 1)
+    return _sane(Spread(width, step, steps))
+
+
+def sensor(thickness: float, mu: float, layers: int, *, within: bool = False) -> Sensor:
+    """Layers of a thick sensor (semantics D8, D9; Q14: n layers of thickness/(n-1) exceed it).
+
+    within: n layers of thickness/n, a single one as well.
+    """
+    if layers <= 0:
+        step, layers = thickness / 2, 2
+    elif within:
+        step = thickness / layers
+    else:
+        layers = max(layers, 2)
+        step = thickness / (layers - 1)
+    if thickness > 0 and mu < 0:
+        mu = 1 / thickness
+    sane = _sane(Spread(thickness, step, layers))
+    return Sensor(sane.width, sane.step, sane.count, mu)
+
+
+def mosaic(domains: int, spread_rad: float) -> tuple[int, float]:
+    """Number of domains and their spread (semantics D10)."""
+    if domains < 0:
+        return (10, spread_rad) if spread_rad > 0 else (1, max(spread_rad, 0.0))
+    if spread_rad < 0:
+        return 1, 0.0
+    return (1 if spread_rad == 0 else max(domains, 1)), spread_rad
+
+
+def _sane(axis: Spread) -> Spread:
+    """Semantics D11."""
+    return Spread() if axis.width <= 0 or axis.step <= 0 or axis.count <= 0 else axis

@@ -1,0 +1,70 @@
+"""Work shared out to threads of which each keeps torch to itself.
+
+Two threads inside one operation wait for each other at its end, and on a busy machine that wait is most of the
+time. One operation per thread never waits; torch lets go of Python's lock while it computes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_per_operation() -> Iterator[None]:
+    """Keep torch's operations on the thread that calls them; what was set before comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], None]], threads: int) -> None:
+    """Give every item to one of `threads` workers; `worker` makes what one of them does with an item.
+
+    The first exception of a worker ends the others after their present item, and is raised here.
+    """
+    waiting, lock, stop = iter(items), threading.Lock(), threading.Event()
+
+    def loop() -> None:
+        try:
+            torch.set_num_threads(1)  # OpenMP keeps this number for each thread
+            with torch.no_grad():
+                work = worker()
+                while not stop.is_set():
+                    with lock:
+                        item = next(waiting, None)
+                    if item is None:
+                        return
+                    work(item)
+        except BaseException:
+            stop.set()
+            raise
+
+    with one_thread_per_operation():
+        if threads <= 1:
+            return loop()
+        with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(loop) for _ in range(threads)]
+            try:
+                for one in running:
+                    one.result()
+            finally:
+                stop.set()

@@ -1,0 +1,203 @@
+"""The memory plan: what it decides from numbers, and held against real simulations and real cgroups."""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from nanobragg_torch.flags import parse
+from tests.evidence.children import MIB, ROOT, linux, memory_group
+from tools.scaling import footprint
+from tools.scaling.errors import MemoryStopped
+from tools.scaling.evidence import plan as planning
+from tools.scaling.evidence.memory import Limit
+from tools.scaling.evidence.plan import PREFERRED, Footprint, Sizes, gpu_free, plan, sizes
+
+ROUND = Footprint(base=100 * MIB, pixel8=10, pixel4=5, outputs=20, term=1024, worker=MIB)
+IMAGE = Sizes(pixels=MIB, rendered=MIB, row=1024)  # a row of a block is 1 MiB
+INPUTS = ROOT / "tests/golden/inputs"
+WORDS = shlex.split(json.loads((ROOT / "tests/golden/supervisor_synthetic/case.json").read_text())["flags"])
+if "-roi" in WORDS:  # the whole detector
+    del WORDS[WORDS.index("-roi") : WORDS.index("-roi") + 5]
+CANONICAL = [str(INPUTS / word) if word.endswith((".mat", ".hkl")) else word for word in WORDS]
+
+
+def there(mebibytes: int, source: str = "--memory-limit") -> Limit:
+    return Limit(mebibytes * MIB, source, mebibytes * MIB)
+
+
+def test_a_roomy_machine_gets_the_preferred_blocks():
+    made = plan(IMAGE, workers=2, there=there(1000), footprint=ROUND)
+    assert (made.block, made.rows, made.workers) == (PREFERRED, 32, 2)
+    assert made.need == (100 + 10 + 2 * 33) * MIB + 256
+    assert made.line == (
+        "memory plan: 176 MiB = 100 MiB interpreter and torch + 10 MiB image + 0 MiB grid + 66 MiB blocks; "
+        "there are 800 MiB, 80 % of 1000 MiB (--memory-limit); 2 workers with blocks of 32 rows (32768 terms)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows", "workers"), [(221, 32, 2), (190, 19, 2), (146, 2, 2), (143, 1, 2), (142, 2, 1), (141, 1, 1)]
+)
+def test_less_memory_means_smaller_blocks_then_fewer_workers(limit, rows, workers):
+    made = plan(IMAGE, workers=2, there=there(limit), footprint=ROUND)
+    assert (made.rows, made.workers) == (rows, workers)
+    assert made.need <= made.available == limit * MIB * 80 // 100
+
+
+def test_what_does_not_fit_is_refused_with_the_numbers():
+    with pytest.raises(MemoryStopped) as caught:
+        plan(IMAGE, workers=2, there=there(139), footprint=ROUND)
+    assert caught.value.exit_code == 4
+    assert str(caught.value) == (
+        "does not fit, nothing was started: memory plan: 112 MiB = 100 MiB interpreter and torch + 10 MiB image + "
+        "0 MiB grid + 2 MiB blocks; there are 111 MiB, 80 % of 139 MiB (--memory-limit); "
+        "1 worker with blocks of 1 row (1024 terms)"
+    )
+
+
+def test_what_each_size_adds():
+    def need(**changes):
+        return plan(Sizes(**vars(IMAGE) | changes), there=there(9000), footprint=ROUND).need
+
+    least = need()
+    assert need(itemsize=4) - least == -5 * MIB
+    assert need(outputs=True) - least == 20 * MIB
+    assert need(masked=True) - least == 16 * MIB
+    assert need(cells=MIB, reflections=MIB) - least == (16 + 128) * MIB
+    assert need(orientations=1001) - least == 256 * 1000
+
+
+def test_an_address_space_limit_leaves_room_for_libraries():
+    assert plan(IMAGE, there=there(3048, "RLIMIT_AS"), footprint=ROUND).available == 800 * MIB
+    with pytest.raises(MemoryStopped, match=r"there are 0 MiB, 80 % of 2000 MiB \(RLIMIT_AS\)"):
+        plan(IMAGE, there=there(2000, "RLIMIT_AS"), footprint=ROUND)
+
+
+def test_on_a_gpu_the_blocks_fill_the_device():
+    made = plan(IMAGE, workers=2, there=there(1000), gpu=1500 * MIB, footprint=ROUND)
+    assert (made.rows, made.workers) == (1200 - 600 - 10 - 1, 1)
+    assert made.need == 110 * MIB + 256
+    assert "on the device 590 MiB of 1500 MiB; 1 worker with blocks of 589 rows" in made.line
+    assert plan(IMAGE, there=there(1000), gpu=90000 * MIB, footprint=ROUND).rows == 1024
+    for memory, device in ((100, 1500), (1000, 700)):
+        with pytest.raises(MemoryStopped, match="does not fit, nothing was started"):
+            plan(IMAGE, there=there(memory), gpu=device * MIB, footprint=ROUND)
+
+
+def test_no_device_has_no_memory(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_free("cpu") is None and gpu_free("cuda:1") is None
+    (tmp_path / "nvidia-smi").write_text('#!/bin/sh\n[ "$4" = 1 ] && echo 1234\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert gpu_free("cuda:1") == 1234 * MIB
+    assert gpu_free("cuda") is None
+
+
+def test_sizes_of_the_canonical_command():
+    lines = (INPUTS / "synthetic.hkl").read_text().splitlines()
+    found = sizes(parse(CANONICAL))
+    assert (found.pixels, found.rendered, found.row) == (2463 * 2527, 2463 * 2527, 2463)
+    assert (found.orientations, found.reflections) == (10, len(lines))
+    box = [{int(line.split()[axis]) for line in lines} for axis in range(3)]
+    h, k, l = (max(axis) - min(axis) + 2 for axis in box)  # noqa: E741
+    assert found.cells == h * k * l
+    window = sizes(parse([*CANONICAL, "-roi", "10", "19", "100", "199", "-hdivrange", "1", "-hdivsteps", "3"]))
+    assert (window.rendered, window.row) == (1000, 30)
+
+
+def test_torch_is_not_imported():
+    code = "import json, sys; from nanobragg_torch.flags import parse; from tools.scaling.evidence.plan import *\n"
+    code += "made = plan(sizes(parse(json.loads(sys.argv[1]))), memory_limit=1 << 40)\n"
+    code += "print('torch' in sys.modules, made.block)"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    argv = [sys.executable, "-c", code, json.dumps(CANONICAL)]
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", str(13 * 2463)], done.stderr
+
+
+def test_the_preferred_block_is_the_simulators():
+    from nanobragg_torch.simulate import BLOCK
+
+    assert PREFERRED == BLOCK
+
+
+SMALL = ["-cell", "70", "80", "90", "75", "85", "95", "-N", "5", "-lambda", "1", "-distance", "100", "-osc", "1"]
+SMALL += ["-nonoise", "-oversample", "1", "-hkl", str(INPUTS / "p1.hkl"), "-phisteps", "4"]
+RUNS = {
+    "as it is": (["-nointerpolate", "-detpixels", "300"], {}),
+    "float32": (["-nointerpolate", "-detpixels", "300"], {"dtype": "float32"}),
+    "tricubic": (["-interpolate", "-detpixels", "120"], {}),
+    "sources, masses of terms": (["-nointerpolate", "-detpixels", "100", "-hdivrange", "9", "-hdivsteps", "9"], {}),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", RUNS)
+def test_a_real_run_stays_below_its_plan_and_is_no_third_of_it(name):
+    flags, options = RUNS[name]
+    flags = [*SMALL, *flags]
+    made = plan(sizes(parse(flags), itemsize=4 if options else 8), there=there(4096))
+    peak = footprint.peak(footprint.Request(flags, made.block, made.workers, **options), there(4096))
+    assert made.need / 3 < peak < made.need, made.line
+
+
+IN_A_GROUP = """
+import json, os, sys
+open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
+from nanobragg_torch.flags import parse
+from tools.scaling.errors import MemoryStopped
+from tools.scaling.evidence.memory_guard import run
+from tools.scaling.evidence.plan import plan, sizes
+from tools.scaling.footprint import Request, command
+flags = json.loads(sys.argv[2])
+try:
+    made = plan(sizes(parse(flags)), workers=2)
+except MemoryStopped as error:
+    print(f"error: {error}")
+    sys.exit(error.exit_code)
+print(made.line)
+outcome = run(command(Request(flags, made.block, made.workers)))
+print(outcome.verdict.name, outcome.peak_bytes, made.need, made.block, outcome.stdout.decode())
+print(outcome.message)
+"""
+
+
+def in_a_group(mebibytes: int) -> subprocess.CompletedProcess[str]:
+    with memory_group(mebibytes * MIB) as folder:
+        env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+        argv = [sys.executable, "-c", IN_A_GROUP, str(folder), json.dumps(CANONICAL)]
+        return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.cgroup
+def test_a_small_group_is_refused_before_anything_starts():
+    done = in_a_group(100)
+    assert done.returncode == 4, done.stderr
+    assert re.match(
+        r"error: does not fit, nothing was started: memory plan: \d+ MiB = .* image .*; there are \d\d MiB, "
+        r"80 % of \d\d MiB \(cgroup v\d \S+: 100 MiB less \d+ MiB that others use\)",
+        done.stdout,
+    ), done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.cgroup
+@pytest.mark.slow
+def test_the_whole_detector_fits_into_a_group_of_400_mib():
+    from nanobragg_torch import simulate
+
+    if "threads" not in inspect.signature(simulate.simulate).parameters:
+        pytest.skip("needs the simulator that writes its blocks into the image (argument `threads`)")
+    done = in_a_group(400)
+    line, *told = done.stdout.splitlines()
+    verdict, peak, need, block, *shape = told[0].split(maxsplit=4)
+    assert (verdict, shape) == ("OK", ["[2527, 2463]"]), done.stdout + done.stderr
+    assert int(need) / 3 < int(peak) < int(need) < 320 * MIB, line
+    assert 2463 <= int(block) < PREFERRED
+    assert planning.FOOTPRINT.base < int(need)

@@ -1,0 +1,330 @@
+"""verify: every damage to a bundle or to the chain of bundles is named, and nothing sound is."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tools.scaling.errors import BadInput, Unavailable
+from tools.scaling.evidence.bundle import Bundle, create
+from tools.scaling.evidence.seal import SEAL, write_seal
+from tools.scaling.evidence.verify import Signature, Standing, verify_all, verify_bundle
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+COMMIT = "1" * 40
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+
+
+def make(root, number, **files):
+    """The bundle of `number` minutes after noon, sealed."""
+    bundle = create(root, now=NOON + timedelta(minutes=number))
+    (bundle.folder / "spec").mkdir()
+    bundle.write_provenance({"git_sha": COMMIT})
+    for name, text in ({"a.log": f"first line\n{number}\n", "spec/b.log": f"{number} b\n"} | files).items():
+        bundle.path(name).write_text(text)
+    bundle.seal()
+    return bundle
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A chain of four bundles."""
+    for number in range(4):
+        make(tmp_path / "runs", number)
+    return tmp_path / "runs"
+
+
+def at(root, number):
+    return Bundle(root / (NOON + timedelta(minutes=number)).strftime("%Y%m%dT%H%M%SZ"))
+
+
+def reseal(bundle):
+    """What a forger does after an edit: the sizes and the manifest made anew, the link kept."""
+    data = json.loads(bundle.path(SEAL).read_text())
+    bundle.path("sha256.txt").unlink()
+    bundle.path(SEAL).unlink()
+    write_seal(bundle.folder)
+    fresh = json.loads(bundle.path(SEAL).read_text()) | {k: data[k] for k in ("number", "previous")}
+    bundle.path(SEAL).write_text(json.dumps(fresh, indent=2) + "\n")
+    lines = bundle.path("sha256.txt").read_text().splitlines()
+    digest = hashlib.sha256(bundle.path(SEAL).read_bytes()).hexdigest()
+    bundle.path("sha256.txt").write_text(
+        "".join(f"{digest if n == SEAL else d}  {n}\n" for d, n in map(str.split, lines))
+    )
+    assert bundle.problems() == []
+
+
+def said(verdict):
+    """Every line of a chain's verdict, with its bundle in front."""
+    lines = [str(problem) for problem in verdict.lost]
+    return lines + [
+        f"{one.bundle.rsplit('/', 1)[-1]}/{problem}" for one in verdict.verdicts for problem in one.problems
+    ]
+
+
+def git(folder, *arguments):
+    return subprocess.run([*GIT, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda b: b.path("a.log").write_text("first lime\n0\n"), "a.log: changed"),
+        (lambda b: b.path("a.log").write_text("first"), "a.log: truncated, 5 of 13 bytes"),
+        (lambda b: b.path("a.log").unlink(), "a.log: missing"),
+        (lambda b: b.path("a.log").rename(b.path("spec/z.log")), "a.log: renamed to spec/z.log"),
+        (lambda b: b.path("new").write_text(""), "new: added, not in sha256.txt"),
+        (lambda b: b.path(SEAL).unlink(), "seal.json: missing"),
+        (lambda b: b.path(SEAL).write_text("{"), "seal.json: truncated or changed at its end"),
+        (lambda b: b.path("sha256.txt").unlink(), "sha256.txt: missing, the seal is not whole"),
+        (
+            lambda b: b.path("sha256.txt").write_text(b.path("sha256.txt").read_text()[:-1]),
+            "sha256.txt: truncated, its last line has no end",
+        ),
+    ],
+)
+def test_each_kind_of_damage_has_its_name(root, damage, line):
+    bundle = at(root, 0)
+    assert verify_bundle(bundle.folder).ok
+    damage(bundle)
+    verdict = verify_bundle(bundle.folder)
+    assert line in [str(problem) for problem in verdict.problems]
+    assert not verdict.ok
+    assert verdict.to_dict()["ok"] is False
+
+
+def test_a_link_is_no_evidence_whatever_it_points_to(root, tmp_path):
+    bundle = at(root, 0)
+    shutil.copy(bundle.path("a.log"), tmp_path / "copy")
+    bundle.path("a.log").unlink()
+    bundle.path("a.log").symlink_to(tmp_path / "copy")
+    assert [str(p) for p in verify_bundle(bundle.folder).problems] == [
+        "a.log: changed: expected a plain file, got a link"
+    ]
+    fresh = create(root, now=NOON + timedelta(hours=1))
+    fresh.path("link").symlink_to(tmp_path / "copy")
+    with pytest.raises(BadInput, match="link: expected a plain file in a bundle, got a link"):
+        fresh.seal()
+    assert not fresh.sealed
+
+
+def test_a_file_dropped_together_with_its_line_is_named(root):
+    bundle = at(root, 3)
+    bundle.path("a.log").unlink()
+    lines = bundle.path("sha256.txt").read_text().splitlines(keepends=True)
+    bundle.path("sha256.txt").write_text("".join(line for line in lines if "a.log" not in line))
+    assert [str(p) for p in verify_bundle(bundle.folder).problems] == ["a.log: missing, from sha256.txt too"]
+
+
+def test_each_bundle_names_the_one_before_and_a_sound_chain_holds(root):
+    numbers = [json.loads(at(root, n).path(SEAL).read_text())["number"] for n in range(4)]
+    assert numbers == [1, 2, 3, 4]
+    before = json.loads(at(root, 2).path(SEAL).read_text())["previous"]
+    assert before["bundle"] == at(root, 1).stamp
+    verdict = verify_all(root)
+    assert (verdict.ok, verdict.newest, verdict.standing) == (True, at(root, 3).stamp, Standing.ALONE)
+
+
+def test_a_bundle_sealed_after_a_younger_one_follows_it(tmp_path):
+    late = create(tmp_path, now=NOON)
+    make(tmp_path, 1)
+    late.seal()
+    make(tmp_path, 2)
+    assert verify_all(tmp_path).ok
+    assert [json.loads(at(tmp_path, n).path(SEAL).read_text())["number"] for n in (1, 0, 2)] == [1, 2, 3]
+
+
+def delete_one(root):
+    shutil.rmtree(at(root, 1).folder)
+
+
+def rewrite_one(root):
+    at(root, 1).path("a.log").write_text("better\n")
+    reseal(at(root, 1))
+
+
+def slip_one_in(root):
+    shutil.copytree(at(root, 1).folder, root / "20261123T120130Z")
+
+
+def forge_one_in(root):
+    shutil.copytree(at(root, 1).folder, root / "20261123T120130Z")
+    reseal(Bundle(root / "20261123T120130Z"))
+
+
+def swap_two(root):
+    (at(root, 1).folder).rename(root / "x")
+    (at(root, 2).folder).rename(at(root, 1).folder)
+    (root / "x").rename(at(root, 2).folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "lines"),
+    [
+        (delete_one, ["20261123T120100Z: deleted, 20261123T120200Z follows it"]),
+        (rewrite_one, ["20261123T120100Z/sha256.txt: rewritten, 20261123T120200Z recorded it as"]),
+        (slip_one_in, ["20261123T120130Z/seal.json: slipped in or renamed, its seal is that of 20261123T120100Z"]),
+        (forge_one_in, ["20261123T120130Z/seal.json: slipped in, or made elsewhere: it follows 20261123T120000Z, and"]),
+        (
+            swap_two,
+            [
+                "20261123T120100Z/seal.json: slipped in or renamed, its seal is that of 20261123T120200Z",
+                "20261123T120200Z/seal.json: slipped in or renamed, its seal is that of 20261123T120100Z",
+            ],
+        ),
+    ],
+)
+def test_what_was_done_to_the_chain_is_named(root, damage, lines):
+    damage(root)
+    verdict = verify_all(root)
+    assert not verdict.ok
+    for line in lines:
+        assert any(each.startswith(line) for each in said(verdict)), said(verdict)
+    if damage in (slip_one_in, forge_one_in):
+        assert all("20261123T120130Z" in each for each in said(verdict)), said(verdict)
+
+
+def test_the_newest_is_held_against_git(root):
+    git(root.parent, "init", "-q")
+    assert verify_all(root).standing is Standing.ALONE
+    git(root.parent, "add", "runs")
+    assert verify_all(root).standing is Standing.STAGED
+    assert verify_bundle(at(root, 3).folder).standing is Standing.STAGED
+    git(root.parent, "commit", "-q", "-m", "evidence")
+    assert (verify_all(root).ok, verify_all(root).standing) == (True, Standing.COMMITTED)
+    at(root, 3).path("a.log").write_text("better\n")
+    reseal(at(root, 3))
+    assert said(verify_all(root)) == ["20261123T120300Z/sha256.txt: rewritten, git has another committed"]
+    git(root.parent, "add", "runs")
+    assert said(verify_all(root)) == ["20261123T120300Z/sha256.txt: rewritten, git has another committed"]
+    assert [str(p) for p in verify_bundle(at(root, 3).folder).problems] == [
+        "sha256.txt: rewritten, git has another committed"
+    ]
+    shutil.rmtree(at(root, 3).folder)
+    assert said(verify_all(root)) == ["20261123T120300Z: deleted, git has it committed"]
+
+
+def test_a_bundle_that_was_only_staged_is_missed_when_it_goes(root):
+    git(root.parent, "init", "-q")
+    git(root.parent, "add", "runs")
+    shutil.rmtree(root)
+    root.mkdir()
+    assert said(verify_all(root)) == [f"20261123T120{n}00Z: deleted, git has it staged" for n in range(4)]
+
+
+def test_an_open_bundle_is_no_damage_unless_it_was_sealed(root):
+    create(root, now=NOON + timedelta(hours=1))
+    verdict = verify_all(root)
+    assert verdict.ok
+    assert verdict.verdicts[-1].standing is Standing.OPEN
+    at(root, 3).path("sha256.txt").unlink()
+    assert said(verify_all(root)) == ["20261123T120300Z/sha256.txt: missing, the seal is not whole"]
+
+
+def test_bad_input_of_verify_is_one_clear_line(root, tmp_path):
+    with pytest.raises(BadInput, match="none: expected a bundle's folder, got none"):
+        verify_bundle(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="empty: expected a folder of bundles, got none in it"):
+        verify_all(tmp_path / "empty")
+    data = json.loads(at(root, 3).path(SEAL).read_text()) | {"format": 2}
+    at(root, 3).path(SEAL).write_text(json.dumps(data))
+    with pytest.raises(BadInput, match=r"seal\.json: written by a newer version \(expected format 1 or less, got 2\)"):
+        verify_bundle(at(root, 3).folder)
+    assert any("written by a newer version" in line for line in said(verify_all(root)))
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A pair of Ed25519 keys in PEM, and the public key of another pair."""
+    pytest.importorskip("securesystemslib", reason="the extra 'signing' is not installed")
+    pytest.importorskip("in_toto_attestation", reason="the extra 'signing' is not installed")
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    paths = []
+    for name in ("own", "other"):
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+        for suffix, data in (("key", private), ("pub", public)):
+            paths.append(tmp_path / f"{name}.{suffix}")
+            paths[-1].write_bytes(data)
+    return paths[0], paths[1], paths[3]
+
+
+@pytest.fixture
+def signed(tmp_path, keys):
+    bundle = create(tmp_path / "runs", now=NOON)
+    bundle.write_provenance({"git_sha": COMMIT})
+    factors = {"polar": {"status": "PASS"}, "steps": {"status": "MINOR"}}
+    bundle.path("metrics.json").write_text(json.dumps({"factors": factors}))
+    bundle.seal(sign=keys[0])
+    return bundle
+
+
+def test_a_signature_is_an_in_toto_statement_in_a_dsse_envelope(signed, keys):
+    import base64
+
+    assert verify_bundle(signed.folder).signature is Signature.UNCHECKED
+    verdict = verify_bundle(signed.folder, keys[1])
+    assert (verdict.ok, verdict.signature) == (True, Signature.VALID)
+    envelope = json.loads(signed.path("attestation.json").read_text())
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+    assert statement["predicate"]["result"] == "FAILED"
+    assert (statement["predicate"]["passedTests"], statement["predicate"]["failedTests"]) == (["polar"], ["steps"])
+    subjects = {s["name"]: s["digest"] for s in statement["subject"]}
+    assert subjects.pop("commit") == {"gitCommit": COMMIT}
+    listed = dict(reversed(line.split("  ")) for line in signed.path("sha256.txt").read_text().splitlines())
+    assert {n: {"sha256": d} for n, d in listed.items() if n != "attestation.json"} == subjects
+
+
+def test_another_key_another_commit_and_another_file_are_named(signed, keys):
+    def lines(key):
+        return [str(p) for p in verify_bundle(signed.folder, key).problems]
+
+    assert lines(keys[2])[0].startswith("attestation.json: not signed by ")
+    signed.path("metrics.json").write_text("{}")
+    signed.path("provenance.json").write_text(json.dumps({"git_sha": "2" * 40}))
+    envelope = signed.path("attestation.json").read_bytes()
+    reseal(signed)
+    signed.path("attestation.json").write_bytes(envelope)
+    found = lines(keys[1])
+    assert f"attestation.json: signed for commit {COMMIT}, the bundle says {'2' * 40}" in found
+    assert "attestation.json: metrics.json is not as it was signed" in found
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a key\n", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
+def test_a_key_that_is_none_is_one_line_and_nothing_is_sealed(tmp_path, keys, content):
+    (tmp_path / "bad").write_bytes(content)
+    bundle = create(tmp_path / "runs", now=NOON)
+    with pytest.raises(BadInput, match="bad: expected an unencrypted private key in PEM") as error:
+        bundle.seal(sign=tmp_path / "bad")
+    assert "\n" not in str(error.value)
+    assert bundle.files() == []
+    sealed = make(tmp_path / "runs", 1)
+    with pytest.raises(BadInput, match="bad: expected a public key in PEM"):
+        verify_bundle(sealed.folder, tmp_path / "bad")
+    with pytest.raises(BadInput, match="gone: expected a public key in PEM .*No such file"):
+        verify_bundle(sealed.folder, tmp_path / "gone")
+
+
+def test_a_bundle_without_signature_fails_where_one_is_asked_for(root, keys):
+    assert [str(p) for p in verify_bundle(at(root, 0).folder, keys[1]).problems] == [
+        "attestation.json: missing, the bundle was not signed"
+    ]
+
+
+def test_without_the_libraries_the_extra_is_named(root, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "securesystemslib", None)
+    monkeypatch.setitem(__import__("sys").modules, "securesystemslib.dsse", None)
+    with pytest.raises(Unavailable, match=r"expected the extra: pip install -e '\.\[signing\]'"):
+        verify_bundle(at(root, 0).folder, root / "key")

@@ -1,0 +1,146 @@
+"""What is written of an image comparison: lines, Markdown, JSON, pictures, the bar, memory."""
+
+import io
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.scaling.errors import BadInput
+from tools.scaling.imaging import compare_image_files, write_images
+from tools.scaling.render.images import images_lines, images_markdown, progress_bar
+from tools.scaling.repo import ROOT
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files of 60 x 50 pixels; one pixel, slow 20 and fast 30, differs."""
+    x = np.random.default_rng(5).gamma(1.0, 3.0, (60, 50)).astype(np.float32)
+    x[20, 30], y = 2.0, x.copy()
+    y[20, 30] = 2.5
+    x.tofile(tmp_path / "c.bin")
+    y.tofile(tmp_path / "py.bin")
+    return tmp_path / "c.bin", tmp_path / "py.bin"
+
+
+def size(data: bytes) -> tuple[int, int]:
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", data[16:24])
+
+
+def test_a_folder_gets_markdown_json_and_three_pictures_the_same_each_time(pair, tmp_path):
+    report = compare_image_files(*pair, shape=(60, 50), out=tmp_path / "out", command="python -m tools.scaling images")
+    first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert sorted(first) == ["images.json", "images.md", "scatter.png", "triptych.png", "ulp.png"]
+    text = first["images.md"].decode("ascii")
+    assert text.startswith("# Image comparison\n\n- **FAIL: 1 of 3000 pixels not bitwise equal, 1 beyond the limits**")
+    assert "    python -m tools.scaling images\n" in text
+    assert "| max abs | 0.5 at slow 20, fast 30 |" in text and "| max relative | 0.25 at slow 20, fast 30 |" in text
+    assert all(f"]({name})" in text for name in ("triptych.png", "scatter.png", "ulp.png"))
+    data = json.loads(first["images.json"])
+    assert data == json.loads(json.dumps(report.to_dict()))
+    assert (data["passed"], data["unequal"], data["max_abs"]["slow"], data["max_abs"]["fast"]) == (False, 1, 20, 30)
+    for name in ("triptych.png", "scatter.png", "ulp.png"):
+        wide, high = size(first[name])
+        assert wide > 400 and high > 300, name
+        assert b"tEXt" not in first[name] and b"tIME" not in first[name], name
+    again = write_images(report, *pair, tmp_path / "2", "python -m tools.scaling images")
+    assert {path.name: path.read_bytes() for path in again} == first
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_images_without_contrast_are_drawn_all_the_same(tmp_path, value):
+    np.full((9, 8), value, np.float32).tofile(tmp_path / "c.bin")
+    compare_image_files(tmp_path / "c.bin", tmp_path / "c.bin", shape=(9, 8), out=tmp_path / "out")
+    assert size((tmp_path / "out" / "triptych.png").read_bytes())[0] > 400
+
+
+def test_the_overview_keeps_the_brightest_pixel_and_the_sign_of_the_residual(tmp_path, monkeypatch):
+    from tools.scaling.parity import image_views
+    from tools.scaling.parity.image_files import open_image
+    from tools.scaling.parity.image_views import overview
+
+    monkeypatch.setattr(image_views, "SIDE", 60)
+    monkeypatch.setattr(image_views, "_PART", 1000)
+    x = np.ones((150, 160), np.float32)
+    y = x.copy()
+    x[70, 80], y[70, 80], y[3, 5] = 9.0, 4.0, 3.0
+    x.tofile(tmp_path / "c.bin")
+    y.tofile(tmp_path / "py.bin")
+    report = compare_image_files(tmp_path / "c.bin", tmp_path / "py.bin", shape=(150, 160))
+    view = overview(*(open_image(tmp_path / name, (150, 160)) for name in ("c.bin", "py.bin")), report)
+    assert view.factor == 3 and tuple(view.reference.shape) == (50, 54)
+    assert view.reference[23, 26] == 9.0 and view.candidate[23, 26] == 4.0
+    assert view.residual[23, 26] == -5.0 and view.residual[1, 1] == 2.0 and view.farthest == 5.0
+    assert int(view.pairs.sum()) == 150 * 160 and view.unpaired == 0
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(pair, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"file/out: expected a folder to write to, got: Not a directory$"):
+        compare_image_files(*pair, shape=(60, 50), out=tmp_path / "file" / "out")
+
+
+def test_a_loosened_tolerance_is_the_first_thing_said(pair):
+    report = compare_image_files(*pair, shape=(60, 50), tolerance=0.5)
+    assert report.passed
+    assert images_lines(report)[0].startswith("TOLERANCE LOOSENED: 0.5 relative")
+    assert "TOLERANCE LOOSENED" in "\n".join(images_markdown(report).splitlines()[:5])
+    with pytest.raises(BadInput, match=r"^expected a tolerance of at least 0 and below 1, got nan$"):
+        compare_image_files(*pair, shape=(60, 50), tolerance=float("nan"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "patience", "drawn"), [
+    (Terminal(), 0.0, True), (Terminal(), 60.0, False), (io.StringIO(), 0.0, False),
+])  # fmt: skip
+def test_the_bar_appears_late_and_only_where_a_person_is_looking(stream, patience, drawn):
+    pytest.importorskip("rich")
+    with progress_bar(stream, patience) as show:
+        show(1, 4)
+        show(4, 4)
+    assert ("images" in stream.getvalue()) is drawn
+
+
+LIMIT = """
+import sys
+from pathlib import Path
+from tools.scaling.imaging import compare_image_files
+import torch, numpy
+def most():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+before = most()
+report = compare_image_files(Path(sys.argv[1]), Path(sys.argv[2]), shape=(6000, 7000))
+print(most() - before)
+print(report.pixels, report.unequal, report.max_abs.slow, report.max_abs.fast)
+print([name for name in ("matplotlib", "rich") if name in sys.modules])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_bounded_at_42_million_pixels(tmp_path):
+    """Sparse files; neither matplotlib nor rich is loaded for the figures alone."""
+    for name in ("c.bin", "py.bin"):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(4 * 6000 * 7000)
+            stream.seek(4 * (5999 * 7000 + 5))
+            stream.write(np.float32(7.0 if name == "c.bin" else 8.0).tobytes())
+    done = subprocess.run(
+        [sys.executable, "-c", LIMIT, str(tmp_path / "c.bin"), str(tmp_path / "py.bin")],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    grown, found, loaded = done.stdout.splitlines()
+    assert (found, loaded) == ("42000000 1 5999 5", "[]")
+    assert int(grown) < 64 * 2**20

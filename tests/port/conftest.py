@@ -1,0 +1,9 @@
+"""One thread for torch: the port's tensors are small here, and idle threads only get in each other's way."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+torch.set_num_threads(1)

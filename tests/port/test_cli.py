@@ -1,0 +1,120 @@
+"""python -m nanobragg_torch, as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import GOLDEN, INPUTS, load, parse_log
+
+from nanobragg_torch.__main__ import main
+
+SMALL = "-cell 50 60 70 80 90 100 -default_F 10 -lambda 1 -N 4 -distance 100 -detpixels_x 6 -detpixels_y 5 -pixel 2"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_float_image_is_that_of_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    case = load("gauss_crystal")
+    flags = [str(INPUTS / x) if x.endswith(".hkl") else x for x in case.flags]
+    assert main([*flags, "-nonoise", "-nopgm", "-noprogress", "-floatfile", "out.bin"]) == 0
+    assert np.array_equal(np.fromfile("out.bin", "<f4"), case.image())
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[:-2] == (GOLDEN / case.name / "facts.txt").read_text().splitlines()
+    assert out.splitlines()[-1] == "wrote out.bin intimage.img Fdump.bin"
+    assert sorted(path.name for path in Path().iterdir()) == ["Fdump.bin", "intimage.img", "out.bin"]
+
+
+def test_it_runs_as_a_module_and_writes_what_the_reference_writes() -> None:
+    src = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run(
+        [sys.executable, "-m", "nanobragg_torch", *SMALL.split()],
+        env={"PYTHONPATH": src},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("mosflm convention selected.\npivoting detector around direct beam spot\n")
+    sizes = {path.name: path.stat().st_size for path in Path().iterdir()}
+    smv = 512 + 6 * 5 * 2
+    assert sizes.pop("image.pgm") > 6 * 5
+    assert sizes == {"floatimage.bin": 6 * 5 * 4, "intimage.img": smv, "noiseimage.img": smv}
+
+
+def test_trace_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    main(SMALL.split())
+    assert "TRACE" not in capsys.readouterr().out
+    assert main([*SMALL.split(), "-trace_pixel", "4", "5"]) == 0
+    text = capsys.readouterr().out
+    rows = {row.name: row.values for row in parse_log(text, "TRACE_PY")}
+    assert rows["lambda_angstroms"] == (1.0,)
+    assert "TRACE_CONFIG: tracing pixel (spixel=4, fpixel=5)\n" in text
+    assert "TRACE_PY:convention_mapping=Fbeam<-Ybeam_mm(+0.5px),Sbeam<-Xbeam_mm(+0.5px),beam_vec=[1 0 0]\n" in text
+    assert text.count("\nDETECTOR_PIX0_VECTOR ") == 1
+    assert text.isascii()
+    image = np.fromfile("floatimage.bin", "<f4").reshape(5, 6)
+    assert rows["floatimage_accumulated"] == (pytest.approx(float(image[4, 5]), rel=1e-14),)
+
+
+def test_dtype_float32(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL.split(), "-trace_pixel", "1", "1", "--dtype", "float32"]) == 0
+    rows = {row.name: row.values for row in parse_log(capsys.readouterr().out, "TRACE_PY")}
+    assert rows["distance_m"] == (float(f"{float(np.float32(0.1)):.15g}"),)
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    from nanobragg_torch.flags import TABLE
+
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for flag in TABLE:
+        assert f"  {flag.names}" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("-labmda 1", "nanobragg_torch: -labmda: unknown flag, the nearest is -lambda"),
+        (
+            "-trace_pixel 9 9",
+            "nanobragg_torch: pixel slow 9, fast 9: expected one that is rendered, slow 0..4, fast 0..5",
+        ),
+        ("--dtype half", "nanobragg_torch: --dtype: expected float64 or float32, got 'half'"),
+        ("--device tpu9x", "nanobragg_torch: --device: expected cpu or cuda, got 'tpu9x'"),
+        ("--device", "nanobragg_torch: --device: expected a value, got nothing"),
+        ("-hkl no.hkl", "nanobragg_torch: -hkl no.hkl: expected a file, found none in ."),
+        ("-floatfile no/out.bin", "nanobragg_torch: no/out.bin: cannot be written: No such file or directory"),
+        ("-noisefile no/n.img", "nanobragg_torch: no/n.img: cannot be written: No such file or directory"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(flags: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL.split(), *flags.split()]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", line + "\n")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_without_cuda_exit_three(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL.split(), "--device", "cuda"]) == 3
+    assert capsys.readouterr().err == "nanobragg_torch: --device cuda: torch sees no CUDA device here\n"
+
+
+def test_an_old_image_survives_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("floatimage.bin").write_bytes(b"old")
+    Path("bad.hkl").write_text("H K L F\n0 0 0 1\n")
+    assert main([*SMALL.split(), "-hkl", "bad.hkl"]) == 2
+    expected = "nanobragg_torch: bad.hkl:1: expected h k l F (three integers and a number), got 'H K L F'\n"
+    assert capsys.readouterr().err == expected
+    assert Path("floatimage.bin").read_bytes() == b"old"
+
+
+def test_dev_null_is_opened_as_it_is() -> None:
+    assert main([*SMALL.split(), "-floatfile", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()

@@ -1,0 +1,41 @@
+"""Cases: shipped by name, the user's own by path, wrong ones named."""
+
+import json
+
+import pytest
+
+from tools.scaling.cases import find_case
+from tools.scaling.errors import BadInput
+from tools.scaling.repo import CANONICAL_TRACE, ROOT
+
+
+def test_the_canonical_case_names_its_reference_and_its_known_figures():
+    case = find_case("supervisor")
+    assert case.pixels == ((685, 1039),)
+    assert case.reference((685, 1039)) == ROOT / CANONICAL_TRACE
+    assert case.expected["legacy"] == {"rel_delta": -2.086116e-03, "tolerance": 1e-9}
+    assert "-roi" not in case.flags
+
+
+def test_a_golden_case_finds_its_traces_beside_it():
+    case = find_case("cubic_mosflm")
+    assert case.reference((10, 50)) == case.folder / "trace_10_50.log"
+    assert case.reference((1, 1)) is None
+    assert case.folders[1].name == "inputs"
+
+
+def test_an_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(BadInput, match=r"nope: expected a folder with case.json or one of .*supervisor"):
+        find_case("nope")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"name": "x"}', '{"flags": "-N 1", "traced_pixels_slow_fast": [1]}'])
+def test_a_broken_case_file_is_one_line(tmp_path, content):
+    (tmp_path / "case.json").write_text(content)
+    with pytest.raises(BadInput, match=r"case.json: expected"):
+        find_case(str(tmp_path))
+
+
+def test_flags_are_split_like_a_shell_does(tmp_path):
+    (tmp_path / "case.json").write_text(json.dumps({"flags": "-mat 'my A.mat' -N 5"}))
+    assert find_case(str(tmp_path)).flags == ("-mat", "my A.mat", "-N", "5")

@@ -1,0 +1,271 @@
+"""The command line: what it prints, its exit codes, and one clear line for each wrong input."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.scaling import cli
+from tools.scaling.repo import CANONICAL_TRACE, ROOT
+from tools.scaling.steps import STEPS
+
+GOLDEN = ROOT / "tests" / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"
+
+
+def run(capsys, *arguments):
+    """The exit code, stdout and stderr of one subcommand, in this process."""
+    code = cli.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def one_line(error):
+    assert error.count("\n") == 1 and error.startswith("error: "), error
+    return error
+
+
+@pytest.fixture
+def case(case_folder):
+    """A user's case whose files a test may change."""
+    return case_folder
+
+
+def harness(capsys, folder, out, *more):
+    return run(capsys, "harness", "--case", folder, "--out", out, *more)
+
+
+def test_the_harness_reproduces_the_known_figures(capsys, tmp_path):
+    out = tmp_path / "py.log"
+    code, said, _ = run(
+        capsys, "harness", "--config", "supervisor", "--pixel", 685, 1039, "--out", out, "--dump-per-phi"
+    )
+    assert (code, said.count("wrote")) == (0, 3)
+    rows = json.loads((tmp_path / "py_per_phi.json").read_text())["per_phi"]
+    golden = [line for line in GOLDEN.read_text().splitlines() if line.startswith("TRACE_C_PHI")]
+    assert len(rows) == len(golden) == 10
+    for row, line in zip(rows, golden):
+        expected = dict(item.split("=") for item in line.split()[1:])
+        assert row["phi_tic"] == int(expected["phi_tic"])
+        assert row["F_latt"] == pytest.approx(float(expected["F_latt"]), rel=1e-12)
+    assert (tmp_path / "py_per_phi.log").read_text().count("TRACE_PY_PHI ") == 10
+
+
+@pytest.mark.parametrize(
+    ("vectors", "delta"),
+    [  # measured one at a time with the reference (design, section 6)
+        ("odet", -2.156660e-03),
+        ("sdet", 8.087804e-05),
+        ("fdet", -4.825212e-06),
+        ("beam", -5.207923e-06),
+        ("as-given", -2.086116e-03),
+    ],
+)
+def test_each_vector_as_given_shifts_the_intensity_as_known(capsys, tmp_path, vectors, delta):
+    py, out = tmp_path / "py.log", tmp_path / "out.md"
+    assert run(capsys, "harness", "--vectors", vectors, "--out", py)[0] == 0
+    code, said, _ = run(capsys, "compare", "--c", ROOT / CANONICAL_TRACE, "--py", py, "--out", out, "--json")
+    metrics = json.loads(said)
+    assert (code, metrics) == (0, json.loads((tmp_path / "metrics.json").read_text()))
+    assert metrics["factors"]["I_before_scaling"]["rel_delta"] == pytest.approx(delta, abs=1e-9)
+
+
+def test_a_divergence_is_no_failure_unless_gated(capsys, tmp_path):
+    py, out = tmp_path / "py.log", tmp_path / "out.md"
+    run(capsys, "harness", "--phi-mode", "spec", "--out", py)
+    arguments = ["compare", "--c", GOLDEN, "--py", py, "--out", out]
+    assert run(capsys, *arguments)[0] == 0
+    code, said, error = run(capsys, *arguments, "--gate")
+    assert code == 1
+    assert "first_divergence: I_before_scaling (num_divergent 2)" in said
+    assert one_line(error) == "error: 2 factors diverge, first I_before_scaling\n"
+    metadata = json.loads((tmp_path / "run_metadata.json").read_text())
+    assert set(metadata) >= {"timestamp", "git_sha", "torch_version", "command", "c_trace", "py_trace", "tolerance_rel"}
+
+
+def test_a_loosened_tolerance_is_in_the_first_lines(capsys, tmp_path):
+    out = tmp_path / "out.md"
+    code, said, _ = run(capsys, "compare", "--c", GOLDEN, "--py", GOLDEN, "--out", out, "--tolerance", "0.5")
+    assert code == 0
+    assert said.startswith("TOLERANCE LOOSENED to 0.5")
+    assert "LOOSENED" in "".join(out.read_text().splitlines(keepends=True)[:4])
+
+
+def test_the_old_entry_points_take_their_old_flags(tmp_path):
+    env = os.environ | {"KMP_DUPLICATE_LIB_OK": "TRUE", "PYTHONPATH": "src"}
+    old = ROOT / "reports/2025-10-cli-flags/phase_l/scaling_audit/trace_harness.py"
+    flags = ["--config", "supervisor", "--phi-mode", "c-parity", "--pixel", "685", "1039", "--device", "cpu"]
+    py, out = tmp_path / "PY.log", tmp_path / "SUMMARY.md"
+    traced = subprocess.run([sys.executable, old, *flags, "--dtype", "float64", "--out", py], cwd=ROOT, env=env)
+    compare = [sys.executable, "scripts/validation/compare_scaling_traces.py", "--c", GOLDEN, "--py", py, "--out", out]
+    compared = subprocess.run(compare, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (traced.returncode, compared.returncode, compared.stderr) == (0, 0, "")
+    assert {p.name for p in tmp_path.iterdir()} == {"PY.log", "SUMMARY.md", "metrics.json", "run_metadata.json"}
+
+
+def trace_with(tmp_path, content):
+    path = tmp_path / "bad.log"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: t / "none.log", r"none\.log: .*(no such|No such|expected)"),
+        (lambda t: t, "expected"),
+        (lambda t: trace_with(t, b""), r"bad\.log: .*empty|expected"),
+        (lambda t: trace_with(t, b"hello\nworld\n"), r"bad\.log: expected lines that begin with TRACE_C or TRACE_PY"),
+    ],
+)
+def test_a_trace_that_is_none_is_one_line_and_leaves_nothing(capsys, tmp_path, make, message):
+    out = tmp_path / "out" / "summary.md"
+    out.parent.mkdir()
+    code, said, error = run(capsys, "compare", "--c", GOLDEN, "--py", make(tmp_path), "--out", out)
+    assert (code, said) == (2, "")
+    assert re.search(message, one_line(error))
+    assert list(out.parent.iterdir()) == []
+
+
+HKL = "  -7   -1  -14  190.27\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "flags", "message"),
+    [
+        ({"A__mat": "1 2 3\n4 5 6\n7 8\n"}, (), r"A\.mat.*expected (nine|9) numbers, got 8"),
+        ({"one__hkl": "h k l F\n" + HKL}, (), r"one\.hkl:1: expected .* got"),
+        ({"one__hkl": HKL + "-7 -1 -13 abc\n"}, (), r"one\.hkl:2: expected .* got"),
+        ({"one__hkl": "-7 -1 -14 190.27 3.5\n"}, (), r"one\.hkl:1: expected .* got"),
+        ({}, ("--pixel", "2527", "0"), r"2527.*0"),
+        ({}, ("--hkl", "/nowhere.hkl"), r"/nowhere\.hkl"),
+        ({"case__json": "{"}, (), r"case\.json: expected readable JSON"),
+    ],
+)
+def test_wrong_input_of_the_harness_is_one_line_and_leaves_nothing(capsys, tmp_path, case, files, flags, message):
+    out = tmp_path / "out.log"
+    code, said, error = harness(capsys, case(**files), out, *flags)
+    assert (code, said) == (2, "")
+    assert re.search(message, one_line(error)), error
+    assert not out.exists()
+
+
+def test_a_device_that_is_not_there_is_exit_3(capsys, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    for arguments in (["harness", "--out", tmp_path / "x.log"], ["pytest"], ["step", "parity_tests"]):
+        code, _, error = run(capsys, *arguments, "--device", "cuda")
+        assert code == 3
+        assert "--device cuda: not usable for float64 on this machine" in error
+    assert not (tmp_path / "x.log").exists()
+
+
+def test_a_protected_output_is_refused_before_any_work(capsys):
+    before = (ROOT / CANONICAL_TRACE).read_bytes()
+    code, _, error = run(capsys, "harness", "--out", ROOT / CANONICAL_TRACE)
+    assert (code, (ROOT / CANONICAL_TRACE).read_bytes()) == (2, before)
+    assert "c_trace_scaling.log is protected" in one_line(error)
+
+
+def test_a_step_without_a_bundle_says_how_to_make_one(capsys, tmp_path):
+    for step in STEPS:
+        if step.needs_bundle and step.name not in ("provenance", "stage"):
+            code, _, error = run(capsys, "step", step.name, "--reports-root", tmp_path)
+            assert (code, "no open bundle; make one first: nox -s provenance" in one_line(error)) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_step_lists_the_steps(capsys):
+    code, _, error = run(capsys, "step", "nope")
+    assert code == 2
+    assert all(step.name in one_line(error) for step in STEPS)
+
+
+def test_a_run_dir_that_exists_is_refused(capsys, tmp_path):
+    code, _, error = run(capsys, "provenance", "--run-dir", tmp_path)
+    assert code == 2
+    assert one_line(error).endswith("exists; a bundle is never reused or overwritten\n")
+
+
+def test_wrong_usage_is_exit_2(capsys):
+    code, _, error = run(capsys, "compare", "--c", GOLDEN)
+    assert code == 2
+    assert "--py" in error
+
+
+def test_a_missing_reference_is_exit_3(capsys, tmp_path, case):
+    code, said, _ = run(
+        capsys, "phase-m1", "--case", case(), "--c", tmp_path / "none.log", "--reports-root", tmp_path / "r"
+    )
+    assert code == 3
+    assert re.fullmatch(r"BLOCKED provenance: .*none\.log: no such reference trace \(exit 3\)", said.strip())
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB; needs the right to mount."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written(capsys, tiny_disk):
+    (tiny_disk / "fill").write_bytes(bytes(60 * 1024))
+    out = tiny_disk / "py.log"
+    code, said, error = run(capsys, "harness", "--out", out)
+    assert (code, said) == (2, "")
+    assert one_line(error).endswith("py.log: cannot be written: No space left on device\n")
+    assert [p.name for p in tiny_disk.iterdir()] == ["fill"]
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_during_a_run_blocks_it(checkout, tiny_disk):
+    done = checkout.tool("phase-m1", "--no-stage", "--reports-root", str(tiny_disk))
+    assert done.code == 2
+    assert re.match(r"BLOCKED \w+: .*No space left on device \(exit 2\)", done.last)
+    assert "Traceback" not in done.out + done.err
+    half = [p for p in tiny_disk.rglob("*") if p.name.startswith(".") and p.is_file()]
+    assert half == []
+
+
+def test_a_read_only_reports_folder_is_one_line(capsys, tiny_disk):
+    if subprocess.run(["mount", "-o", "remount,ro", tiny_disk], capture_output=True).returncode:
+        pytest.skip("cannot remount read-only")
+    code, said, _ = run(capsys, "phase-m1", "--reports-root", tiny_disk / "reports")
+    assert code == 2
+    assert re.fullmatch(
+        r"BLOCKED provenance: .*tiny/reports: cannot be made: Read-only file system \(exit 2\)", said.strip()
+    )
+
+
+def test_the_menu_needs_neither_torch_nor_rich():
+    code = "import sys; from tools.scaling.cli import main; main(['--help']); print(HEAVY & set(sys.modules))"
+    code = code.replace("HEAVY", "{'torch', 'rich', 'numpy'}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("set()")
+
+
+def test_the_documentation_names_every_step_and_subcommand():
+    page = (ROOT / "docs/development/bundle.md").read_text()
+    for step in STEPS:
+        assert f"| {step.numbers} | {step.name} | {step.what} |" in page
+    menu = (ROOT / "noxfile.py").read_text()
+    assert all(f'scaling(session, "step", "{step.name}")' in menu for step in STEPS)
+    readme = (ROOT / "README.md").read_text()
+    for command in re.findall(r"python -m tools\.scaling ([a-z][a-z0-9-]*)", readme + page):
+        assert cli.main([command, "--help"]) == 0
+
+
+def test_ci_runs_what_the_readme_says():
+    assert "\nnox -s tests\n" in Path(ROOT / ".ci/run").read_text()
+    assert "\n    nox -s tests\n" in (ROOT / "README.md").read_text()

@@ -1,0 +1,228 @@
+"""Ratios of the simulation's speed, measured in one run: docs/performance.md and docs/performance.json.
+
+The yardstick is the sine floor: the time that torch.sin needs for as many float64 sines as the simulation's
+formula has (six per pixel and phi step), in blocks that stay in a core's cache, on as many threads.
+Simulation and floor take turns, so that a machine that other work slows down slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
+INPUTS = ROOT / "tests/golden/inputs"
+SINES = 2**14  # of a block of the floor: 128 kB in, 128 kB out
+SINES_PER_STEP = 6
+LIMITS = {"ratio": 1.5, "speed_up": 1.8, "peak_mib": 700.0}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One simulation and the floor beside it, seconds of the clock and of the processor."""
+
+    threads: int
+    loaded: bool
+    simulation_s: float
+    floor_s: float
+    simulation_cpu_s: float
+    floor_cpu_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.simulation_s / self.floor_s
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.simulation_cpu_s / self.floor_cpu_s
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure in child processes and write both files."""
+    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each kind (default 7)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of both files (default docs)")
+    parser.add_argument("--child", choices=("turns", "peak"), help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.child:
+        record = peak() if options.child == "peak" else turns(options.repeats)
+        json.dump(record, sys.stdout)
+        return 0
+    found = {"machine": machine(), "limits": LIMITS, "turns": _child("turns", options.repeats)}
+    found |= _child("peak", 1)
+    (options.out / "performance.json").write_text(json.dumps(found, indent=1) + "\n")
+    (options.out / "performance.md").write_text(page(found))
+    return 0
+
+
+def _child(kind: str, repeats: int) -> dict:
+    command = [sys.executable, "-m", "tools.scaling.bench", "--child", kind, "--repeats", str(repeats)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def turns(repeats: int) -> list[dict]:
+    """Turns with one and two threads, then with two threads while other work keeps one core busy."""
+    import torch
+
+    from nanobragg_torch import simulate
+    from nanobragg_torch.experiment import prepare
+
+    exp = prepare(canonical(), device="cpu", dtype=torch.float64)
+    run = simulate.start(exp)
+    sines = SINES_PER_STEP * exp.n_pixels * exp.n_steps
+    found = []
+    for loaded in (False, True):
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if loaded else None
+        try:
+            for _ in range(repeats):
+                for threads in (1, 2):
+                    floor = timed(partial(sine_floor, sines, threads))
+                    image = timed(partial(simulate.render_image, run, threads))
+                    found.append(asdict(Turn(threads, loaded, image[0], floor[0], image[1], floor[1])))
+        finally:
+            if busy is not None:
+                busy.kill()
+                busy.wait()
+    return found
+
+
+def peak() -> dict:
+    """Peak resident memory of this process after one simulation with two threads."""
+    import torch
+
+    from nanobragg_torch.simulate import simulate
+
+    before = _peak_mib()
+    simulate(canonical(), device="cpu", dtype=torch.float64, threads=2)
+    return {"peak_mib": _peak_mib(), "peak_of_imports_mib": before}
+
+
+def _peak_mib() -> float:
+    """High water mark since this program started (ru_maxrss would remember the parent's)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+def canonical():  # type: ignore[no-untyped-def]
+    """The canonical command on the whole detector: its case without the region of interest."""
+    from nanobragg_torch.flags import parse
+
+    flags = json.loads(CASE.read_text())["flags"].split()
+    at = flags.index("-roi")
+    return parse(flags[:at] + flags[at + 5 :], [INPUTS])
+
+
+def sine_floor(sines: int, threads: int) -> None:
+    """`sines` float64 sines of arguments like the simulation's, block by block, each thread its own."""
+    import torch
+
+    from nanobragg_torch.threads import in_parallel
+
+    def worker() -> Callable[[int], None]:
+        x = torch.linspace(-3000.0, 3000.0, SINES, dtype=torch.float64)
+        y = torch.empty_like(x)
+
+        def work(blocks: int) -> None:
+            for _ in range(blocks):
+                torch.sin(x, out=y)
+
+        return work
+
+    per_item = 64
+    in_parallel([per_item] * (sines // SINES // per_item), worker, threads)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def machine() -> dict:
+    import torch
+
+    cpu = Path("/proc/cpuinfo")
+    names = [x.split(":")[1].strip() for x in cpu.read_text().splitlines() if "model name" in x] if cpu.exists() else []
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def page(found: dict) -> str:
+    """docs/performance.md."""
+    here, all_turns = found["machine"], [Turn(**turn) for turn in found["turns"]]
+    lines = [
+        "# Performance",
+        "",
+        "Written by `nox -s bench`; do not edit. Canonical command, whole detector (2463 x 2527 pixels, ten phi",
+        "steps, 65,000 reflections), float64. The yardstick is the time that torch.sin needs for as many sines as",
+        "the formula has, six per pixel and phi step, on as many threads, measured in turns with the simulation.",
+        "Reading the reflection list is not counted.",
+        "",
+        f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
+        f"{here['torch']}; load average before the run {here['load_before']:.1f}.",
+        "",
+        "| threads | one core kept busy | simulation s | sines s | ratio | spread | ratio of processor time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for loaded in (False, True):
+        for threads in (1, 2):
+            lines.append(_row([x for x in all_turns if (x.threads, x.loaded) == (threads, loaded)]))
+    alone = [x for x in all_turns if not x.loaded]
+    one, two = (min(x.simulation_s for x in alone if x.threads == n) for n in (1, 2))
+    ratio = min(x.ratio for x in alone if x.threads == 1)
+    limits = found["limits"]
+    lines += [
+        "",
+        "Seconds are the least of all turns; the ratio is the least of the ratios within a turn, beside it the",
+        "median and the largest.",
+        "",
+        "| figure | measured | wanted |",
+        "|---|---|---|",
+        f"| one thread against the sines | {ratio:.2f} | at most {limits['ratio']} |",
+        f"| two threads against one | {one / two:.2f} times as fast | at least {limits['speed_up']} |",
+        f"| peak memory of the process | {found['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
+        f"| of that, Python and torch | {found['peak_of_imports_mib']:.0f} MiB | |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(group: list[Turn]) -> str:
+    ratios = sorted(x.ratio for x in group)
+    cells = [
+        str(group[0].threads),
+        "yes" if group[0].loaded else "no",
+        f"{min(x.simulation_s for x in group):.2f}",
+        f"{min(x.floor_s for x in group):.2f}",
+        f"{ratios[0]:.2f}",
+        f"{statistics.median(ratios):.2f}, {ratios[-1]:.2f}",
+        f"{min(x.cpu_ratio for x in group):.2f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

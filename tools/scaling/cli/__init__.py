@@ -1,0 +1,35 @@
+"""`python -m tools.scaling`: parse, call, render, exit. The only printer."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from tools.scaling.cli import evidence, images, matrix, parity, steps  # noqa: F401 - they register their subcommands
+from tools.scaling.cli.options import app
+from tools.scaling.errors import EXIT_OK, BadInput, ScalingError
+from tools.scaling.repo import EXPORTS, ROOT
+
+
+def prepare() -> None:
+    """Set what torch commands need: the exports, and the port that lies beside these tools."""
+    os.environ.update({name: value for name, value in EXPORTS.items() if name != "PYTHONPATH"})
+    port = str(ROOT / EXPORTS["PYTHONPATH"])
+    if port not in sys.path:
+        sys.path.insert(0, port)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Returns the exit code of design section 3."""
+    prepare()
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=argv, prog_name="python -m tools.scaling")
+    except ScalingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        return BadInput.exit_code
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else EXIT_OK
+    return EXIT_OK

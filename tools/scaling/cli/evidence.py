@@ -1,0 +1,172 @@
+"""Subcommands that record, check and test."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.scaling.cli.options import DEFAULT_ROOT, AsJson, CaseName, Device, Junit, ReportsRoot, RunDir, app, say
+from tools.scaling.errors import BadInput, GateFailed
+
+
+@app.command()
+def env(
+    out: Annotated[Path | None, typer.Option(help="Where to write it; without it, into the bundle.")] = None,
+    run_dir: RunDir = None,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+) -> None:
+    """Write env.json: what makes numbers differ from one machine to the next."""
+    from tools.scaling import commands
+    from tools.scaling.evidence.bundle import open_bundle
+    from tools.scaling.files import write_json
+
+    path = out or open_bundle(reports_root, run_dir).path("env.json")
+    write_json(path, commands.environment_record())
+    say(f"wrote {path}")
+
+
+@app.command()
+def check(
+    run_dir: RunDir = None,
+    case: CaseName = None,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+) -> None:
+    """Gate the three comparisons of a bundle: c-parity must agree, the controls must diverge as known."""
+    from tools.scaling import commands
+    from tools.scaling.evidence.bundle import Bundle, open_bundle
+
+    bundle = Bundle(run_dir.absolute()) if run_dir is not None else open_bundle(reports_root)
+    settings = bundle.provenance()["settings"]
+    checks = commands.check_metrics(bundle.folder, case or str(settings["case"]), tuple(settings["pixel"]))
+    for each in checks:
+        say(f"{'ok  ' if each.ok else 'FAIL'} {each.mode}: expected {each.expected}; found {each.found}")
+    failed = [each.mode for each in checks if not each.ok]
+    if failed:
+        raise GateFailed(f"check: {', '.join(failed)} not as expected")
+
+
+@app.command()
+def collect(
+    files: Annotated[list[str] | None, typer.Argument(help="Test files; default the mapped ones.")] = None,
+) -> None:
+    """pytest --collect-only of the mapped test files, one by one."""
+    from tools.scaling import commands
+    from tools.scaling.repo import MAPPED_TESTS
+
+    for name in files or MAPPED_TESTS:
+        commands.pytest_files([name], "--collect-only")
+
+
+@app.command()
+def pytest(
+    device: Device = "cpu",
+    optional: Annotated[bool, typer.Option("--optional", help="Without the device, say why and pass.")] = False,
+) -> None:
+    """Run the mapped tests on a device; never the full suite."""
+    from tools.scaling import commands
+
+    reason = commands.mapped_tests(device, optional)
+    if reason:
+        say(f"SKIP {reason}")
+
+
+@app.command()
+def verify(
+    run_dir: Annotated[Path | None, typer.Argument(help="A sealed bundle.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every bundle, and the chain that they are.")] = False,
+    public_key: Annotated[Path | None, typer.Option(help="Check the signature against this key (PEM).")] = None,
+    junit: Junit = None,
+    as_json: AsJson = False,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+) -> None:
+    """Hash a bundle again, or all of them, and name everything that is not as it was sealed."""
+    from tools.scaling.evidence.verify import verify_all, verify_bundle
+    from tools.scaling.files import write_text
+    from tools.scaling.render import junit as xml
+    from tools.scaling.render import verification as render
+
+    if every:
+        chain = verify_all(reports_root, public_key)
+        ok, found, text, lines = chain.ok, chain.to_dict(), xml.chain_junit(chain), render.chain_lines(chain)
+    elif run_dir is not None:
+        verdict = verify_bundle(run_dir, public_key)
+        ok, found, text, lines = (
+            verdict.ok,
+            verdict.to_dict(),
+            xml.verdict_junit(verdict),
+            render.verdict_lines(verdict),
+        )
+    else:
+        raise BadInput("verify: expected RUN_DIR or --all, got neither")
+    if junit:
+        write_text(junit, text)
+    for line in [json.dumps(found)] if as_json else lines:
+        say(line)
+    if not ok:
+        raise GateFailed(f"{reports_root if every else run_dir}: does not hold")
+
+
+@app.command()
+def replay(run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")], as_json: AsJson = False) -> None:
+    """Run a bundle's steps again from its commit and name the first thing that differs."""
+    from tools.scaling.render.verification import replay_lines
+    from tools.scaling.replaying import replay as run_again
+
+    result = run_again(run_dir, lambda line: print(line, file=sys.stderr, flush=True))
+    for line in [json.dumps(result.to_dict())] if as_json else replay_lines(result):
+        say(line)
+    if not result.ok:
+        raise GateFailed(f"{run_dir}: the replay differs")
+
+
+@app.command()
+def history(
+    since: Annotated[str | None, typer.Option(help="Bundles from this time on, e.g. 2026-11-23.")] = None,
+    as_json: AsJson = False,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+) -> None:
+    """One row a bundle, a sparkline a quantity, and the commits between which one got worse."""
+    from tools.scaling.evidence.history import history as read
+    from tools.scaling.render.history import history_lines
+
+    found = read(reports_root, since)
+    for line in [json.dumps(found.to_dict())] if as_json else history_lines(found):
+        say(line)
+
+
+@app.command()
+def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> None:
+    """Write report.html into a bundle that is not sealed yet."""
+    from tools.scaling.evidence.bundle import open_bundle
+    from tools.scaling.pages.report import write_report
+
+    say(f"wrote {write_report(open_bundle(DEFAULT_ROOT, run_dir))}")
+
+
+@app.command()
+def index(reports_root: ReportsRoot = DEFAULT_ROOT) -> None:
+    """Write reports/index.html: all bundles, filterable, with their trends."""
+    from tools.scaling.pages.index import write_index
+
+    say(f"wrote {write_index(reports_root)}")
+
+
+@app.command()
+def mutations(
+    count: Annotated[int, typer.Option(help="How many mutations.", min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+) -> None:
+    """Mutate a chain of bundles at random and count what verify --all names."""
+    from tempfile import TemporaryDirectory
+
+    from tools.scaling.evidence.mutations import run
+    from tools.scaling.render.verification import tally_lines
+
+    with TemporaryDirectory(prefix="mutations-") as folder:
+        tally = run(count, seed, Path(folder))
+    for line in tally_lines(tally):
+        say(line)
+    if not tally.ok:
+        raise GateFailed("mutations: not all were named")

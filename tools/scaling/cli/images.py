@@ -1,0 +1,37 @@
+"""The subcommand that compares whole images."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.scaling.cli.options import AsJson, app, say
+from tools.scaling.errors import GateFailed
+
+
+@app.command()
+def images(
+    c: Annotated[Path, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")],
+    py: Annotated[Path, typer.Option("--py", help="The port's image.")],
+    shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size; raw files need it.")] = None,
+    roi: Annotated[
+        tuple[int, int, int, int] | None, typer.Option(metavar="S0 S1 F0 F1", help="Rows and columns, inclusive.")
+    ] = None,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two float images in one pass: statistics, peaks, worst pixels, pictures."""
+    from tools.scaling.imaging import compare_image_files
+    from tools.scaling.render.images import images_lines, progress_bar
+
+    command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
+    with progress_bar(sys.stderr) as progress:
+        report = compare_image_files(c, py, shape=shape, roi=roi, out=out, command=command, progress=progress)
+    for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):
+        say(line)
+    if gate and not report.passed:
+        raise GateFailed(f"{py}: the images do not agree")

@@ -1,0 +1,103 @@
+"""Subcommands that trace, compare and explain."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.scaling.cli.options import AsJson, CaseName, Device, Dtype, Hkl, Junit, PhiMode, Pixel, Tolerance, app, say
+from tools.scaling.errors import GateFailed
+from tools.scaling.repo import refuse_protected
+
+
+@app.command()
+def harness(
+    out: Annotated[Path, typer.Option(help="The trace to write.")],
+    case: CaseName = "supervisor",
+    phi_mode: Annotated[PhiMode, typer.Option(help="What phi == 0 does (Q29).")] = PhiMode.c_parity,
+    vectors: Annotated[
+        str, typer.Option(help="reference, as-given (the legacy defect), or which of odet,sdet,fdet,beam as given.")
+    ] = "reference",
+    pixel: Pixel = None,
+    device: Device = "cpu",
+    dtype: Annotated[Dtype, typer.Option(help="Floating-point type.")] = Dtype.float64,
+    hkl: Hkl = None,
+    dump_per_phi: Annotated[bool, typer.Option("--dump-per-phi", help="Write OUT_per_phi.log and .json.")] = False,
+) -> None:
+    """Trace one pixel of a case through the port."""
+    from tools.scaling import commands
+
+    refuse_protected(out)
+    written = commands.harness(
+        case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, vectors=vectors,
+        device=device, dtype=dtype.value, hkl=hkl, dump_per_phi=dump_per_phi,
+    )  # fmt: skip
+    for path in written:
+        say(f"wrote {path}")
+
+
+@app.command()
+def inspect(trace: Annotated[Path, typer.Argument(help="A trace.")]) -> None:
+    """Say whether a trace has the nine factors and both polar values, once each."""
+    from tools.scaling import commands
+
+    problems = commands.inspect_file(trace)
+    for line in problems:
+        say(line)
+    if problems:
+        raise GateFailed(f"{trace}: {len(problems)} header lines are not as expected")
+    say(f"{trace}: the nine factors and both polar values are there, once each")
+
+
+@app.command()
+def compare(
+    c: Annotated[Path, typer.Option("--c", help="The reference's trace.")],
+    py: Annotated[Path, typer.Option("--py", help="The port's trace.")],
+    out: Annotated[Path, typer.Option(help="Markdown summary; metrics.json and run_metadata.json go beside it.")],
+    tolerance: Tolerance = 1e-6,
+    device: Device = "cpu",
+    dtype: Annotated[Dtype, typer.Option(help="What the port computed in.")] = Dtype.float64,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if any factor diverges.")] = False,
+    junit: Junit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two traces: the nine factors, and every traced quantity upstream of them."""
+    from tools.scaling import commands
+
+    options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
+    command = f"python -m tools.scaling compare {shlex.join(options)}"
+    report = commands.compare_files(c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command)
+    if junit:
+        from tools.scaling.files import write_text
+        from tools.scaling.render.junit import comparison_junit
+
+        write_text(junit, comparison_junit(report))
+    if as_json:
+        print(json.dumps(report.metrics(), indent=2, allow_nan=False))
+    else:
+        from tools.scaling.render.terminal import comparison_lines
+
+        for line in comparison_lines(report):
+            say(line)
+    if gate and report.num_divergent:
+        raise GateFailed(f"{report.num_divergent} factors diverge, first {report.first_divergence}")
+
+
+@app.command()
+def explain(
+    c: Annotated[Path, typer.Option("--c", help="The reference's trace.")],
+    py: Annotated[Path, typer.Option("--py", help="The port's trace.")],
+    case: Annotated[str | None, typer.Option(help="The case that both ran; its flags are then the roots.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Markdown to write, with the JSON beside it.")] = None,
+    summary: Annotated[list[Path] | None, typer.Option(help="Markdown to end with the causes; repeatable.")] = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Say which upstream defect caused which share of a divergence."""
+    from tools.scaling.explaining import explain_command
+
+    lines = explain_command(c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or ())
+    for line in lines:
+        say(line)

@@ -1,0 +1,121 @@
+"""Subcommands that run the steps of the procedure, one or all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tools.scaling.cli.options import (
+    DEFAULT_ROOT,
+    CaseName,
+    DeviceOrKept,
+    Dtype,
+    DtypeOrKept,
+    Hkl,
+    MemoryLimit,
+    Pixel,
+    Reference,
+    ReportsRoot,
+    RunDir,
+    ToleranceOrKept,
+    app,
+    say,
+)
+
+
+@app.command(name="phase-m1")
+def phase_m1(
+    case: CaseName = None,
+    c: Reference = None,
+    pixel: Pixel = None,
+    hkl: Hkl = None,
+    device: DeviceOrKept = None,
+    dtype: DtypeOrKept = None,
+    tolerance: ToleranceOrKept = None,
+    memory_limit: MemoryLimit = None,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+    no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the seal with this private key (PEM).")] = None,
+    on_blocked: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Run once, with RUN_DIR, if the run is blocked.")
+    ] = None,
+) -> None:
+    """Every step in order, one bundle; halts at the first failure and keeps the evidence."""
+    from tools.scaling.pages.report import REPORT
+    from tools.scaling.phase import Blocked
+    from tools.scaling.phase import phase_m1 as run_all
+    from tools.scaling.runner import Settings
+
+    settings = Settings().with_changes(**_changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit))
+    try:
+        bundle = run_all(settings, reports_root, say, staged=not no_stage, sign=sign, on_blocked=on_blocked)
+    except Blocked as error:
+        say(str(error))
+        raise typer.Exit(error.exit_code) from error
+    say(f"PASS: {bundle.shown(REPORT)}")
+
+
+@app.command()
+def step(
+    name: Annotated[str, typer.Argument(help="A step of the procedure, by its session's name.")],
+    run_dir: RunDir = None,
+    case: CaseName = None,
+    c: Reference = None,
+    pixel: Pixel = None,
+    hkl: Hkl = None,
+    device: DeviceOrKept = None,
+    dtype: DtypeOrKept = None,
+    tolerance: ToleranceOrKept = None,
+    memory_limit: MemoryLimit = None,
+    reports_root: ReportsRoot = DEFAULT_ROOT,
+) -> None:
+    """Run one step alone, on the open bundle."""
+    from tools.scaling.phase import step_alone
+    from tools.scaling.steps import find_step
+
+    found = find_step(name)
+    changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit)
+    step_alone(found, changes, reports_root, run_dir, say)
+
+
+def _changes(
+    case: str | None, c: Path | None, pixel: tuple[int, int] | None, hkl: Path | None,
+    device: str | None, dtype: Dtype | None, tolerance: float | None, memory_limit: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "case": case,
+        "c": str(c) if c else None,
+        "pixel": pixel,
+        "hkl": str(hkl) if hkl else None,
+        "device": device,
+        "dtype": dtype.value if dtype else None,
+        "tolerance": tolerance,
+        "memory_limit": memory_limit * 2**20 if memory_limit else None,
+    }
+
+
+def _named_step(name: str) -> Callable[..., None]:
+    def alone(run_dir: RunDir = None, reports_root: ReportsRoot = DEFAULT_ROOT) -> None:
+        step(name, run_dir=run_dir, reports_root=reports_root)
+
+    return alone
+
+
+for _name, _help in (
+    ("provenance", "Make a new bundle: commit, status, exports, installed package."),
+    ("ledger", "The plan's M1 row and one Attempt in docs/fix_plan.md, once a bundle."),
+    ("handoff", "Final git status; protected files untouched; extra diagnostics named."),
+    ("checksums", "Seal the bundle: sha256.txt over every file, verified."),
+    ("stage", "git add of exactly what the run wrote."),
+):
+    app.command(name=_name, help=_help)(_named_step(_name))
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """Serve subcommands to the runner, over standard input and output."""
+    from tools.scaling.cli import main
+    from tools.scaling.worker import serve
+
+    serve(main)

@@ -1,0 +1,242 @@
+"""The work of the subcommands: joins the port, parity and the evidence. Prints nothing.
+
+Everything that imports torch or pytest does so inside the function that needs it.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.scaling.cases import find_case
+from tools.scaling.errors import BadInput, GateFailed, Unavailable
+from tools.scaling.files import write_json, write_text
+from tools.scaling.repo import MAPPED_TESTS, ROOT, git, relative
+
+if TYPE_CHECKING:
+    from tools.scaling.parity.report import Report
+
+# The three traces of a run: where each comparison lies in the bundle, and the harness flags that make it.
+MODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "c-parity": ("", "trace_py_scaling.log", ("--phi-mode", "c-parity")),
+    "spec": ("spec", "trace_py_scaling_spec.log", ("--phi-mode", "spec")),
+    "legacy": ("legacy", "trace_py_scaling_legacy.log", ("--phi-mode", "c-parity", "--vectors", "as-given")),
+}
+
+
+def require_device(name: str) -> None:
+    """Raise Unavailable, in one line, if torch cannot compute in float64 on device `name`."""
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise Unavailable(f"--device {name}: not usable for float64 on this machine: {why}") from error
+
+
+def harness(
+    case_name: str,
+    *,
+    out: Path,
+    pixel: tuple[int, int] | None,
+    phi_mode: str,
+    vectors: str,
+    device: str,
+    dtype: str,
+    hkl: Path | None = None,
+    dump_per_phi: bool = False,
+) -> list[Path]:
+    """Trace one pixel of a case through the port into `out`. Returns the files written.
+
+    With `dump_per_phi` the TRACE_PY_PHI rows go also to STEM_per_phi.log and .json beside it.
+    """
+    case = find_case(case_name)
+    if pixel is None and not case.pixels:
+        raise BadInput(f"{case_name}: names no traced pixel; expected --pixel SLOW FAST")
+    slow, fast = pixel or case.pixels[0]
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.flags import parse
+
+    flags = [*_with_hkl(case.flags, hkl), "--phi-mode", phi_mode, "--vectors", vectors]
+    try:
+        config = parse(flags, folders=case.folders)
+        require_device(device)
+        import torch
+
+        from nanobragg_torch.trace import render, trace_pixel
+
+        lines = trace_pixel(config, slow, fast, device=torch.device(device), dtype=getattr(torch, dtype))
+    except NanoBraggError as error:
+        raise BadInput(str(error)) from error
+    text = render(lines, prefix="TRACE_PY")
+    write_text(out, text)
+    if not dump_per_phi:
+        return [out]
+    rows = [line for line in text.splitlines() if line.startswith("TRACE_PY_PHI ")]
+    log, table = (out.with_name(f"{out.stem}_per_phi{suffix}") for suffix in (".log", ".json"))
+    write_text(log, "".join(f"{row}\n" for row in rows))
+    fields = [dict(item.split("=", 1) for item in row.split()[1:]) for row in rows]
+    numbers = [{k: int(v) if k == "phi_tic" else float(v) for k, v in row.items()} for row in fields]
+    settings = {"case": case.name, "pixel_slow_fast": [slow, fast], "phi_mode": phi_mode, "vectors": vectors}
+    write_json(table, {**settings, "device": device, "dtype": dtype, "per_phi": numbers})
+    return [out, log, table]
+
+
+def _with_hkl(flags: Sequence[str], hkl: Path | None) -> list[str]:
+    """The flags with their reflection list replaced."""
+    if hkl is None:
+        return list(flags)
+    if "-hkl" not in flags[:-1]:
+        return [*flags, "-hkl", str(hkl.absolute())]
+    at = len(flags) - 1 - list(reversed(flags)).index("-hkl")
+    return [*flags[: at + 1], str(hkl.absolute()), *flags[at + 2 :]]
+
+
+def compare_files(c: Path, py: Path, out: Path, *, tolerance: float, device: str, dtype: str, command: str) -> "Report":
+    """Compare two traces; write the summary to `out`, metrics.json and run_metadata.json beside it.
+
+    dtype: what the port computed in; the tolerance of the traced numbers follows it.
+
+    Nothing is written unless both traces could be read and compared.
+    """
+    from tools.scaling.parity.traces import read_trace
+
+    if not out.parent.is_dir():
+        raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
+    reference, candidate = (read_trace(path, source=relative(path)) for path in (c, py))
+    require_device(device)
+    import torch
+
+    from tools.scaling.parity.compare import compare
+    from tools.scaling.render.markdown import comparison_markdown
+
+    report = compare(reference, candidate, tolerance=tolerance, device=device, precision=dtype)
+    metadata = {
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_sha": _sha(),
+        "torch_version": torch.__version__,
+        "command": command,
+        "c_trace": relative(c),
+        "py_trace": relative(py),
+        "tolerance_rel": tolerance,
+        "device": device,
+    }
+    write_text(out, comparison_markdown(report))
+    if not Path(os.devnull).samefile(out):
+        write_json(out.parent / "metrics.json", report.metrics())
+        write_json(out.parent / "run_metadata.json", metadata)
+    return report
+
+
+def _sha() -> str | None:
+    try:
+        return git("rev-parse", "--verify", "HEAD").strip()
+    except BadInput:
+        return None
+
+
+def inspect_file(path: Path) -> list[str]:
+    """What is wrong with the header lines of a trace; empty when all is well."""
+    from tools.scaling.parity.traces import inspect_trace, read_trace
+
+    return list(inspect_trace(read_trace(path)).problems)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the check: which trace, what it must show, what it shows."""
+
+    mode: str
+    expected: str
+    found: str
+    ok: bool
+
+
+def check_metrics(folder: Path, case_name: str, pixel: tuple[int, int]) -> list[Check]:
+    """Hold the three metrics.json of a bundle against what the case must show (design: check).
+
+    c-parity must not diverge. Where the case has known figures (they are of its first traced pixel) the two
+    controls must diverge first in I_before_scaling, by those figures; elsewhere they are not judged.
+    """
+    case = find_case(case_name)
+    expected = case.expected if pixel in case.pixels[:1] else {}
+    checks = []
+    for mode, (subfolder, _, _) in MODES.items():
+        metrics = _read_metrics(folder / subfolder / "metrics.json")
+        first, count = metrics["first_divergence"], metrics["num_divergent"]
+        found = f"first_divergence {first or 'null'}, num_divergent {count}"
+        if mode == "c-parity":
+            checks.append(Check(mode, "first_divergence null, num_divergent 0", found, first is None and count == 0))
+            continue
+        delta = metrics["factors"]["I_before_scaling"]["rel_delta"]
+        shown = f"first_divergence {first or 'null'}, I_before_scaling {_signed(delta)}"
+        known = expected.get(mode)
+        if known is None:
+            checks.append(Check(mode, "no known figure: reported, not judged", shown, True))
+            continue
+        wanted, width = known["rel_delta"], known["tolerance"]
+        ok = first == "I_before_scaling" and delta is not None and abs(delta - wanted) <= width
+        text = f"first_divergence I_before_scaling, {wanted:.6e} +- {width:.0e}"
+        checks.append(Check(mode, text, shown, ok))
+    return checks
+
+
+def _signed(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.6e}"
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        metrics = dict(json.loads(path.read_text(encoding="ascii")))
+        metrics["first_divergence"], metrics["num_divergent"], metrics["factors"]["I_before_scaling"]["rel_delta"]
+    except OSError as error:
+        raise BadInput(f"{relative(path)}: expected the metrics of a comparison, got {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{relative(path)}: expected the metrics of a comparison, got {error!r}") from error
+    return metrics
+
+
+def environment_record() -> dict[str, Any]:
+    """What makes numbers differ from one machine to the next (env.json)."""
+    from tools.scaling.evidence.environment import environment_record as record
+
+    return record()
+
+
+def pytest_files(files: Sequence[str], *options: str) -> None:
+    """Run pytest, in this process, on `files` (relative to the repo's root). Raises GateFailed."""
+    try:
+        import pytest
+    except ImportError as error:
+        raise Unavailable("pytest: not installed; expected the dependency group 'tests'") from error
+    missing = [name for name in files if not (ROOT / name).is_file()]
+    if missing:
+        raise BadInput(f"{missing[0]}: expected a test file, got none")
+    os.chdir(ROOT)
+    code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", "--color=no", *options, *files])
+    if code != pytest.ExitCode.OK:
+        raise GateFailed(f"pytest {' '.join(files)}: exit {int(code)} ({pytest.ExitCode(code).name})")
+
+
+def mapped_tests(device: str, optional: bool = False, files: Sequence[str] = MAPPED_TESTS) -> str | None:
+    """Run the mapped tests on `device`. Returns the reason when `optional` and there is no such device."""
+    try:
+        require_device(device)
+    except Unavailable as error:
+        if optional:
+            return str(error)
+        raise
+    before = os.environ.get("NB_TEST_DEVICE")
+    os.environ["NB_TEST_DEVICE"] = device
+    try:
+        pytest_files(files)
+    finally:
+        if before is None:
+            del os.environ["NB_TEST_DEVICE"]
+        else:
+            os.environ["NB_TEST_DEVICE"] = before
+    return None

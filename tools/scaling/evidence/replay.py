@@ -1,0 +1,78 @@
+"""A bundle's commit, checked out again beside the repository, and what its commands did then and now."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.errors import BadInput
+from tools.scaling.evidence.bundle import COMMANDS, Bundle
+from tools.scaling.evidence.patch import apply
+from tools.scaling.repo import git
+
+_HEAD = re.compile(r"^\[\d{3,}\] \S+Z  step (\w+)  exit (-?\d+)  ", re.MULTILINE)
+
+
+def replayable(run_dir: Path) -> tuple[Bundle, Mapping[str, Any]]:
+    """The bundle and its provenance, where it can be run again.
+
+    Raises BadInput: no folder, not sealed, damaged, of a newer version, without a commit, from another repository.
+    """
+    if not run_dir.is_dir():
+        raise BadInput(f"{run_dir}: expected a bundle's folder, got none")
+    bundle = Bundle(run_dir.absolute())
+    found = bundle.problems()
+    if found:
+        raise BadInput(
+            f"{bundle.shown(found[0].name)}: expected a bundle that verify holds good, got: {found[0].detail}"
+        )
+    known = bundle.provenance()
+    commit = known.get("git_sha")
+    if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        raise BadInput(f"{bundle.shown('provenance.json')}: expected the commit to replay, got {commit!r}")
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except BadInput as error:
+        what = (
+            "expected a commit of this repository, got one that it does not have (another repository, or not fetched)"
+        )
+        raise BadInput(f"{bundle.shown()}: {commit}: {what}") from error
+    if not isinstance(known.get("settings"), dict):
+        raise BadInput(f"{bundle.shown('provenance.json')}: expected the run's settings, got {known.get('settings')!r}")
+    return bundle, known
+
+
+@contextmanager
+def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
+    """A temporary checkout of `commit`, with `patch` applied. It is gone afterwards, whatever happened.
+
+    Raises BadInput where the worktree cannot be made or the patch does not fit.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="scaling-replay-"))
+    tree = folder / "tree"
+    try:
+        try:  # the user's hooks are none of a replay's business
+            git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet", str(tree), commit)
+        except BadInput as error:
+            raise BadInput(f"{tree}: expected to make a worktree of {commit[:12]}, got: {error}") from error
+        if patch is not None:
+            apply(patch, tree)
+        yield tree
+    finally:
+        with suppress(BadInput):
+            git("worktree", "remove", "--force", "--force", str(tree))
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(BadInput):
+            git("worktree", "prune")
+
+
+def outcomes(bundle: Bundle) -> list[tuple[str, int]]:
+    """(step, exit code) of every command in commands.txt, in order."""
+    try:
+        text = bundle.path(COMMANDS).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{bundle.shown(COMMANDS)}: expected the commands of a run, got {error}") from error
+    return [(step, int(code)) for step, code in _HEAD.findall(text)]

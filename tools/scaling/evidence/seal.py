@@ -1,0 +1,238 @@
+"""The seal over a bundle: what is in it, how long each file is, and which bundle came before it.
+
+sha256.txt lists the SHA-256 of every other file, as `sha256sum -c` reads it. seal.json, itself listed there, has
+what that format has no room for: the sizes, and the digest of the sha256.txt of the bundle before this one. So the
+bundles of a folder are a chain, in which each vouches for the one before it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tools.scaling.errors import BadInput
+from tools.scaling.files import write_json, write_text
+from tools.scaling.repo import digest, relative
+
+MANIFEST = "sha256.txt"
+SEAL = "seal.json"
+ATTESTATION = "attestation.json"
+FORMAT = 1  # of seal.json and provenance.json; a higher one was written by a newer version
+STAMPED = re.compile(r"\d{8}T\d{6}Z")
+# 64 hex digits, two blanks, a path inside the bundle: what `sha256sum -c` reads.
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+
+
+class Kind(StrEnum):
+    """What is wrong with a file of a bundle, or with a bundle of a chain."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    ADDED = "added"
+    RENAMED = "renamed"
+    TRUNCATED = "truncated"
+    MANIFEST = "manifest"
+    UNSEALED = "unsealed"
+    NEWER = "newer version"
+    DELETED = "deleted"
+    REWRITTEN = "rewritten"
+    SLIPPED_IN = "slipped in"
+    SIGNATURE = "signature"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that does not hold. name: the file in the bundle, or the bundle in the chain."""
+
+    name: str
+    kind: Kind
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The bundle before: its folder's name and the SHA-256 of its sha256.txt."""
+
+    bundle: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Seal:
+    """seal.json. bundle: the folder's name. number: its place in the chain, from 1. sizes: bytes of each file."""
+
+    bundle: str
+    number: int
+    previous: Link | None
+    sizes: Mapping[str, int]
+
+
+def contents(folder: Path) -> list[str]:
+    """Everything in the bundle that is no folder, but the manifest, as sorted POSIX paths relative to it."""
+    return sorted(name for name in _walk(folder, "") if name != MANIFEST)
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name
+
+
+def read_seal(folder: Path) -> Seal:
+    """The bundle's seal.json. Raises BadInput: missing, damaged, or of a newer version."""
+    path = folder / SEAL
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] > FORMAT:
+            raise BadInput(
+                f"{relative(path)}: written by a newer version (expected format {FORMAT} or less, got {data['format']})"
+            )
+        previous = None if data["previous"] is None else Link(**data["previous"])
+        sizes = {str(name): int(size) for name, size in data["sizes"].items()}
+        return Seal(str(data["bundle"]), int(data["number"]), previous, sizes)
+    except OSError as error:
+        raise BadInput(f"{relative(path)}: expected the bundle's seal, got {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{relative(path)}: expected the bundle's seal, got {error!r}") from error
+
+
+def newest(root: Path) -> Link | None:
+    """The end of the chain under `root`: the sealed bundle with the highest number. None where there is none."""
+    best: tuple[int, str] | None = None
+    for name in os.listdir(root):  # noqa: PTH208 - names alone are wanted, 10,000 of them
+        if STAMPED.fullmatch(name):
+            with suppress(BadInput):
+                here = (read_seal(root / name).number, name)
+                if (best is None or here > best) and (root / name / MANIFEST).is_file():
+                    best = here
+    return None if best is None else Link(best[1], digest(root / best[1] / MANIFEST))
+
+
+def write_seal(folder: Path, attest: Callable[[Mapping[str, str]], str] | None = None) -> int:
+    """Write seal.json and then sha256.txt over every file. Returns how many files it covers.
+
+    attest: makes the text of attestation.json from the digests of all other files.
+    """
+    own = {SEAL, ATTESTATION}
+    with _alone(folder.parent):
+        sizes = {n: _size(folder / n) for n in contents(folder) if n not in own}
+        last = newest(folder.parent) if STAMPED.fullmatch(folder.name) else None
+        number = read_seal(folder.parent / last.bundle).number + 1 if last else 1
+        (folder / ATTESTATION).unlink(missing_ok=True)
+        write_json(folder / SEAL, {"format": FORMAT, **asdict(Seal(folder.name, number, last, sizes))})
+        digests = {name: digest(folder / name) for name in contents(folder)}
+        if attest is not None:
+            write_text(folder / ATTESTATION, attest(digests))
+            digests[ATTESTATION] = digest(folder / ATTESTATION)
+        write_text(folder / MANIFEST, "".join(f"{value}  {name}\n" for name, value in sorted(digests.items())))
+    return len(digests)
+
+
+def _size(path: Path) -> int:
+    size = path.stat().st_size
+    if path.is_symlink():
+        raise BadInput(f"{relative(path)}: expected a plain file in a bundle, got a link")
+    return size
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Only one run at a time extends the chain of `root`; where locks do not work, all do."""
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
+    """sha256.txt as path -> digest, and what in it is no such line."""
+    listed: dict[str, str] = {}
+    found = []
+    text = (folder / MANIFEST).read_bytes().decode(errors="replace")
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        match = _LINE.fullmatch(line)
+        if not match or match[2] in listed:
+            detail = f"expected 'SHA256  PATH' once a file, got {line[:60]!r}"
+            found.append(Problem(f"{MANIFEST}:{number}", Kind.MANIFEST, detail))
+        else:
+            listed[match[2]] = match[1]
+    if not text.endswith("\n"):
+        found.append(Problem(MANIFEST, Kind.TRUNCATED, "truncated, its last line has no end"))
+    return listed, found
+
+
+def problems(folder: Path) -> list[Problem]:
+    """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
+    if not (folder / MANIFEST).is_file():
+        part = (folder / SEAL).exists()
+        detail = "missing, the seal is not whole" if part else "missing, the bundle was never sealed"
+        return [Problem(MANIFEST, Kind.MISSING if part else Kind.UNSEALED, detail)]
+    listed, found = manifest(folder)
+    sizes: Mapping[str, int] = {}
+    try:
+        sizes = read_seal(folder).sizes
+    except BadInput as error:
+        kind = Kind.NEWER if "newer version" in str(error) else Kind.CHANGED
+        if SEAL not in listed or kind is Kind.NEWER:
+            found.append(Problem(SEAL, kind, str(error).split(": ", 1)[1]))
+    actual = {name: _digest(folder / name) for name in contents(folder)}
+    added = {name: value for name, value in actual.items() if name not in listed}
+    for name, value in listed.items():
+        if name not in actual:
+            found.append(_gone(name, value, added))
+        elif actual[name] != value:
+            found.append(_changed(folder, name, actual[name], sizes.get(name)))
+    found += [Problem(name, Kind.ADDED, f"added, not in {MANIFEST}") for name in added]
+    lost = sorted(set(sizes) - set(listed) - set(actual))
+    return found + [Problem(name, Kind.MISSING, f"missing, from {MANIFEST} too") for name in lost]
+
+
+def _gone(name: str, value: str, added: dict[str, str]) -> Problem:
+    """Missing, or renamed to a file that was added; that one is then no longer among `added`."""
+    other = next((new for new, its in added.items() if its == value), None)
+    if other is None:
+        return Problem(name, Kind.MISSING, "missing")
+    del added[other]
+    return Problem(name, Kind.RENAMED, f"renamed to {other}")
+
+
+def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
+    if not re.fullmatch(r"[0-9a-f]{64}", actual):
+        return Problem(name, Kind.CHANGED, f"changed: {actual}")
+    now = (folder / name).stat().st_size
+    if size is not None and now < size:
+        return Problem(name, Kind.TRUNCATED, f"truncated, {now} of {size} bytes")
+    if name == SEAL and not (folder / SEAL).read_bytes().endswith(b"}\n"):
+        return Problem(name, Kind.TRUNCATED, "truncated or changed at its end")
+    return Problem(name, Kind.CHANGED, "changed")
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256, or why there is none: only a plain file that can be read is evidence."""
+    if path.is_symlink() or not path.is_file():
+        return "expected a plain file, got " + ("a link" if path.is_symlink() else "something else")
+    try:
+        return digest(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def blob_id(data: bytes, like: str) -> str:
+    """What git calls a file of this content, in the hash of which `like` is an id."""
+    algorithm = hashlib.sha1 if len(like) == 40 else hashlib.sha256
+    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()

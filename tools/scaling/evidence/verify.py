@@ -1,0 +1,253 @@
+"""Can a bundle be trusted: its files against its seal, its place in the chain, what git has of it.
+
+A folder of bundles is a chain: each seal.json has the digest of the sha256.txt of the bundle before. Rewriting one
+bundle breaks what the next one says of it; the end of the chain, which nobody vouches for yet, is held against
+what git has staged or committed.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.errors import BadInput
+from tools.scaling.evidence.bundle import Bundle, bundles
+from tools.scaling.evidence.seal import (
+    ATTESTATION,
+    MANIFEST,
+    SEAL,
+    STAMPED,
+    Kind,
+    Link,
+    Problem,
+    Seal,
+    blob_id,
+    problems,
+    read_seal,
+)
+from tools.scaling.repo import digest, git, relative
+
+
+class Standing(StrEnum):
+    """What vouches for a bundle beside its own seal."""
+
+    COMMITTED = "committed"
+    STAGED = "staged"
+    ALONE = "alone"
+    OPEN = "open"
+
+
+class Signature(StrEnum):
+    NONE = "not signed"
+    UNCHECKED = "signed, not checked"
+    VALID = "signature holds"
+    INVALID = "signature does not hold"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verify says of one bundle. files: how many its sha256.txt covers."""
+
+    bundle: str
+    files: int
+    problems: tuple[Problem, ...]
+    standing: Standing
+    signature: Signature
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "bundle": self.bundle,
+            "ok": self.ok,
+            "files": self.files,
+            "standing": self.standing.value,
+            "signature": self.signature.value,
+            "problems": [{"name": p.name, "kind": p.kind.value, "detail": p.detail} for p in self.problems],
+        }
+
+
+@dataclass(frozen=True)
+class ChainVerdict:
+    """What verify --all says. newest: the end of the chain. lost: bundles of which only git or the chain knows."""
+
+    root: str
+    verdicts: tuple[Verdict, ...]
+    lost: tuple[Problem, ...]
+    newest: str | None
+    standing: Standing
+
+    @property
+    def ok(self) -> bool:
+        return not self.lost and all(verdict.ok for verdict in self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "ok": self.ok,
+            "newest": self.newest,
+            "standing": self.standing.value,
+            "lost": [{"name": p.name, "kind": p.kind.value, "detail": p.detail} for p in self.lost],
+            "bundles": [verdict.to_dict() for verdict in self.verdicts],
+        }
+
+
+@dataclass(frozen=True)
+class Known:
+    """What git calls a bundle's sha256.txt, in its index and in HEAD; None where it has none."""
+
+    staged: str | None
+    committed: str | None
+
+
+def known_to_git(root: Path) -> dict[str, Known]:
+    """The bundles under `root` that git has, staged or committed. Empty where there is no repository."""
+    pattern = f":(glob)*/{MANIFEST}"
+    found: list[dict[str, str]] = []
+    for command in (["ls-files", "--stage", "-z", "--", pattern], ["ls-tree", "-r", "-z", "HEAD", "--", "."]):
+        try:
+            rows = [row.partition("\t") for row in git(*command, cwd=root).split("\0") if row]
+        except BadInput:  # no repository, or no commit in it yet
+            rows = []
+        column = 1 if command[0] == "ls-files" else 2
+        ids = {name: head.split()[column] for head, _, name in rows}
+        found.append({n.split("/")[0]: value for n, value in ids.items() if n.count("/") == 1 and n.endswith(MANIFEST)})
+    staged, committed = found
+    names = [name for name in staged.keys() | committed.keys() if STAMPED.fullmatch(name)]
+    return {name: Known(staged.get(name), committed.get(name)) for name in names}
+
+
+def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
+    """Hash one bundle again, hold its manifest against git, and its signature against `public_key`.
+
+    Raises BadInput where `run_dir` is no folder or was sealed by a newer version.
+    """
+    if not run_dir.is_dir():
+        raise BadInput(f"{run_dir}: expected a bundle's folder, got none")
+    bundle = Bundle(run_dir.absolute())
+    verdict = _verdict(bundle, known_to_git(run_dir.parent).get(bundle.stamp), public_key)
+    newer = [problem for problem in verdict.problems if problem.kind is Kind.NEWER]
+    if newer:
+        raise BadInput(f"{bundle.shown(newer[0].name)}: {newer[0].detail}")
+    return verdict
+
+
+def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None) -> Verdict:
+    found = problems(bundle.folder)
+    signature = Signature.UNCHECKED if (bundle.folder / ATTESTATION).is_file() else Signature.NONE
+    if public_key is not None and bundle.sealed:
+        from tools.scaling.evidence.signing import check
+
+        wrong = check(bundle.folder, public_key)
+        found += wrong
+        signature = Signature.INVALID if wrong else Signature.VALID
+    standing, against = _held_against_git(bundle, known)
+    return Verdict(bundle.shown(), len(bundle.files()), (*found, *against), standing, signature)
+
+
+def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, list[Problem]]:
+    if known is None:
+        return (Standing.ALONE if bundle.sealed else Standing.OPEN), []
+    standing = Standing.COMMITTED if known.committed else Standing.STAGED
+    if not bundle.sealed:
+        return Standing.OPEN, [Problem(MANIFEST, Kind.DELETED, f"missing, git has it {standing.value}")]
+    data = bundle.path(MANIFEST).read_bytes()
+    for value, word in ((known.committed, "committed"), (known.staged, "staged")):
+        if value is not None and blob_id(data, value) != value:
+            return standing, [Problem(MANIFEST, Kind.REWRITTEN, f"rewritten, git has another {word}")]
+    return standing, []
+
+
+def verify_all(root: Path, public_key: Path | None = None, known: Mapping[str, Known] | None = None) -> ChainVerdict:
+    """Every bundle under `root`, and the chain that they are.
+
+    known: what git has of them; read now unless given. Raises BadInput where there are no bundles.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{relative(root)}: expected a folder of bundles, got none")
+    present = {bundle.stamp: bundle for bundle in bundles(root)}
+    known = known_to_git(root) if known is None else known
+    if not present and not known:
+        raise BadInput(f"{relative(root)}: expected a folder of bundles, got none in it")
+    links = _links(present)
+    verdicts = {name: _verdict(bundle, known.get(name), public_key) for name, bundle in present.items()}
+    for name in present.keys() - links.keys() - known.keys():  # a run that is still open is no damage
+        verdicts[name] = replace(verdicts[name], problems=())
+    for name, problem in _chain_problems(links, present, known):
+        verdicts[name] = replace(verdicts[name], problems=(*verdicts[name].problems, problem))
+    numbered = [(seal.number, name) for name, seal in links.items() if seal is not None]
+    newest = max(numbered)[1] if numbered else None
+    standing = verdicts[newest].standing if newest else Standing.ALONE
+    return ChainVerdict(relative(root), tuple(verdicts.values()), tuple(_lost(links, present, known)), newest, standing)
+
+
+def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
+    """The seals of the sealed bundles; None where one cannot be read, which `problems` names."""
+    links: dict[str, Seal | None] = {}
+    for name, bundle in present.items():
+        if bundle.sealed or bundle.path(SEAL).exists():
+            try:
+                links[name] = read_seal(bundle.folder)
+            except BadInput:
+                links[name] = None
+    return links
+
+
+def _chain_problems(
+    links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]
+) -> list[tuple[str, Problem]]:
+    """What the chain says against the bundles that are there, as (bundle, problem)."""
+    found = []
+    followers: dict[Link | None, list[str]] = defaultdict(list)
+    for name, seal in links.items():
+        if seal is None:
+            continue
+        followers[seal.previous].append(name)
+        if seal.bundle != name:
+            detail = f"slipped in or renamed, its seal is that of {seal.bundle}"
+            found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
+    for link, names in followers.items():
+        if link is not None and link.bundle in present and present[link.bundle].sealed:
+            path = present[link.bundle].path(MANIFEST)
+            if digest(path) != link.sha256:
+                detail = f"rewritten, {', '.join(names)} recorded it as {link.sha256[:12]}..."
+                found.append((link.bundle, Problem(MANIFEST, Kind.REWRITTEN, detail)))
+        if len(names) > 1:
+            after = f"follows {link.bundle}" if link else "begins the chain"
+            for name in _suspects(names, followers, known):
+                others = ", ".join(other for other in names if other != name)
+                detail = f"slipped in, or made elsewhere: it {after}, and so does {others}"
+                found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
+    return found
+
+
+def _suspects(names: list[str], followers: Mapping[Link | None, list[str]], known: Mapping[str, Known]) -> list[str]:
+    """Of several bundles in one place of the chain those that nothing vouches for; all where nothing tells."""
+    followed = {link.bundle for link in followers if link is not None}
+    for vouched in (followed, set(known)):
+        without = [name for name in names if name not in vouched]
+        if 0 < len(without) < len(names):
+            return without
+    return names
+
+
+def _lost(links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]) -> list[Problem]:
+    """The bundles that are not there, though a seal or git names them."""
+    lost = {}
+    for name, known_as in known.items():
+        if name not in present:
+            word = "committed" if known_as.committed else "staged"
+            lost[name] = Problem(name, Kind.DELETED, f"deleted, git has it {word}")
+    for name, seal in links.items():
+        if seal is not None and seal.previous is not None:
+            before = seal.previous.bundle
+            if before not in present:
+                lost.setdefault(before, Problem(before, Kind.DELETED, f"deleted, {name} follows it"))
+            elif not present[before].sealed:
+                detail = f"its {MANIFEST} is deleted, {name} recorded it"
+                lost.setdefault(before, Problem(before, Kind.DELETED, detail))
+    return [lost[name] for name in sorted(lost)]

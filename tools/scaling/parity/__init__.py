@@ -1,0 +1,1 @@
+"""Is it the same, and if not, why. Knows nothing of `evidence`."""

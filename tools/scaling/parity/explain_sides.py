@@ -1,0 +1,211 @@
+"""Two traces laid over the causal graph: what each side traced, where it fits in the graph's tensors."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tools.scaling.errors import BadInput
+from tools.scaling.parity.explain_graph import Fix, Graph, Values, evaluate
+from tools.scaling.parity.schema import PRE_POLAR, UNIT_ROUNDOFF
+from tools.scaling.parity.traces import Trace
+
+C, PY = 0, 1
+DIGITS = 15
+
+# Printed before the scattering vector of their sub-pixel; everything else that varies comes after it.
+_BEFORE = frozenset((
+    "pix0_vector_meters", "fdet_vec", "sdet_vec", "pixel_pos_meters", "R_distance_meters", "omega_pixel_sr",
+    "close_distance_meters", "obliquity_factor", "diffracted_vec", "incident_vec", "lambda_meters",
+    "lambda_angstroms", "scattering_vec_A_inv",
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both traces on one graph; the first dimension of every tensor is (reference, port).
+
+    traced, present: values (2, *dims, *event) and where there are any (2, *dims). precision: "float64" or
+    "float32" of each side. values: what each quantity's descendants see. results: what each rule makes of
+    the same side's own traced inputs. phi_rows: the phi steps that each side traced, 0 for none.
+    """
+
+    graph: Graph
+    traced: Values
+    present: Values
+    precision: tuple[str, str]
+    values: Values
+    results: Values
+    phi_rows: tuple[int, int]
+
+    @property
+    def roundoff(self) -> Tensor:
+        like = self.values[next(iter(self.values))]
+        return torch.tensor([UNIT_ROUNDOFF[p] for p in self.precision], device=like.device, dtype=like.dtype)
+
+    def fix(self, changes: Values | None = None) -> Fix:
+        return lay_over(self.traced, self.present, changes or {})
+
+    def shown_by_both(self, name: str) -> Tensor:
+        """(*dims): where both sides traced `name`."""
+        return self.present[name].all(0)
+
+
+def lay_over(traced: Values, present: Values, changes: Values) -> Fix:
+    """The traced values where there are any; `changes` replace a hidden quantity's result."""
+
+    def fix(name: str, result: Tensor) -> Tensor:
+        if name in changes:
+            return changes[name].expand_as(result)
+        if name not in traced:
+            return result
+        mask = present[name]
+        return torch.where(mask.reshape((*mask.shape, *(1,) * (result.dim() - mask.dim()))), traced[name], result)
+
+    return fix
+
+
+def printed_half_unit(value: Tensor) -> Tensor:
+    """Half a unit of the last digit that %.15g prints."""
+    size = value.abs()
+    safe = torch.where((size > 0) & size.isfinite(), size, torch.ones_like(size))
+    unit = torch.pow(10.0, torch.floor(torch.log10(safe)) - (DIGITS - 1))
+    return torch.where(size > 0, 0.5 * unit, torch.zeros_like(size))
+
+
+def lay(graph: Graph, c: Trace, py: Trace) -> Sides:
+    """Lay both traces over `graph`. Raises BadInput where a trace does not fit into it."""
+    with torch.no_grad():
+        shapes, _ = evaluate(graph, 1, lambda _, result: result)
+        traced, present = {}, {}
+        pair = [_placed(graph, trace, shapes) for trace in (c, py)]
+        for name in graph.traced:
+            traced[name] = torch.stack([side[name][0] for side in pair])
+            present[name] = torch.stack([side[name][1] for side in pair])
+        values, results = evaluate(graph, 2, lay_over(traced, present, {}))
+    precision = (precision_of(c), precision_of(py))
+    return Sides(graph, traced, present, precision, values, results, (phi_steps(c), phi_steps(py)))
+
+
+def phi_steps(trace: Trace) -> int:
+    """The number of phi steps that the trace shows, 0 where it shows none."""
+    return max((row.phi_tic for row in trace.phi_rows), default=-1) + 1
+
+
+def precision_of(trace: Trace) -> str:
+    """float32 where (nearly) every real number of the trace is one that float32 can hold."""
+    reals = [x for record in trace.records for x in record.values if math.isfinite(x) and x != round(x)]
+    reals += [x for row in trace.phi_rows for x in row.values.values() if math.isfinite(x) and x != round(x)]
+    if len(reals) < 10:
+        return "float64"
+    column = torch.tensor(reals, dtype=torch.float64)
+    narrow = (column - column.float().double()).abs() <= printed_half_unit(column) * 1.01
+    return "float32" if float(narrow.double().mean()) > 0.9 else "float64"
+
+
+def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tensor, Tensor]]:
+    """name -> (values, present) of one side."""
+    where = _subpixels(trace)
+    found = {}
+    for name in graph.traced:
+        shape = shapes[name].shape[1:]
+        dims = len(graph.dims_of(name))
+        values = shapes[name].new_full(shape, math.nan)
+        present = torch.zeros(shape[:dims], dtype=torch.bool, device=values.device)
+        for place, numbers in _numbers(graph, trace, name, where):
+            event = shape[dims:]
+            if any(i >= size for i, size in zip(place, shape)):
+                continue  # said by `misfits`
+            if len(numbers) != math.prod(event):
+                continue
+            values[place] = torch.tensor(numbers, dtype=values.dtype, device=values.device).reshape(event)
+            present[place] = True
+        found[name] = (values, present)
+    return found
+
+
+def _subpixels(trace: Trace) -> Callable[[str, int, int], int]:
+    """(name, occurrence, line) -> index of the sub-pixel, told by the scattering vectors above the line."""
+    lines = [record.line for record in trace.numbers("scattering_vec_A_inv")]
+
+    def index(name: str, occurrence: int, line: int) -> int:
+        if not lines:
+            return occurrence
+        above = bisect_left(lines, line)
+        return above if name in _BEFORE else above - 1
+
+    return index
+
+
+Place = tuple[int, ...]
+
+
+def _numbers(
+    graph: Graph, trace: Trace, name: str, where: Callable[[str, int, int], int]
+) -> Iterator[tuple[Place, tuple[float, ...]]]:
+    dims = graph.dims_of(name)
+    if dims == "sp":
+        field = name.removeprefix("PHI.")
+        for row in trace.phi_rows:
+            if field in row.values:
+                yield (max(where(name, row.occurrence, row.line), 0), row.phi_tic), (row.values[field],)
+        return
+    base, _, again = name.partition("#")
+    records = trace.numbers(base)
+    if not records and name == "I_before_scaling":
+        records = trace.numbers(PRE_POLAR)
+    if dims == "":
+        nth = int(again or 1) - 1
+        for record in records:
+            if record.occurrence == nth:
+                yield (), record.values
+        return
+    for record in records:
+        yield (max(where(name, record.occurrence, record.line), 0),), record.values
+
+
+def check_same_run(c: Trace, py: Trace) -> None:
+    """Raise BadInput for traces that are not of one pixel in one kind of run."""
+    if c.pixel and py.pixel and c.pixel != py.pixel:
+        raise BadInput(
+            f"expected traces of one pixel, got (slow, fast) {c.pixel} in {c.source} and {py.pixel} in {py.source}"
+        )
+    for what, find in (
+        ("pivot", _pivot),
+        ("number of sub-pixels", lambda t: len(t.numbers("scattering_vec_A_inv")) or None),
+        ("convention", _convention),
+        ("crystal shape", _shape),
+        ("-oversample_thick, _polar and _omega", _switches),
+    ):
+        mine, theirs = find(c), find(py)
+        if mine is not None and theirs is not None and mine != theirs:
+            raise BadInput(
+                f"expected two traces of one case, got another {what}: {mine} in {c.source}, {theirs} in {py.source}"
+            )
+
+
+def _pivot(trace: Trace) -> str | None:
+    if trace.numbers("pix0_before_rotation") or trace.numbers("term_close_before_rot"):
+        return "SAMPLE"
+    return "BEAM" if trace.numbers("term_beam") or trace.numbers("Fbeam_m") else None
+
+
+def _shape(trace: Trace) -> str | None:
+    """Only the SQUARE shape shows its lattice factor, in five kinds of lines."""
+    if trace.phi_rows or any(trace.numbers(f"F_latt{axis}") for axis in ("", "_a", "_b", "_c")):
+        return "SQUARE"
+    return "not SQUARE" if trace.numbers("hkl_frac") else None
+
+
+def _convention(trace: Trace) -> str | None:
+    texts = [record.text for record in trace.occurrences("detector_convention")]
+    return texts[0] if texts else None
+
+
+def _switches(trace: Trace) -> tuple[float, ...] | None:
+    names = ("oversample_thick", "oversample_polar", "oversample_omega")
+    found = tuple(record.values[0] for name in names for record in trace.numbers(name)[:1])
+    return found if len(found) == len(names) else None

@@ -1,0 +1,196 @@
+"""What a comparison of two images found, and whether that is a PASS: frozen records, JSON.
+
+In JSON, NaN and infinities are the strings "nan", "inf", "-inf"; a figure that does not exist is null.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+DEFAULT_TOLERANCE = 1e-6  # relative; one float32 step is at most 1.2e-7
+FREE_STEPS = {"float32": 2, "float64": 2, "uint16": 0}  # steps that are rounding, whatever they are relatively
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gate asks for.
+
+    tolerance    largest |1 - correlation|, |1 - sum ratio|, |1 - peak ratio|, and relative deviation of a pixel
+    outliers     pixels that may be off by more than `tolerance` and more than FREE_STEPS
+    displacement pixels that a peak may be displaced by
+    """
+
+    tolerance: float = DEFAULT_TOLERANCE
+    outliers: int = 0
+    displacement: float = 0.0
+
+    @property
+    def loosened(self) -> bool:
+        """Lets pass what the default would not."""
+        return self.tolerance > DEFAULT_TOLERANCE or self.outliers > 0 or self.displacement > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One image, over the region compared. minimum, maximum and total are of finite pixel pairs."""
+
+    source: str
+    dtype: str
+    minimum: float
+    maximum: float
+    total: float
+    nonfinite: int
+
+
+@dataclass(frozen=True, slots=True)
+class PixelPair:
+    """A pixel on both sides. rel is abs/|reference|; ulp counts steps of the files' type, None beside a NaN."""
+
+    slow: int
+    fast: int
+    reference: float
+    candidate: float
+    abs: float
+    rel: float
+    ulp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The brightest pixel of its surroundings in the reference, and the brightest of the same ones in the candidate.
+
+    `moved` is (slow, fast) in pixels; None, as `candidate` is, where the candidate has nothing above 0 there.
+    """
+
+    slow: int
+    fast: int
+    reference: float
+    candidate: float | None
+    moved: tuple[int, int] | None
+
+    @property
+    def displacement(self) -> float:
+        """Pixels; infinite where the peak is lost."""
+        return math.inf if self.moved is None else math.hypot(*self.moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """`count` pixels are from `low` to `high` steps apart, both inclusive."""
+
+    low: int
+    high: int
+    count: int
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """A comparison of two images of `shape` (slow, fast) over `roi` (slow_min, slow_max, fast_min, fast_max).
+
+    pixels       compared, of which `unequal` are not bitwise equal
+    max_abs      the pixel that is farthest off, max_rel the relatively farthest; None where all pairs are equal
+    worst        the farthest, those that are not finite first; outlying: the relatively farthest beyond the limits
+    outliers     how many pixels are beyond the limits
+    rmse, correlation, sum_ratio, r, peak_ratio
+                 over the finite pairs; None where they do not exist (no pixels, no variance, a sum of 0).
+                 r is sum |candidate - reference| / sum |reference|; ratios are candidate/reference
+    """
+
+    reference: Side
+    candidate: Side
+    shape: tuple[int, int]
+    roi: tuple[int, int, int, int]
+    pixels: int
+    unequal: int
+    max_abs: PixelPair | None
+    max_rel: PixelPair | None
+    worst: tuple[PixelPair, ...]
+    outlying: tuple[PixelPair, ...]
+    outliers: int
+    histogram: tuple[Bin, ...]
+    rmse: float | None
+    correlation: float | None
+    sum_ratio: float | None
+    r: float | None
+    peak_ratio: float | None
+    peaks: tuple[Peak, ...]
+    limits: Limits
+
+    @property
+    def displacement(self) -> float | None:
+        """The largest of all peaks, in pixels; None without a peak."""
+        return max((peak.displacement for peak in self.peaks), default=None)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each reason why the gate says no."""
+        found = [line for side, name in self._sides for line in _unfit(side, name)]
+        tolerance = self.limits.tolerance
+        for name, value in (
+            ("correlation", self.correlation),
+            ("sum ratio", self.sum_ratio),
+            ("peak maximum ratio", self.peak_ratio),
+        ):
+            if value is None:
+                found.append(f"{name}: expected a number, got none: it does not exist for these images")
+            elif not abs(1.0 - value) <= tolerance:
+                found.append(f"{name}: expected 1 within {tolerance:.0e}, got 1 {value - 1.0:+.3e}")
+        found += self._peak_problems()
+        if self.outliers > self.limits.outliers:
+            text = (
+                f"{self.outliers} pixels are off by more than {tolerance:.0e} relative, {self.limits.outliers} may be"
+            )
+            found.append(text + "".join(f"; {_told(pair)}" for pair in self.outlying[:1]))
+        return tuple(found)
+
+    @property
+    def _sides(self) -> tuple[tuple[Side, str], ...]:
+        return ((self.reference, "reference"), (self.candidate, "candidate"))
+
+    def _peak_problems(self) -> list[str]:
+        if not self.peaks:
+            return ["peaks: expected at least one in the reference, got none"]
+        limit = self.limits.displacement
+        moved = [peak for peak in self.peaks if peak.displacement > limit]
+        if not moved:
+            return []
+        first = moved[0]
+        where = "is lost" if first.moved is None else "moved by {} {}".format(*first.moved)
+        return [
+            f"peaks: expected none displaced by more than {limit:g} pixels, got {len(moved)} of {len(self.peaks)}; "
+            f"that at {first.slow} {first.fast} {where}"
+        ]
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready (allow_nan=False): all fields, the verdict and its reasons."""
+        verdict = {"passed": self.passed, "problems": list(self.problems), "displacement": self.displacement}
+        data: dict[str, Any] = _plain(verdict | {"loosened": self.limits.loosened} | asdict(self))
+        return data
+
+
+def _unfit(side: Side, name: str) -> list[str]:
+    """Why an image is none that a comparison could pass on."""
+    found = []
+    if side.nonfinite:
+        found.append(f"{name}: expected finite pixels, got {side.nonfinite} that are NaN or infinite")
+    if side.minimum == side.maximum:
+        found.append(f"{name}: expected an image, got {side.minimum:g} in every pixel")
+    return found
+
+
+def _told(pair: PixelPair) -> str:
+    return f"pixel {pair.slow} {pair.fast}: expected {pair.reference:.9g}, got {pair.candidate:.9g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

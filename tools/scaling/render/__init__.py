@@ -1,0 +1,1 @@
+"""Report -> str. No arithmetic, no files."""

@@ -1,0 +1,113 @@
+"""Results as JUnit XML, for CI: a missing quantity is a failure, a skip has its reason."""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tools.scaling.evidence.verify import ChainVerdict, Standing, Verdict
+from tools.scaling.files import to_ascii
+from tools.scaling.parity.report import FactorRow, Orphan, QuantityRow, Report, Status
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failure"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test case. message: why it failed or was skipped."""
+
+    name: str
+    outcome: Outcome = Outcome.PASSED
+    message: str = ""
+
+
+def junit(name: str, suites: Mapping[str, Sequence[Case]]) -> str:
+    """A document of `suites`, ASCII, without times: the same results give the same bytes."""
+    root = ElementTree.Element("testsuites", _counts(name, [case for cases in suites.values() for case in cases]))
+    for title, cases in suites.items():
+        suite = ElementTree.SubElement(root, "testsuite", _counts(title, cases))
+        for case in cases:
+            attributes = {"classname": _plain(title), "name": _plain(case.name)}
+            element = ElementTree.SubElement(suite, "testcase", attributes)
+            if case.outcome is not Outcome.PASSED:
+                ElementTree.SubElement(element, case.outcome.value, message=_plain(case.message))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="us-ascii", xml_declaration=True).decode("ascii") + "\n"
+
+
+def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
+    count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in Outcome}
+    failures, skipped = count[Outcome.FAILED], count[Outcome.SKIPPED]
+    return {
+        "name": _plain(name),
+        "tests": str(len(cases)),
+        "failures": str(failures),
+        "errors": "0",
+        "skipped": str(skipped),
+    }
+
+
+def _plain(text: str) -> str:
+    """ASCII without the control characters that XML does not allow."""
+    return "".join(c if c >= " " else f"\\x{ord(c):02x}" for c in to_ascii(text))
+
+
+def comparison_junit(report: Report) -> str:
+    """A suite of the nine factors, and one of the traced quantities, each name a case."""
+    rows: dict[str, list[QuantityRow]] = {}
+    for row in report.quantities:
+        rows.setdefault(row.name, []).append(row)
+    cases = {name: _quantity(name, found) for name, found in rows.items()}
+    cases |= {orphan.name: _orphan(orphan, cases.get(orphan.name)) for orphan in report.orphans}
+    return junit("compare", {"factors": [_factor(row) for row in report.factors], "quantities": [*cases.values()]})
+
+
+def _factor(row: FactorRow) -> Case:
+    if row.status is Status.PASS:
+        return Case(row.name)
+    if row.status is Status.MISSING:
+        return Case(row.name, Outcome.FAILED, f"missing: reference {row.c_value}, port {row.py_value}")
+    what = f"{row.status}: reference {row.c_value!r}, port {row.py_value!r}, relative delta {row.rel_delta!r}"
+    return Case(row.name, Outcome.FAILED, what)
+
+
+def _quantity(name: str, rows: Sequence[QuantityRow]) -> Case:
+    """Fails with its first number that does not pass."""
+    bad = next((row for row in rows if row.status is not Status.PASS), None)
+    if bad is None:
+        return Case(name)
+    what = f"{bad.label} {bad.status}: reference {bad.c!r}, port {bad.py!r}, relative delta {bad.rel:.3e}"
+    return Case(name, Outcome.FAILED, f"{what}, tolerance {bad.tolerance:.1e}")
+
+
+def _orphan(orphan: Orphan, judged: Case | None) -> Case:
+    """What the port prints beyond the reference cannot be judged; anything else unpaired is missing."""
+    if judged is not None and judged.outcome is Outcome.FAILED:
+        return judged
+    if orphan.c_count == 0:
+        return Case(orphan.name, Outcome.SKIPPED, orphan.note or "the reference's trace does not have it")
+    counts = f"the reference has it {orphan.c_count} times, the port {orphan.py_count} times"
+    return Case(orphan.name, Outcome.FAILED, f"missing: {counts}" + (f"; {orphan.note}" if orphan.note else ""))
+
+
+def verdict_junit(verdict: Verdict) -> str:
+    """One bundle: a case for it, which fails with every problem."""
+    return junit("verify", {"bundles": [_bundle(verdict)]})
+
+
+def chain_junit(chain: ChainVerdict) -> str:
+    """A chain: a case for each bundle, those that are gone among them."""
+    lost = [Case(problem.name, Outcome.FAILED, problem.detail) for problem in chain.lost]
+    return junit("verify", {"bundles": [*lost, *map(_bundle, chain.verdicts)]})
+
+
+def _bundle(verdict: Verdict) -> Case:
+    if not verdict.ok:
+        return Case(verdict.bundle, Outcome.FAILED, "; ".join(map(str, verdict.problems)))
+    if verdict.standing is Standing.OPEN:
+        return Case(verdict.bundle, Outcome.SKIPPED, "open: not sealed yet")
+    return Case(verdict.bundle)

@@ -1,0 +1,129 @@
+"""ImageReport and Overview -> PNG bytes; the same input gives the same bytes. matplotlib is loaded only here."""
+
+import io
+from typing import TYPE_CHECKING
+
+from tools.scaling.errors import Unavailable
+from tools.scaling.parity.image_report import ImageReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tools.scaling.parity.image_views import Overview
+
+_GREY = "#555555"
+_BLUE = "#2a6f97"
+_RED = "#c1272d"
+
+
+def triptych(report: ImageReport, view: "Overview") -> bytes:
+    """Reference and port on one logarithmic scale, and the residual with its sign."""
+    figure = _figure(12.6, 5.2)
+    from matplotlib.colors import LogNorm, SymLogNorm
+
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    values = LogNorm(*view.shown, clip=True)
+    farthest = view.farthest or view.shown[1]
+    signed = SymLogNorm(farthest * 1e-4, vmin=-farthest, vmax=farthest)
+    panels = (
+        ("reference", view.reference, values, "magma", "value, logarithmic"),
+        ("port", view.candidate, values, "magma", "value, logarithmic"),
+        (
+            "port - reference" if view.farthest else "port - reference: 0 everywhere",
+            view.residual,
+            signed,
+            "RdBu_r",
+            "difference, logarithmic on both sides of 0",
+        ),
+    )
+    slow_min, slow_max, fast_min, fast_max = report.roi
+    extent = (fast_min - 0.5, fast_max + 0.5, slow_max + 0.5, slow_min - 0.5)
+    for axis, (title, pixels, norm, colours, unit) in zip(axes, panels):
+        shown = axis.imshow(pixels.numpy(), norm=norm, cmap=colours, extent=extent, interpolation="nearest")
+        axis.set_title(title)
+        axis.set_xlabel("fast (pixel)")
+        bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.92, pad=0.03, aspect=32)
+        bar.set_label(unit, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+        if norm is signed:
+            ends = [-farthest, farthest] if view.farthest else []
+            bar.set_ticks([0.0, *ends], labels=["0", *(f"{end:.1e}" for end in ends)])
+            bar.minorticks_off()
+    axes[0].set_ylabel("slow (pixel)")
+    if view.factor > 1:
+        size = f"{view.factor} x {view.factor}"
+        _note(figure, f"each point shows the brightest of {size} pixels, in the residual the one farthest from 0")
+    return _png(figure)
+
+
+def scatter(report: ImageReport, view: "Overview") -> bytes:
+    """How many pixels have which pair of values; the peaks and the relatively worst are marked."""
+    figure = _figure(6.6, 5.6)
+    from matplotlib.colors import LogNorm
+
+    axis = figure.subplots()
+    edges, counts = view.edges.numpy(), view.pairs.T.numpy()
+    axis.set(xscale="log", yscale="log", xlabel="reference", ylabel="port", aspect="equal")
+    axis.plot(edges[[0, -1]], edges[[0, -1]], color=_GREY, linewidth=0.6, zorder=0)
+    if counts.any():
+        shown = axis.pcolormesh(edges, edges, counts, norm=LogNorm(1, max(counts.max(), 2)), cmap="viridis")
+        figure.colorbar(shown, ax=axis, label="pixels", shrink=0.85)
+    peaks = [(peak.reference, peak.candidate) for peak in report.peaks if peak.candidate is not None]
+    beyond = [(pair.reference, pair.candidate) for pair in report.outlying if min(pair.reference, pair.candidate) > 0]
+    if peaks:
+        x, y = zip(*peaks)
+        axis.scatter(x, y, label="strongest peaks", s=60, facecolors="none", edgecolors=_GREY)
+    if beyond:
+        x, y = zip(*beyond)
+        axis.scatter(x, y, label="pixels beyond the limits", s=36, marker="x", color=_RED, linewidths=1.0)
+    axis.set(xlim=edges[[0, -1]], ylim=edges[[0, -1]])
+    if peaks or beyond:
+        axis.legend(loc="upper left", fontsize=8)
+    if view.unpaired:
+        _note(figure, f"not shown: {view.unpaired} pixels that are not above 0 on both sides")
+    return _png(figure)
+
+
+def ulp_histogram(report: ImageReport) -> bytes:
+    """How many pixels are how many steps of the files' type apart."""
+    figure = _figure(max(4.8, 1.6 + 0.42 * len(report.histogram)), 3.8)
+    axis = figure.subplots()
+    names = [_name(bin.low, bin.high) for bin in report.histogram]
+    bars = axis.bar(range(len(names)), [bin.count for bin in report.histogram], color=_BLUE, width=0.8)
+    axis.bar_label(bars, [f"{bin.count}" if bin.count else "" for bin in report.histogram], fontsize=6, padding=1)
+    axis.set_yscale("symlog", linthresh=1)
+    axis.set_xticks(range(len(names)), names, rotation=45 if len(names) > 8 else 0, fontsize=7)
+    steps = "counts" if report.reference.dtype == "uint16" else f"{report.reference.dtype} steps"
+    axis.set(xlabel=f"distance of a pixel from the reference ({steps})", ylabel="pixels")
+    axis.margins(y=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def _name(low: int, high: int) -> str:
+    if low == high:
+        return str(low)
+    return f"{low}-{high}" if high < 1024 else f"<2^{high.bit_length()}"
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure; no display and no global state of matplotlib is touched."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise Unavailable(f"pictures: expected matplotlib (pip install matplotlib), got: {error}") from error
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _note(figure: "Figure", text: str) -> None:
+    figure.supxlabel(text, x=0.995, ha="right", fontsize=7, color=_GREY)
+
+
+def _png(figure: "Figure") -> bytes:
+    stream = io.BytesIO()
+    # Neither a date nor a version in the file.
+    figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
+    return stream.getvalue()
