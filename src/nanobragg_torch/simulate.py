@@ -19,7 +19,7 @@ from nanobragg_torch.experiment import Application, Experiment, prepare
 from nanobragg_torch.threads import available_cores, in_parallel
 from nanobragg_torch.vectors import to_tensor, unit
 
-BLOCK = 2**15  # terms x pixels held at a time: fits a core's cache
+BLOCK = 2**17  # terms x pixels held at a time: so few operations that threads seldom wait for Python's lock
 BYTES_PER_TERM = 1024  # on a GPU, generously
 
 
@@ -127,7 +127,7 @@ def needs_gradient(value: object) -> bool:
 
 
 def default_block(device: torch.device) -> int:
-    """What fits a core's cache, or on a GPU its memory."""
+    """What threads work at well, or on a GPU what its memory holds."""
     if device.type != "cuda":
         return BLOCK
     free, _ = torch.cuda.mem_get_info(device)

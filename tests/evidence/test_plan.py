@@ -33,11 +33,11 @@ def there(mebibytes: int, source: str = "--memory-limit") -> Limit:
 
 def test_a_roomy_machine_gets_the_preferred_blocks():
     made = plan(IMAGE, workers=2, there=there(1000), footprint=ROUND)
-    assert (made.block, made.rows, made.workers) == (PREFERRED, 32, 2)
-    assert made.need == (100 + 10 + 2 * 33) * MIB + 256
+    assert (made.block, made.rows, made.workers) == (PREFERRED, 128, 2)
+    assert made.need == (100 + 10 + 2 * 129) * MIB + 256
     assert made.line == (
-        "memory plan: 176 MiB = 100 MiB interpreter and torch + 10 MiB image + 0 MiB grid + 66 MiB blocks; "
-        "there are 800 MiB, 80 % of 1000 MiB (--memory-limit); 2 workers with blocks of 32 rows (32768 terms)"
+        "memory plan: 368 MiB = 100 MiB interpreter and torch + 10 MiB image + 0 MiB grid + 258 MiB blocks; "
+        "there are 800 MiB, 80 % of 1000 MiB (--memory-limit); 2 workers with blocks of 128 rows (131072 terms)"
     )
 
 
@@ -118,7 +118,7 @@ def test_torch_is_not_imported():
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     argv = [sys.executable, "-c", code, json.dumps(CANONICAL)]
     done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.stdout.split() == ["False", str(13 * 2463)], done.stderr
+    assert done.stdout.split() == ["False", str(53 * 2463)], done.stderr
 
 
 def test_the_preferred_block_is_the_simulators():

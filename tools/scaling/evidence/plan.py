@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nanobragg_torch.config import Config
 
 MARGIN = 1.2
-PREFERRED = 2**15  # terms of a block: what a core's cache holds; on a CPU more is slower (nanobragg_torch.simulate)
+PREFERRED = 2**17  # terms of a block: what nanobragg_torch.simulate takes unless told
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
 REFLECTION, CELL, ORIENTATION = 128, 16, 256  # bytes a listed reflection while it is read, a cell, an orientation
 MASKED = 16  # bytes a pixel, where a mask names the rendered ones
