@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, Killed
 
 ROOT = Path(__file__).resolve().parents[2]
 CANONICAL_TRACE = "reports/2025-10-cli-flags/phase_l/scaling_audit/c_trace_scaling.log"
@@ -32,12 +33,17 @@ def environment() -> dict[str, str]:
 def git_bytes(
     *arguments: str, stdin: bytes | None = None, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> bytes:
-    """The stdout of a git command run in `cwd`, with `env` beside ours; BadInput with git's own words if it fails."""
+    """The stdout of a git command run in `cwd`, with `env` beside ours.
+
+    Raises BadInput, with git's own words, if it fails; Killed if a signal ended it.
+    """
     environ = os.environ | dict(env or {})
     try:
         done = subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, input=stdin, env=environ, check=False)
     except FileNotFoundError as error:
         raise BadInput("git: expected the program on PATH, got none") from error
+    if done.returncode < 0:
+        raise Killed(f"git {' '.join(arguments[:2])}: killed from outside by {signal.Signals(-done.returncode).name}")
     if done.returncode:
         why = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[0]
         raise BadInput(f"git {' '.join(arguments[:2])} in {cwd}: {why}")
