@@ -89,6 +89,12 @@ def comparison(session: nox.Session) -> None:
 
 
 @on_request()
+def image(session: nox.Session) -> None:
+    """Optional: the window, or -- --image whole, against the reference's image."""
+    scaling(session, "step", "image")
+
+
+@on_request()
 def collect_only(session: nox.Session) -> None:
     """Step 20: pytest --collect-only of the mapped tests."""
     scaling(session, "step", "collect_only")

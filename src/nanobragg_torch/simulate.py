@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nanobragg_torch import corrections, evaluate, grating_sum, structure_factor
 from nanobragg_torch.config import Config
+from nanobragg_torch.cores import available_cores
 from nanobragg_torch.evaluate import Scatter
 from nanobragg_torch.experiment import Application, Experiment, prepare
-from nanobragg_torch.threads import available_cores, in_parallel
+from nanobragg_torch.threads import in_parallel
 from nanobragg_torch.vectors import to_tensor, unit
 
 BLOCK = 2**17  # terms x pixels held at a time: so few operations that threads seldom wait for Python's lock

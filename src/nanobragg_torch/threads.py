@@ -6,7 +6,6 @@ time. One operation per thread never waits; torch lets go of Python's lock while
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,6 @@ import torch
 
 Item = TypeVar("Item")
 LARGEST_LESSON = 31 * 2**20  # bytes; glibc learns from no freed block of more than 32 MiB
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

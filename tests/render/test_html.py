@@ -12,7 +12,7 @@ from tests.render.bundles import FOLDERS, HOSTILE, RECORDS, Document, metrics
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import Bundle, CommandRecord
 from tools.scaling.files import write_json, write_text
-from tools.scaling.pages.report import LIMIT, report_text, write_report
+from tools.scaling.pages.report import IMAGE, LIMIT, report_text, write_report
 
 Make = Callable[..., Bundle]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -197,10 +197,14 @@ def test_what_others_wrote_is_shown_and_never_markup(make_bundle: Make) -> None:
     assert not [h for h in page.attributes("href") if "javascript:" in h.lower()]
 
 
+def _draw(bundle: Bundle, data: bytes) -> None:
+    bundle.path(IMAGE).parent.mkdir()
+    bundle.path(IMAGE).write_bytes(data)
+
+
 def test_nothing_is_loaded_and_all_is_ascii(make_bundle: Make) -> None:
     bundle = make_bundle(env={"LANG": "d\u00e9j\u00e0 \U0001f600"})
-    write_bytes = bundle.path("images.png").write_bytes
-    write_bytes(PNG + b"x")
+    _draw(bundle, PNG + b"x")
     text, page = texts(bundle)
     assert text.isascii() and "d\u00e9j\u00e0 \U0001f600" in page.text
     loading = [
@@ -216,7 +220,7 @@ def test_nothing_is_loaded_and_all_is_ascii(make_bundle: Make) -> None:
 @pytest.mark.parametrize("content", [b"GIF89a", b""])
 def test_an_image_that_is_no_png_is_left_out(make_bundle: Make, content: bytes) -> None:
     bundle = make_bundle()
-    bundle.path("images.png").write_bytes(content)
+    _draw(bundle, content)
     assert texts(bundle)[1].attributes("src") == []
 
 
@@ -273,7 +277,7 @@ def test_it_stays_small_whatever_is_in_the_bundle(make_bundle: Make) -> None:
         write_json(bundle.path(place) / "metrics.json", data)
     text = (RECORDS[2].as_text(7) + "    stdout| " + "<" * 5000 + "\n") * 500
     write_text(bundle.path("commands.txt"), text)
-    bundle.path("images.png").write_bytes(PNG + bytes(2_000_000))
+    _draw(bundle, PNG + bytes(2_000_000))
     for i in range(160):
         write_text(bundle.path(f"{'n' * 200}{i}.log"), "")
     text, page = texts(bundle)

@@ -104,7 +104,7 @@ def test_every_command_is_in_the_log_in_the_order_of_the_steps(green):
     order = [s.name for s in STEPS]
     steps = [name for _, name, _ in heads]
     assert steps == sorted(steps, key=order.index)
-    assert set(steps) == set(order) - {"checksums", "stage"}
+    assert set(steps) == set(order) - {"image", "checksums", "stage"}
     assert (bundle / "scaling_validation_summary.md").read_text().endswith("Explained: 100 %.\n")
     for command in ("git rev-parse HEAD", "harness", "inspect", "compare --help", "compare --c", "check", "collect"):
         assert f"{command}" in text
@@ -164,6 +164,11 @@ def spoil_comparison(checkout, mine):
     return ()  # the stand-ins before it wrote no trace
 
 
+def spoil_image(checkout, mine):
+    (checkout.root / "zero.bin").write_bytes(bytes(80 * 80 * 4))
+    return ("--image", "window", "--image-c", "zero.bin")
+
+
 def spoil_collect(checkout, mine):
     (checkout.root / "tests/test_cli_scaling_phi0.py").unlink()
     return ()
@@ -207,6 +212,7 @@ BLOCKS = {
     "harness_traces": (spoil_matrix, 2, r"A\.mat:?.*expected"),
     "env_snapshot": (spoil_env, 1, "environment_record"),
     "comparison": (spoil_comparison, 2, r"trace_py_scaling\.log"),
+    "image": (spoil_image, 1, "the port's image does not agree with the reference's"),
     "collect_only": (spoil_collect, 2, "tests/test_cli_scaling_phi0.py: expected a test file, got none"),
     "parity_tests": (spoil_tests, 1, r"pytest .*: exit 1 \(TESTS_FAILED\)"),
     "ledger": (spoil_ledger, 2, "fix_plan.md: expected the line"),

@@ -61,7 +61,7 @@ def harness(
     from nanobragg_torch.errors import NanoBraggError
     from nanobragg_torch.flags import parse
 
-    flags = [*_with_hkl(case.flags, hkl), "--phi-mode", phi_mode, "--vectors", vectors]
+    flags = [*with_hkl(case.flags, hkl), "--phi-mode", phi_mode, "--vectors", vectors]
     try:
         config = parse(flags, folders=case.folders)
         require_device(device)
@@ -86,7 +86,7 @@ def harness(
     return [out, log, table]
 
 
-def _with_hkl(flags: Sequence[str], hkl: Path | None) -> list[str]:
+def with_hkl(flags: Sequence[str], hkl: Path | None) -> list[str]:
     """The flags with their reflection list replaced."""
     if hkl is None:
         return list(flags)

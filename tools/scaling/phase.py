@@ -109,7 +109,7 @@ def phase_m1(
             new_bundle(run, root, None)
             say(f"RUN_DIR {run.made.shown()}")
             for step in STEPS:
-                if step.name != "stage" or staged:
+                if step.asked(settings) and (step.name != "stage" or staged):
                     run_step(run, step)
             return run.made
         except Exception as problem:

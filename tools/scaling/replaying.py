@@ -23,8 +23,10 @@ from tools.scaling.evidence.patch import PATCH
 from tools.scaling.evidence.replay import outcomes, replayable, worktree
 from tools.scaling.files import to_ascii
 from tools.scaling.phase import interruptible
+from tools.scaling.region import RECORD
 from tools.scaling.repo import ROOT, digest, environment, relative
 from tools.scaling.runner import Settings
+from tools.scaling.steps import IMAGE_FOLDER
 
 PER_PHI = ("trace_py_scaling_per_phi.log", "trace_py_scaling_per_phi.json")
 
@@ -97,8 +99,10 @@ def _run_steps(settings: Settings, tree: Path, say: Callable[[str], None]) -> Bu
 def _flags(settings: Settings, tree: Path) -> list[str]:
     """The options of phase-m1 that give these settings, seen from `tree`."""
     slow_fast = ["--pixel", *map(str, settings.pixel)] if settings.pixel else []
-    given = {name: _placed(value, tree) for name, value in (("--c", settings.c), ("--hkl", settings.hkl))}
+    files = {"--c": settings.c, "--hkl": settings.hkl, "--image-c": settings.image_c}
+    given = {name: _placed(value, tree) for name, value in files.items()}
     given |= {"--case": _placed(settings.case, tree), "--device": settings.device, "--dtype": settings.dtype}
+    given |= {"--image": settings.image}
     given |= {"--tolerance": repr(settings.tolerance)}
     if settings.memory_limit:
         given["--memory-limit"] = str(max(1, settings.memory_limit // 2**20))
@@ -122,6 +126,7 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
         _first_step_difference(then, now),
         _first_trace_difference(then, now, bitwise, precision, compared),
         _first_metrics_difference(then, now, bitwise, compared),
+        _image_difference(then, now, bitwise, compared),
     )
     order = list(dict.fromkeys(step for step, _ in (*outcomes(then), *outcomes(now))))
     first = min(filter(None, found), key=lambda one: order.index(one.step), default=None)
@@ -224,12 +229,22 @@ def _first_metrics_difference(then: Bundle, now: Bundle, bitwise: bool, compared
     return None
 
 
+def _image_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[str]) -> Difference | None:
+    """Of a simulated image: its digest where bits must agree; its verdict is that of its step."""
+    name = f"{IMAGE_FOLDER}/{RECORD}"
+    if _both(then, now, name, compared) and bitwise:
+        old, new = (_metrics(bundle, name).get("sha256") for bundle in (then, now))
+        if old != new:
+            return Difference("image", name, "sha256", _brief(old), _brief(new))
+    return None
+
+
 def _metrics(bundle: Bundle, name: str) -> dict[str, Any]:
     try:
         text = bundle.path(name).read_text(encoding="ascii")
         return dict(json.loads(re.sub(rf'[^"\\s]*{re.escape(bundle.stamp)}/', "", text)))  # where the bundle lay
     except (OSError, ValueError, TypeError) as error:
-        raise BadInput(f"{bundle.shown(name)}: expected the metrics of a comparison, got {error}") from error
+        raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got {error}") from error
 
 
 def _brief(value: Any) -> str:

@@ -23,7 +23,10 @@ from tools.scaling.repo import EXPORTS, ROOT, environment
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run compares, where and how. Kept in provenance.json, so that a step run alone knows it."""
+    """What a run compares, where and how. Kept in provenance.json, so that a step run alone knows it.
+
+    image: window or whole, what is simulated beside the traces, or None. image_c: the reference's image of it.
+    """
 
     case: str = "supervisor"
     pixel: tuple[int, int] | None = None
@@ -33,6 +36,8 @@ class Settings:
     dtype: str = "float64"
     tolerance: float = 1e-6
     memory_limit: int | None = None
+    image: str | None = None
+    image_c: str | None = None
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Settings":
@@ -105,7 +110,7 @@ class Run:
         """Run a program of the machine as a guarded child."""
         command, started, clock = shown or shlex.join(argv), datetime.now(UTC), time.perf_counter()
         try:
-            outcome = run(argv, cwd=ROOT, env=environment(), limit=self._fixed_limit())
+            outcome = run(argv, cwd=ROOT, env=environment(), limit=self.fixed_limit())
         except Killed as error:
             record = CommandRecord(self.step, command, started, 5, time.perf_counter() - clock, None, note=str(error))
             return self._keep(record, None, may_fail=False)
@@ -159,7 +164,8 @@ class Run:
         record = CommandRecord(self.step, command, started, code, seconds, peak, out, err)
         return self._keep(record, None, may_fail=False)
 
-    def _fixed_limit(self) -> Limit:
+    def fixed_limit(self) -> Limit:
+        """What the run may use of the machine's memory, as it was found first."""
         if self._limit is None:
             self._limit = limit(self.settings.memory_limit)
         return self._limit
@@ -172,7 +178,7 @@ class Run:
                 env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                limit=self._fixed_limit(),
+                limit=self.fixed_limit(),
             )
         return self._worker
 

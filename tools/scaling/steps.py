@@ -1,20 +1,24 @@
 """The numbered steps of the parity procedure, in order, as one table (design, section 3)."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.scaling.cases import Extent
 from tools.scaling.commands import MODES
 from tools.scaling.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.evidence import ledger as ledgers
 from tools.scaling.evidence.bundle import create
 from tools.scaling.evidence.patch import input_digests
 from tools.scaling.evidence.patch import record as record_patch
+from tools.scaling.evidence.plan import Plan
 from tools.scaling.evidence.seal import ATTESTATION, SEAL
 from tools.scaling.pages.report import REPORT, write_report
+from tools.scaling.region import Region, find_region, plan_region
 from tools.scaling.repo import (
     EXPORTS,
     MAPPED_TESTS,
@@ -25,8 +29,9 @@ from tools.scaling.repo import (
     relative,
     stage,
 )
-from tools.scaling.runner import Run
+from tools.scaling.runner import Run, Settings
 
+IMAGE_FOLDER = "image"
 SUMMARY = "scaling_validation_summary.md"
 
 
@@ -35,6 +40,7 @@ class Step:
     """One step: `numbers` of the procedure, its session's name, what it does, the work.
 
     needs_bundle: False for the steps that leave no artifact; without an open bundle they run unrecorded.
+    asked: whether phase_m1 runs it with these settings.
     """
 
     numbers: str
@@ -42,6 +48,7 @@ class Step:
     what: str
     work: Callable[[Run], None]
     needs_bundle: bool = True
+    asked: Callable[[Settings], bool] = lambda settings: True
 
 
 def reference_of(run: Run) -> Path:
@@ -78,13 +85,15 @@ def provenance(run: Run) -> None:
     run.here("export " + " ".join(f"{k}={v}" for k, v in EXPORTS.items()), lambda: "")
     pip = [sys.executable, "-m", "pip", "show", "nanobragg-torch"]
     run.external(pip, may_fail=True, shown="python -m pip show nanobragg-torch")
+    if run.settings.image is not None:
+        _plan(run, _region(run))  # before torch is imported, so that what cannot fit is refused at once
 
 
 def _inputs(run: Run, reference: Path) -> list[Path]:
     """What the run reads: its case, the files that the case's flags name, another list, the reference's trace."""
     case = run.case
     named = [folder / word for folder in case.folders for word in case.flags]
-    other = [Path(run.settings.hkl).absolute()] if run.settings.hkl else []
+    other = [Path(name).absolute() for name in (run.settings.hkl, run.settings.image_c) if name]
     return [case.folder / "case.json", *named, *other, reference]
 
 
@@ -127,6 +136,41 @@ def comparison(run: Run) -> None:
     checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
     for line in checked.stdout.splitlines():
         run.say(f"    {line}")
+
+
+def image(run: Run) -> None:
+    """The window or the whole detector, in blocks that fit, compared with the reference's image where there is one."""
+    settings, region = run.settings, _region(run)
+    cut = _plan(run, region)
+    options = [*_region_options(run, region), "--block", str(cut.block), "--threads", str(cut.workers)]
+    options += ["--c", settings.image_c] if settings.image_c else []
+    done = run.scaling("simulate", *options, "--out", run.made.shown(IMAGE_FOLDER))
+    run.say(f"    {done.stdout.strip().splitlines()[-1]}")
+
+
+def _region(run: Run) -> Region:
+    hkl = Path(run.settings.hkl) if run.settings.hkl else None
+    return find_region(run.settings.case, Extent(run.settings.image or "window"), pixel=run.pixel, hkl=hkl)
+
+
+def _region_options(run: Run, region: Region) -> list[str]:
+    settings, (slow, fast) = run.settings, run.pixel
+    options = ["--case", settings.case, "--extent", region.extent.value, "--pixel", str(slow), str(fast)]
+    options += ["--device", settings.device, "--dtype", settings.dtype]
+    return options + (["--hkl", settings.hkl] if settings.hkl else [])
+
+
+def _plan(run: Run, region: Region) -> Plan:
+    """Plan the region's memory; its line goes to commands.txt. Raises StepFailed (exit 4) where it cannot fit."""
+    made: list[Plan] = []
+
+    def work() -> str:
+        settings = run.settings
+        made.append(plan_region(region, device=settings.device, dtype=settings.dtype, there=run.fixed_limit()))
+        return made[0].line
+
+    run.here(f"python -m tools.scaling plan {shlex.join(_region_options(run, region))}", work)
+    return made[0]
 
 
 def collect_only(run: Run) -> None:
@@ -196,6 +240,13 @@ STEPS = (
     Step(
         "14-19, 26", "comparison", "the traces compared with the reference and explained, metrics checked", comparison
     ),
+    Step(
+        "optional",
+        "image",
+        "the window or the whole detector against the reference's image",
+        image,
+        asked=lambda settings: settings.image is not None,
+    ),
     Step("20", "collect_only", "pytest --collect-only of the mapped tests", collect_only, needs_bundle=False),
     Step("21-22", "parity_tests", "the mapped tests, CPU and CUDA", parity_tests, needs_bundle=False),
     Step("24-25", "ledger", "the plan's M1 row and one Attempt in docs/fix_plan.md", ledger),
@@ -244,11 +295,22 @@ def entry_of(run: Run) -> ledgers.Entry:
         "Relative delta": ", ".join(f"{mode} {_number(value)}" for mode, value in deltas.items()),
         "First divergence": f"c-parity {parity['first_divergence'] or 'none'}, "
         f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}",
+        **_image_line(run),
         "Artifacts": f"`{bundle.shown()}`",
         "Extra diagnostics": ", ".join(f"`{name}`" for name in diagnostics_of(run)),
     }
     outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
     return ledgers.Entry(bundle.stamp, bundle.shown(), outcome, lines)
+
+
+def _image_line(run: Run) -> dict[str, str]:
+    """What the comparison of the images says; nothing where there was none."""
+    path = run.made.path(f"{IMAGE_FOLDER}/images.json")
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="ascii"))
+    word = "PASS" if found["passed"] else "FAIL"
+    return {"Image": f"{word}, {found['pixels']} pixels, {found['unequal']} not bitwise equal"}
 
 
 def _upstream(metrics: dict[str, Any]) -> str:

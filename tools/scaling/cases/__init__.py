@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,15 @@ from tools.scaling.repo import ROOT
 # A bare name is looked for in these folders, in this order.
 SHIPPED = (Path(__file__).parent, ROOT / "tests" / "golden")
 
+Window = tuple[int, int, int, int]  # slow_min, slow_max, fast_min, fast_max, inclusive
+
+
+class Extent(StrEnum):
+    """How much of a case's detector is meant."""
+
+    window = "window"
+    whole = "whole"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -20,7 +30,9 @@ class Case:
     flags: the reference's own command line, split. pixels: traced (slow, fast) pairs.
     c_trace: the reference's log that the case names, or None. expected: mode -> the known
     relative delta of I_before_scaling and its tolerance. images: the integer, PGM and noise images
-    that the folder holds, by file name. covers: what the case is for, in words.
+    that the folder holds, by file name. covers: what the case is for, in words. window: the part of the
+    detector that is looked at, (slow_min, slow_max, fast_min, fast_max), where the flags have no -roi.
+    c_image: the reference's float image of the window, that of -roi or the whole detector, or None.
     """
 
     name: str
@@ -31,6 +43,8 @@ class Case:
     expected: dict[str, dict[str, float]]
     images: tuple[str, ...] = ()
     covers: str = ""
+    window: Window | None = None
+    c_image: Path | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -73,8 +87,19 @@ def _read(folder: Path) -> Case:
             expected=dict(data.get("expected_I_before_scaling", {})),
             images=tuple(map(str, data.get("images", ()))),
             covers=str(data.get("covers", "")),
+            window=_window(data["window"]) if data.get("window") else None,
+            c_image=ROOT / data["c_image"] if data.get("c_image") else _beside(folder / "float.bin"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(
             f'{path}: expected {{"flags": "...", "traced_pixels_slow_fast": [[S, F], ...]}}, got {error!r}'
         ) from error
+
+
+def _window(bounds: list[int]) -> Window:
+    slow_min, slow_max, fast_min, fast_max = map(int, bounds)
+    return slow_min, slow_max, fast_min, fast_max
+
+
+def _beside(path: Path) -> Path | None:
+    return path if path.is_file() else None

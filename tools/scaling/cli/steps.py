@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tools.scaling.cases import Extent
 from tools.scaling.cli.options import (
     DEFAULT_ROOT,
     CaseName,
@@ -23,6 +24,9 @@ from tools.scaling.cli.options import (
     say,
 )
 
+Image = Annotated[Extent | None, typer.Option(help="Simulate this too, and compare it with the reference's image.")]
+ImageC = Annotated[Path | None, typer.Option(metavar="FILE", help="The reference's image; else the case's own.")]
+
 
 @app.command(name="phase-m1")
 def phase_m1(
@@ -34,6 +38,8 @@ def phase_m1(
     dtype: DtypeOrKept = None,
     tolerance: ToleranceOrKept = None,
     memory_limit: MemoryLimit = None,
+    image: Image = None,
+    image_c: ImageC = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
     no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
     sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the seal with this private key (PEM).")] = None,
@@ -47,7 +53,8 @@ def phase_m1(
     from tools.scaling.phase import phase_m1 as run_all
     from tools.scaling.runner import Settings
 
-    settings = Settings().with_changes(**_changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit))
+    changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
+    settings = Settings().with_changes(**changes)
     try:
         bundle = run_all(settings, reports_root, say, staged=not no_stage, sign=sign, on_blocked=on_blocked)
     except Blocked as error:
@@ -68,6 +75,8 @@ def step(
     dtype: DtypeOrKept = None,
     tolerance: ToleranceOrKept = None,
     memory_limit: MemoryLimit = None,
+    image: Image = None,
+    image_c: ImageC = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Run one step alone, on the open bundle."""
@@ -75,13 +84,14 @@ def step(
     from tools.scaling.steps import find_step
 
     found = find_step(name)
-    changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit)
+    changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
     step_alone(found, changes, reports_root, run_dir, say)
 
 
 def _changes(
     case: str | None, c: Path | None, pixel: tuple[int, int] | None, hkl: Path | None,
     device: str | None, dtype: Dtype | None, tolerance: float | None, memory_limit: int | None,
+    image: Extent | None, image_c: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "case": case,
@@ -92,6 +102,8 @@ def _changes(
         "dtype": dtype.value if dtype else None,
         "tolerance": tolerance,
         "memory_limit": memory_limit * 2**20 if memory_limit else None,
+        "image": image.value if image else None,
+        "image_c": str(image_c) if image_c else None,
     }
 
 

@@ -26,7 +26,7 @@ from tools.scaling.render.view import Change, Comparison, Page, Pair, Previous, 
 
 REPORT = "report.html"
 AUDIT = "instrumentation_audit.md"
-IMAGE = "images.png"
+IMAGE = "image/triptych.png"
 LIMIT = 500_000  # bytes of a report.html
 # How many of each are shown, and how much of an audit.
 COMMANDS_SHOWN, PAIRS, CHANGES, FILES, NOTES, AUDIT_SHOWN = 100, 80, 60, 150, 12, 8000

@@ -1,0 +1,10 @@
+"""The cores of this machine, known without torch."""
+
+import os
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,181 @@
+"""A part of the detector, or all of it: planned, simulated, compared with the reference's image. Prints nothing.
+
+`find_region` and `plan_region` need no torch, so that a run can be refused before anything starts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.scaling.cases import Case, Extent, Window, find_case
+from tools.scaling.commands import require_device, with_hkl
+from tools.scaling.errors import BadInput
+from tools.scaling.evidence.memory import Limit
+from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
+from tools.scaling.files import write_bytes, write_json
+from tools.scaling.repo import digest, relative
+
+if TYPE_CHECKING:
+    from nanobragg_torch.config import Config, Roi
+    from tools.scaling.parity.image_report import ImageReport
+
+AROUND = 50  # pixels on either side of the traced one, where a case names no window
+KEPT = 2**20  # bytes; of a larger image only the digest is kept
+IMAGE = "image.bin"
+RECORD = "image.json"
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is simulated: `config` renders `window` of the detector.
+
+    reference: the image of this window that the case holds, or None.
+    """
+
+    case: Case
+    extent: Extent
+    config: "Config"
+    window: Window
+    reference: Path | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast)."""
+        slow_min, slow_max, fast_min, fast_max = self.window
+        return slow_max - slow_min + 1, fast_max - fast_min + 1
+
+
+def find_region(
+    case_name: str, extent: Extent, *, pixel: tuple[int, int] | None = None, hkl: Path | None = None
+) -> Region:
+    """The region that `extent` means for a case. Raises BadInput.
+
+    window: the case's own, that of its -roi, or what lies around the traced pixel (slow, fast). whole: the
+    detector, whatever the case's window is.
+    """
+    from nanobragg_torch.config import Roi
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.flags import parse
+
+    case = find_case(case_name)
+    try:
+        config = parse(with_hkl(case.flags, hkl), folders=case.folders)
+    except NanoBraggError as error:
+        raise BadInput(str(error)) from error
+    detector = config.detector
+    own = case.window or _window(detector.rendered)
+    if extent is Extent.whole:
+        detector = replace(detector, roi=None)
+    elif detector.roi is None:
+        slow_min, slow_max, fast_min, fast_max = case.window or _around(case, pixel)
+        detector = replace(detector, roi=Roi(fast_min, fast_max, slow_min, slow_max))
+    window = _window(detector.rendered)
+    if window[0] > window[1] or window[2] > window[3]:
+        raise BadInput(f"{case_name}: expected a window on the detector, got {shown(window)}")
+    reference = case.c_image if hkl is None and window == own else None
+    return Region(case, extent, replace(config, detector=detector), window, reference)
+
+
+def _window(roi: "Roi") -> Window:
+    return roi.slow_min, roi.slow_max, roi.fast_min, roi.fast_max
+
+
+def _around(case: Case, pixel: tuple[int, int] | None) -> Window:
+    if pixel is None and not case.pixels:
+        raise BadInput(f"{case.name}: names neither a window nor a traced pixel; expected --pixel SLOW FAST")
+    slow, fast = pixel or case.pixels[0]
+    return slow - AROUND, slow + AROUND - 1, fast - AROUND, fast + AROUND - 1
+
+
+def shown(window: Window) -> str:
+    """A window in words."""
+    return "slow {}-{} fast {}-{}".format(*window)
+
+
+def plan_region(
+    region: Region, *, device: str, dtype: str, there: Limit | None = None, memory_limit: int | None = None
+) -> Plan:
+    """How the region is cut to fit `there`, or what there is now within `memory_limit` bytes.
+
+    Raises MemoryStopped, with the numbers, if one row does not fit.
+    """
+    from nanobragg_torch.cores import available_cores
+    from nanobragg_torch.errors import NanoBraggError
+
+    try:
+        wanted = sizes(region.config, itemsize=8 if dtype == "float64" else 4)
+    except NanoBraggError as error:
+        raise BadInput(str(error)) from error
+    workers = available_cores()
+    return plan(wanted, workers=workers, there=there, memory_limit=memory_limit, gpu=gpu_free(device))
+
+
+def simulate_region(
+    region: Region,
+    out: Path,
+    *,
+    c: Path | None = None,
+    device: str,
+    dtype: str,
+    block: int | None = None,
+    threads: int | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> "ImageReport | None":
+    """Simulate the region into the folder `out`, compare it with `c` or the case's own image where there is one.
+
+    Writes image.bin (float32, slow-major; removed once compared if larger than KEPT), image.json with its digest,
+    and what the comparison writes. block, threads: as in `nanobragg_torch.simulate`. Returns the comparison.
+    """
+    require_device(device)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / IMAGE
+    values = _simulated(region, device, dtype, block, threads)
+    write_bytes(path, values)
+    kept = len(values) <= KEPT
+    reference = c or region.reference
+    record = {
+        "case": region.case.name,
+        "extent": region.extent.value,
+        "window_slow_fast": region.window,
+        "shape_slow_fast": region.shape,
+        "device": device,
+        "dtype": dtype,
+        "format": "float32, little-endian, slow-major",
+        "sha256": digest(path),
+        "kept": kept,
+        "reference": relative(reference) if reference else None,
+    }
+    del values
+    try:
+        report = None
+        if reference is not None:
+            from tools.scaling.imaging import compare_image_files
+
+            report = compare_image_files(
+                reference, path, shape=region.shape, out=out, command=command, threads=threads, progress=progress
+            )
+        write_json(out / RECORD, record)
+    finally:
+        if not kept:
+            path.unlink()
+    return report
+
+
+def _simulated(region: Region, device: str, dtype: str, block: int | None, threads: int | None) -> bytes:
+    import torch
+
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.io.float_image import float_bytes
+    from nanobragg_torch.simulate import simulate
+
+    try:
+        with torch.no_grad():
+            image = simulate(
+                region.config, device=torch.device(device), dtype=getattr(torch, dtype), block=block, threads=threads
+            )
+    except NanoBraggError as error:
+        raise BadInput(str(error)) from error
+    slow_min, slow_max, fast_min, fast_max = region.window
+    return float_bytes(image[slow_min : slow_max + 1, fast_min : fast_max + 1].cpu().numpy())
