@@ -1,7 +1,8 @@
 """`python -m tools.scaling.kills`: phase-m1 killed again and again at random, and what it said of each kill.
 
-Every run starts in a throw-away clone, with a mark in its environment by which whatever it leaves is found. A kill
-is right if the last line and the exit code name what truly happened, the bundle holds, and no process is left.
+Every run starts in a throw-away clone, with a mark in its environment by which whatever it leaves is found. First
+one that nobody kills, the measure; then each kill until it has hit somebody: one that came when the run was over is
+drawn again. kill_verdicts.py says which endings are right.
 """
 
 import os
@@ -14,42 +15,54 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 from tools.scaling.evidence import cgroup
+from tools.scaling.evidence.memory import STOP_PERCENT
 from tools.scaling.files import write_text
-from tools.scaling.kill_verdicts import Ending, Kill, judge
+from tools.scaling.kill_scene import Kill, strike
+from tools.scaling.kill_verdicts import Command, Ending, Reached, came_too_late, commands, judge
 from tools.scaling.repo import REPORTS_ROOT, ROOT, git
 
 MARK = "SCALING_KILLS_MARK"
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-ROLES = ("parent", "leash", "keeper", "worker", "any", "all")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ROLES = ("nox", "parent", "leash", "keeper", "worker", "tool", "any", "all")
 BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
 GROUP_LIMIT = 512 << 20
-# Fills a cgroup until the process that is the kernel's first choice there is dead.
-HOG = """
-import pathlib, sys, time
-pathlib.Path(sys.argv[1], "cgroup.procs").write_text("0")
-stat, held, until = pathlib.Path("/proc", sys.argv[2], "stat"), [], time.monotonic() + 20
-def alive():
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-while alive() and time.monotonic() < until:
-    held.append(bytearray(b"x") * (1 << 20))
-"""
+TRIES = 6  # to hit somebody
+LINE = 0.002  # seconds between two looks at what a run prints
 
 
-def kills(count: int, seed: int) -> list[Kill]:
-    """`count` kills drawn with `seed`."""
+def kills(count: int, seed: int, oom: bool = True) -> list[Kill]:
+    """`count` kills drawn with `seed`. oom: whether a memory cgroup can be made to run out of memory in."""
     draw, made = random.Random(seed), []
     for number in range(count):
-        who = draw.choice([*ROLES, "limit", "oom"])
-        made.append(Kill(number, who, draw.choice(SIGNALS), draw.random(), draw.randint(40, 260)))
+        who = draw.choice([*ROLES, "terminal", "limit", *(["oom"] if oom else [])])
+        # a terminal interrupts, or hangs up
+        sent = draw.choice(SIGNALS[2:] if who == "terminal" else SIGNALS)
+        made.append(Kill(number, who, sent, draw.random(), draw.uniform(0.1, 0.95)))
     return made
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A run that nobody killed: what it recorded, and (seconds, line) of what it printed, its end included."""
+
+    commands: tuple[Command, ...]
+    lines: tuple[tuple[float, str], ...]
+
+    @property
+    def peak_mib(self) -> float:
+        return max(command.mib for command in self.commands if command.by != "run")
+
+    def at(self, moment: float) -> tuple[str, float]:
+        """The last line printed by that share of the time, and the seconds since then."""
+        when = moment * self.lines[-1][0]
+        start, line = max((pair for pair in self.lines if pair[0] <= when), default=(0.0, ""))
+        return line, when - start
 
 
 class Clone:
@@ -57,7 +70,7 @@ class Clone:
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root, self.scratch = root, scratch
-        self.reports = root / REPORTS_ROOT
+        self.reports, self.out = root / REPORTS_ROOT, scratch / "out"
         self.known: set[Path] = set()
 
     def reset(self) -> None:
@@ -72,109 +85,90 @@ class Clone:
         """Those of the run since the last reset."""
         return sorted({*self.reports.glob("2*T*Z")} - self.known)
 
-    def start(self, mark: str, out: Path, limit_mib: int, group: Path | None) -> subprocess.Popen[bytes]:
+    def printed(self) -> list[str]:
+        """The lines of the run itself, without those of nox."""
+        lines = self.out.read_text(errors="replace").strip().splitlines() if self.out.exists() else []
+        return [line for line in lines if not line.startswith("nox > ")]
+
+    def reached(self) -> Reached:
+        """How far the run is."""
+        made = self.bundles()
+        staged = any(line.strip().startswith("staged ") for line in self.printed())
+        return Reached(bool(made), len(commands(made[0])) if made else 0, staged)
+
+    def start(self, mark: str, through_nox: bool, limit_mib: int, group: Path | None) -> subprocess.Popen[bytes]:
         """phase-m1 in the clone, with the clone's own tools, in the memory cgroup `group`."""
         env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NOX_CURRENT_SESSION")}
         env |= {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1", MARK: mark, "TMPDIR": str(self.scratch)}
         argv = [sys.executable, "-m", "tools.scaling", "phase-m1"]
+        if through_nox:
+            argv = [sys.executable, "-m", "nox", "--no-venv", "-s", "phase_m1"]
         argv += ["--memory-limit", str(limit_mib)] if limit_mib else []
         if group is not None:
             argv = ["sh", "-c", f'echo $$ > "{group}/cgroup.procs" && exec "$@"', "sh", *argv]
-        with out.open("wb") as stream:
+        with self.out.open("wb") as stream:
             return subprocess.Popen(argv, cwd=self.root, env=env, stdout=stream, stderr=stream, start_new_session=True)
 
 
-def one(clone: Clone, kill: Kill, seconds: float) -> Ending:
-    """Start a run, kill it, and hold what it says against what was done. seconds: that a run takes."""
+def one(clone: Clone, kill: Kill, measure: Measure) -> Ending:
+    """Start a run, kill it, and hold what it says against what was done."""
     clone.reset()
-    mark, out = f"{os.getpid()}-{kill.number}", clone.scratch / "out"
-    ending = Ending(kill)
+    mark, ending = f"{os.getpid()}-{kill.number}", Ending(kill)
+    if kill.who == "limit":
+        ending.limit_mib = round(kill.share * measure.peak_mib * 100 / STOP_PERCENT)
     with _group(kill.who == "oom") as group:
-        process, started = clone.start(mark, out, kill.limit_mib if kill.who == "limit" else 0, group), time.monotonic()
+        process, started = clone.start(mark, kill.through_nox, ending.limit_mib, group), time.monotonic()
         try:
-            if kill.who != "limit":
-                _wait(process, kill.moment * seconds)
-                ending.victim = _strike(process, kill, group)
-                ending.printed = _text(out)
+            if kill.who not in ("limit", "nobody"):
+                _wait(process, clone, *measure.at(kill.moment))
+                ending.before = clone.reached()
+                ending.hit = strike(process, kill, group)
+                ending.after = clone.reached()
             ending.code = process.wait(90)
             ending.seconds = time.monotonic() - started
         except subprocess.TimeoutExpired:
             ending.wrong.append("did not end within 90 s")
             process.kill()
             process.wait()
-        left = _left(mark)
-        ending.wrong += [f"left running: {name}" for name in left]
-    ending.last = ([""] + _text(out).strip().splitlines())[-1]
-    judge(ending, clone.bundles())
+        ending.wrong += [f"left running: {name}" for name in _left(mark)]
+    ending.last = ([""] + clone.printed())[-1]
+    judge(ending, clone.bundles(), measure.commands)
     return ending
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+def _wait(process: subprocess.Popen[bytes], clone: Clone, line: str, seconds: float) -> None:
+    """Until the run prints `line`, and then for some seconds: so its pace does not move the kill."""
+    while process.poll() is None and line and not any(map(line.__eq__, map(_kind, clone.printed()))):
+        time.sleep(LINE)
     with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
 
 
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace")
+def _kind(line: str) -> str:
+    """A printed line without what differs between two runs; empty for those that are not waited for."""
+    return line if line.startswith("[") else line.split()[0] if line.startswith("RUN_DIR") else ""
 
 
-def _strike(process: subprocess.Popen[bytes], kill: Kill, group: Path | None) -> str:
-    """Do it as soon as there is somebody to do it to; returns who was hit, `nobody` where the run was over."""
-    deadline = time.monotonic() + 5
-    while process.poll() is None and time.monotonic() < deadline:
-        if hit := _starve(process, kill, group) if group is not None else _signal(process, kill):
-            return hit
-        time.sleep(0.02)
-    return "nobody"
+def measured(clone: Clone) -> Measure:
+    """A run that nobody kills. Exits if it does not pass."""
+    clone.reset()
+    process, started = clone.start("measure", False, 0, None), time.monotonic()
+    lines: dict[str, float] = {}
+    while process.poll() is None:
+        for line in map(_kind, clone.printed()):
+            lines.setdefault(line, time.monotonic() - started)
+        time.sleep(LINE)
+    lines["end"] = time.monotonic() - started
+    found = tuple(command for folder in clone.bundles() for command in commands(folder))
+    made = Measure(found, tuple((seconds, line) for line, seconds in lines.items() if line))
+    ending = Ending(Kill(-1, "nobody", signal.SIGKILL, 1.0), code=process.returncode, last=clone.printed()[-1])
+    judge(ending, clone.bundles(), found)
+    if ending.wrong:
+        raise SystemExit(f"a run that nobody kills does not pass: {ending.wrong[0]}")
+    return made
 
 
-def _signal(process: subprocess.Popen[bytes], kill: Kill) -> str:
-    """Send the signal to whom it is meant for; returns their roles."""
-    tree = _tree(process.pid)
-    chosen = [(p, role) for p, role in tree if kill.who in (role, "all")]
-    if kill.who == "any" and tree:
-        chosen = [random.Random(kill.number).choice(tree)]
-    hit = []
-    for each, role in chosen:
-        with suppress(psutil.Error):
-            name = " ".join([role, *each.cmdline()[-2:]]) if role == "other" else role
-            if each.status() != psutil.STATUS_ZOMBIE:
-                each.send_signal(kill.signal)
-                hit.append(name)
-    return ", ".join(hit)
-
-
-def _starve(process: subprocess.Popen[bytes], kill: Kill, group: Path) -> str:
-    """Let the memory of `group` run out, with the parent or the worker as the kernel's first choice."""
-    wanted = random.Random(kill.number).choice(("parent", "worker", "worker"))
-    for victim, role in _tree(process.pid):
-        if role == wanted:
-            with suppress(OSError):
-                Path(f"/proc/{victim.pid}/oom_score_adj").write_text("1000")
-                argv = [sys.executable, "-c", HOG, str(group), str(victim.pid)]
-                subprocess.run(argv, check=False, timeout=60, stderr=subprocess.DEVNULL)
-                return role
-    return ""
-
-
-def _tree(parent: int) -> list[tuple[psutil.Process, str]]:
-    """Every process of a run, and its role."""
-    with suppress(psutil.Error):
-        top = psutil.Process(parent)
-        found = [(top, "parent")]
-        for each in top.children(recursive=True):
-            with suppress(psutil.Error):
-                words = each.cmdline()
-                under_top = each.ppid() == parent
-                if any(word.endswith("leash.py") for word in words):
-                    found.append((each, "keeper" if under_top else "leash"))
-                else:
-                    found.append((each, "worker" if words[-1:] == ["worker"] else "other"))
-        return found
-    return []
-
-
-def _left(mark: str, within: float = 10.0) -> list[str]:
+def _left(mark: str, within: float = 30.0) -> list[str]:
     """What of a run is alive `within` seconds after its end; it is then ended."""
     deadline = time.monotonic() + within
     while (alive := [*_marked(mark)]) and time.monotonic() < deadline:
@@ -207,18 +201,19 @@ def _group(wanted: bool) -> Iterator[Path | None]:
 
 def table(endings: Sequence[Ending]) -> list[str]:
     """Markdown: a row a kind of kill, and the sum."""
-    rows = ["| killed | runs | hit | verdict right, bundle valid, nothing left | exit codes | bundles |"]
-    rows.append("|---|---|---|---|---|---|")
+    rows = ["| killed | runs | hit | verdict right, bundle valid, nothing left | drawn again | exit codes | bundles |"]
+    rows.append("|---|---|---|---|---|---|---|")
     groups: dict[str, list[Ending]] = {}
     for each in sorted(endings, key=lambda e: e.kill.kind):
         groups.setdefault(each.kill.kind, []).append(each)
     for name, group in [*groups.items(), ("all", [*endings])]:
-        hit = sum(e.victim != "nobody" for e in group)
+        hit = sum(bool(e.hit) or e.stopped for e in group)
+        again = sum(e.repeats for e in group)
         codes = ", ".join(f"{code}: {n}" for code, n in sorted(Counter(e.code for e in group).items()))
         kept = ", ".join(f"{state}: {n}" for state, n in sorted(Counter(e.bundle for e in group).items()))
         right = sum(not e.wrong for e in group)
         label = "sum" if name == "all" else name
-        rows.append(f"| {label} | {len(group)} | {hit} | {right} | {codes} | {kept} |")
+        rows.append(f"| {label} | {len(group)} | {hit} | {right} | {again} | {codes} | {kept} |")
     return rows
 
 
@@ -232,24 +227,26 @@ def fresh_clone() -> Iterator[Clone]:
         yield Clone(root, scratch)
 
 
-def green(clone: Clone) -> float:
-    """The seconds of a run that nobody kills."""
-    ending = one(clone, Kill(-1, "nobody", signal.SIGKILL, 1.0), 300.0)
-    if ending.wrong:
-        raise SystemExit(f"a run that nobody kills does not pass: {ending.wrong[0]}")
-    return ending.seconds
+def repeated(clone: Clone, kill: Kill, measure: Measure) -> Ending:
+    """The kill, drawn again for another moment as long as it comes too late."""
+    for tries in range(TRIES):
+        ending = one(clone, kill, measure)
+        ending.repeats = tries
+        if ending.wrong or not came_too_late(ending):
+            return ending
+        kill = replace(kill, moment=random.Random(f"{kill.number} {tries}").random() * 0.9)
+    ending.wrong.append(f"nobody was hit in {TRIES} runs")
+    return ending
 
 
-def campaign(clone: Clone, todo: Sequence[Kill], seconds: float, say: Callable[[str], None]) -> list[Ending]:
-    """All of them, each told when it is over. seconds: that a run takes, unless one takes less."""
+def campaign(clone: Clone, todo: Sequence[Kill], measure: Measure, say: Callable[[str], None]) -> list[Ending]:
+    """All of them, each told when it is over."""
     endings = []
     for kill in todo:
-        ending = one(clone, kill, seconds)
-        endings.append(ending)
-        if ending.code == 0:
-            seconds = min(seconds, ending.seconds)
+        endings.append(ending := repeated(clone, kill, measure))
         verdict = "right" if not ending.wrong else "WRONG: " + "; ".join(ending.wrong)
-        say(f"{kill.number + 1:>3} {kill.kind:<15} at {100 * kill.moment:2.0f} %, hit {ending.victim}: {verdict}")
+        when = f"{100 * ending.kill.moment:2.0f} %, {ending.before.commands}-{ending.after.commands} commands"
+        say(f"{kill.number + 1:>3} {kill.kind:<16} at {when}, hit {ending.victims}: exit {ending.code}, {verdict}")
     return endings
 
 
@@ -275,16 +272,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     with fresh_clone() as clone:
-        seconds = green(clone)
-        say(f"a run takes {seconds:.1f} s")
-        endings = campaign(clone, kills(options.count, options.seed), seconds, say)
-        green(clone)  # also removes the groups of the dead
+        measure = measured(clone)
+        say(f"a run takes {measure.lines[-1][0]:.1f} s, {len(measure.commands)} commands, {measure.peak_mib:.0f} MiB")
+        with _group(True) as group:
+            if group is None:
+                say("no memory cgroup can be made here: no oom kills")
+        endings = campaign(clone, kills(options.count, options.seed, group is not None), measure, say)
+        measured(clone)  # also removes the groups of the dead
     rows = table(endings)
     for row in rows:
         say(row)
     if options.docs is not None:
         command = f"`python -m tools.scaling.kills --count {options.count} --seed {options.seed}`"
-        write_docs(options.docs, f"{command}, a run of {seconds:.1f} s:\n\n" + "\n".join(rows))
+        write_docs(options.docs, f"{command}, peak of a run {measure.peak_mib:.0f} MiB:\n\n" + "\n".join(rows))
     return 1 if any(each.wrong for each in endings) else 0
 
 
