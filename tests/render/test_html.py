@@ -217,6 +217,29 @@ def test_nothing_is_loaded_and_all_is_ascii(make_bundle: Make) -> None:
     assert "url(" not in text and "@import" not in text and "://" not in text
 
 
+def test_what_was_simulated_and_compared_stands_beside_the_picture(make_bundle: Make) -> None:
+    bundle = make_bundle()
+    assert "Pixels not bitwise equal" not in texts(bundle)[1].text
+    _draw(bundle, PNG + b"x")
+    simulated = {"window_slow_fast": [650, 729, 1000, 1079], "reference": "<b>.bin"}
+    compared = {
+        "passed": False,
+        "pixels": 6400,
+        "unequal": 3,
+        "correlation": 0.5,
+        "sum_ratio": 1.001,
+        "peak_ratio": None,
+    }
+    write_json(bundle.path("image/image.json"), simulated)
+    write_json(bundle.path("image/images.json"), compared)
+    text = texts(bundle)[1].text
+    for told in ("slow 650 to 729, fast 1000 to 1079", "<b>.bin", "FAIL", "3 of 6400", "0.5", "1.001", "none"):
+        assert told in text
+    write_json(bundle.path("image/images.json"), {"passed": True})
+    text = texts(bundle)[1].text
+    assert "image/images.json: expected what this version writes" in text and "slow 650 to 729" in text
+
+
 @pytest.mark.parametrize("content", [b"GIF89a", b""])
 def test_an_image_that_is_no_png_is_left_out(make_bundle: Make, content: bytes) -> None:
     bundle = make_bundle()

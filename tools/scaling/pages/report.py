@@ -20,13 +20,13 @@ from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, SEAL, STAMPED
 from tools.scaling.files import write_text
 from tools.scaling.pages.commands import exports_line, folder_in, gates, read_commands, shown_command
 from tools.scaling.pages.comparison import comparisons_of
-from tools.scaling.pages.reading import LONG, Reader, flat, plain, short, when
+from tools.scaling.pages.reading import LONG, Reader, flat, number, plain, short, when
 from tools.scaling.render.html import report_page
 from tools.scaling.render.view import Change, Comparison, Page, Pair, Previous, RawFile
 
 REPORT = "report.html"
 AUDIT = "instrumentation_audit.md"
-IMAGE = "image/triptych.png"
+IMAGE, IMAGES, SIMULATED = "image/triptych.png", "image/images.json", "image/image.json"
 LIMIT = 500_000  # bytes of a report.html
 # How many of each are shown, and how much of an audit.
 COMMANDS_SHOWN, PAIRS, CHANGES, FILES, NOTES, AUDIT_SHOWN = 100, 80, 60, 150, 12, 8000
@@ -101,6 +101,7 @@ def page_of(bundle: Bundle) -> Page:
         files=_files(bundle),
         image=_image(bundle),
         image_note="",
+        image_facts=_image_facts(reader),
         audit=short(audit, AUDIT_SHOWN),
         notes=tuple(short(note, LONG) for note in reader.notes[:NOTES]),
     )
@@ -179,6 +180,29 @@ def _image(bundle: Bundle) -> str | None:
     except OSError:
         return None
     return base64.b64encode(data).decode() if data.startswith(b"\x89PNG\r\n\x1a\n") else None
+
+
+def _image_facts(reader: Reader) -> tuple[Pair, ...]:
+    """What was simulated, and how far it is from the reference's; nothing where no image was."""
+    made, compared = reader.json(SIMULATED), reader.json(IMAGES)
+
+    def simulated() -> dict[str, Any]:
+        if not made:
+            return {}
+        slow_min, slow_max, fast_min, fast_max = made["window_slow_fast"]
+        region = f"slow {slow_min} to {slow_max}, fast {fast_min} to {fast_max}"
+        return {"Region": region, "Reference image": made["reference"] or "none"}
+
+    def agreement() -> dict[str, Any]:
+        if not compared:
+            return {}
+        numbers = {name: number(compared[name]) for name in ("correlation", "sum_ratio", "peak_ratio")}
+        unequal = f"{compared['unequal']} of {compared['pixels']}"
+        ratios = {name.replace("_", " ").capitalize(): plain(value) for name, value in numbers.items()}
+        return {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
+
+    facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(IMAGES, agreement) or {})
+    return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items())
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -153,7 +153,10 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """report.html. image: the triptych as base64 PNG. audit: what a blocked run wrote. notes: what cannot be read."""
+    """report.html. image: the triptych as base64 PNG; image_facts: what was simulated, and how far off it is.
+
+    audit: what a blocked run wrote. notes: what cannot be read.
+    """
 
     stamp: str
     when: str
@@ -171,6 +174,7 @@ class Page:
     files: tuple[RawFile, ...]
     image: str | None
     image_note: str
+    image_facts: tuple[Pair, ...]
     audit: str
     notes: tuple[str, ...]
 
