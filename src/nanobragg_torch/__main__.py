@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 EXIT_NO_DEVICE = 3
+EXIT_INTERRUPTED = 130
 
 _HELP = """\
 usage: python -m nanobragg_torch FLAGS
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NanoBraggError as error:
         print(f"nanobragg_torch: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("nanobragg_torch: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -103,7 +107,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
             sys.stdout.write(trace.render(lines))
         run = simulate.start(exp, block)
         image = simulate.render_image(run, threads).cpu().numpy()
-        measured = statistics(run, image)
+        measured = statistics(run, image, threads)
     made = make_outputs(run, image, measured, dump=Path(NAME))
     write_files(made.files)
     print("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
@@ -119,9 +123,9 @@ def _image_lines(output: Output, made: Outputs) -> list[str]:
     lines = [f"integer image: scale {made.int_scale:g}, offset {output.adc:g}"]
     if made.pgm_scale is not None:
         lines.append(f"PGM image: scale {made.pgm_scale:g}")
-    if made.photons is not None:
+    if made.counted is not None:
         seed = f"-seed {-output.seed} repeats it"
-        lines.append(f"noise image: {made.photons:.0f} photons, {made.overloads} overloads; {seed}")
+        lines.append(f"noise image: {made.counted.photons:.0f} photons, {made.counted.overloads} overloads; {seed}")
     return [*lines, "wrote " + " ".join(str(path) for path in made.files)]
 
 

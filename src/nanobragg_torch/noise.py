@@ -1,21 +1,26 @@
 """Photon counting noise: the reference's Poisson deviates, draw by draw (semantics 7.4).
 
 Host code, outside the physics. How many uniforms a pixel takes depends on their values, so the pixels come
-one after the other; everything else (the generator, exponentials, tangents, logarithms) is prepared for
-many at a time. Functions of one argument come from the C library, as the reference's do. A megapixel takes
-one to seven seconds of one core.
+one after the other, but for those of which hardly any counts a photon; everything else (the generator, exponentials,
+tangents, logarithms) is prepared for many at a time. Functions of one argument come from the C library, as the
+reference's do. A megapixel with counts takes one to seven seconds of one core.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from nanobragg_torch.mosaic import Generator
 
 _CHUNK = 2**16
+_MOST_LOG_GAMMAS = 2**15
+_QUIET = 0.01  # means of which a count above 0 is rare
+_WORTH_IT = 64  # of them in a row are looked at together
+_WINDOW = 1024  # at the most
 _GAUSSIAN_ABOVE = 1e6
 _DIRECT_BELOW = 12.0
 _LANCZOS = (
@@ -42,10 +47,12 @@ def log_gamma(x: np.ndarray) -> np.ndarray:
 
 
 class _Stream:
-    """Uniforms in chunks, and what the rejection method takes of each: the tangent y and 0.9 (1 + y y)."""
+    """Uniforms in chunks, and from `with_tangents` on what the rejection method takes of each: the tangent y and
+    0.9 (1 + y y). at: the next one."""
 
-    def __init__(self, generator: Generator, seed: int, tangents: bool) -> None:
-        self._generator, self._seed, self._tangents = generator, seed, tangents
+    def __init__(self, generator: Generator, seed: int) -> None:
+        self._generator, self._seed, self._tangents = generator, seed, False
+        self._drawn = np.empty(0, F32)
         self.uniforms: list[np.float32] = []
         self.tangents: list[np.float32] = []
         self.weights: list[float] = []
@@ -54,12 +61,28 @@ class _Stream:
     def more(self) -> None:
         """Draw a chunk; what was drawn before `at` is forgotten."""
         found, self._seed = self._generator.uniforms(_CHUNK, self._seed)
-        self.uniforms = [*self.uniforms[self.at :], *found]
-        if self._tangents:
-            y = _libm(math.tan, math.pi * found.astype(np.float64)).astype(F32)
-            self.tangents = [*self.tangents[self.at :], *y]
-            self.weights = [*self.weights[self.at :], *(0.9 * (1.0 + (y * y).astype(np.float64))).tolist()]
+        self._drawn = np.concatenate((self._drawn[self.at :], found))
+        self.uniforms = [*self._drawn]
+        self.tangents, self.weights = self.tangents[self.at :], self.weights[self.at :]
         self.at = 0
+        if self._tangents:
+            self._add_tangents(found)
+
+    def with_tangents(self) -> None:
+        if not self._tangents:
+            self._tangents, self.tangents, self.weights = True, [], []
+            self._add_tangents(self._drawn)
+
+    def _add_tangents(self, uniforms: np.ndarray) -> None:
+        y = _libm(math.tan, math.pi * uniforms.astype(np.float64)).astype(F32)
+        self.tangents += [*y]
+        self.weights += (0.9 * (1.0 + (y * y).astype(np.float64))).tolist()
+
+    def ahead(self, most: int) -> np.ndarray:
+        """Between one and `most` of the next uniforms, which stay where they are."""
+        if self.at == len(self.uniforms):
+            self.more()
+        return self._drawn[self.at : self.at + most]
 
     def next(self) -> np.float32:
         if self.at == len(self.uniforms):
@@ -68,30 +91,72 @@ class _Stream:
         return self.uniforms[self.at - 1]
 
 
-def poisson(means: np.ndarray, generator: Generator, seed: int) -> np.ndarray:
-    """Counts (n,) float64 of `means` (n,) float32, in this order; a mean that is no number counts 0.
+class Poisson:
+    """Counts of one run of the generator.
 
     seed: a state of the generator that starts it afresh where it is not above 0.
     """
-    means = np.ascontiguousarray(means, F32)
-    with np.errstate(invalid="ignore"):
-        direct = np.flatnonzero(means < _DIRECT_BELOW)
-        rejecting = np.flatnonzero((means >= _DIRECT_BELOW) & (means <= _GAUSSIAN_ABOVE))
-    stream = _Stream(generator, seed, rejecting.size > 0)
-    gauss, constants = _Gauss(stream), _constants(means[rejecting])
-    limits = iter(_libm(math.exp, -means[direct].astype(np.float64)).astype(F32))
-    log_gammas: dict[int, tuple[np.float32, np.float32]] = {}
-    counts: list[float] = []
-    for mean in means.tolist():
-        if mean < _DIRECT_BELOW:
-            counts.append(_direct(stream, next(limits)))
-        elif mean <= _GAUSSIAN_ABOVE:
-            counts.append(_rejection(stream, next(constants), log_gammas))
-        elif mean > _GAUSSIAN_ABOVE:
-            counts.append(float(F32(mean + math.sqrt(mean) * float(gauss.next()))))
-        else:
-            counts.append(0)
-    return np.array(counts, np.float64)
+
+    def __init__(self, generator: Generator, seed: int) -> None:
+        self._stream = _Stream(generator, seed)
+        self._gauss = _Gauss(self._stream)
+        self._log_gammas: dict[int, tuple[np.float32, np.float32]] = {}
+
+    def counts(self, means: np.ndarray) -> np.ndarray:
+        """The next counts (n,) float64, of `means` (n,) float32 in this order; a mean that is no number counts 0."""
+        means = np.ascontiguousarray(means, F32)
+        quiet = np.abs(means) < _QUIET
+        bounds = [0, *(np.flatnonzero(quiet[1:] != quiet[:-1]) + 1).tolist(), means.size]
+        found, done = np.zeros(means.size), 0
+        for begin, end in pairwise(bounds):
+            if end - begin >= _WORTH_IT and quiet[begin]:
+                found[done:begin] = self._one_by_one(means[done:begin])
+                self._mostly_none(means[begin:end], found[begin:end])
+                done = end
+        found[done:] = self._one_by_one(means[done:])
+        return found
+
+    def _mostly_none(self, means: np.ndarray, found: np.ndarray) -> None:
+        """`found` is 0, and stays so where the first uniform does for a mean: most of them, many at a time."""
+        limits, at = _limits(means), 0
+        while at < means.size:
+            drawn = self._stream.ahead(min(means.size - at, _WINDOW))
+            above = drawn > limits[at : at + drawn.size]
+            none = int(above.argmax()) if above.any() else drawn.size
+            at, self._stream.at = at + none, self._stream.at + none
+            if none < drawn.size:
+                found[at] = _direct(self._stream, limits[at])
+                at += 1
+
+    def _one_by_one(self, means: np.ndarray) -> list[float]:
+        with np.errstate(invalid="ignore"):
+            direct = np.flatnonzero(means < _DIRECT_BELOW)
+            rejecting = np.flatnonzero((means >= _DIRECT_BELOW) & (means <= _GAUSSIAN_ABOVE))
+        if rejecting.size:
+            self._stream.with_tangents()
+        if len(self._log_gammas) > _MOST_LOG_GAMMAS:
+            self._log_gammas.clear()
+        limits, constants = iter(_limits(means[direct])), _constants(means[rejecting])
+        counts: list[float] = []
+        for mean in means.tolist():
+            if mean < _DIRECT_BELOW:
+                counts.append(_direct(self._stream, next(limits)))
+            elif mean <= _GAUSSIAN_ABOVE:
+                counts.append(_rejection(self._stream, next(constants), self._log_gammas))
+            elif mean > _GAUSSIAN_ABOVE:
+                counts.append(float(F32(mean + math.sqrt(mean) * float(self._gauss.next()))))
+            else:
+                counts.append(0)
+        return counts
+
+
+def _limits(means: np.ndarray) -> np.ndarray:
+    """exp(-mean), float32: 1 next to 0, infinite far below."""
+    limits = np.ones(means.shape, F32)
+    some = np.abs(means) > 2.0**-26
+    with np.errstate(over="ignore"):
+        limits[some] = _libm(math.exp, np.minimum(-means[some].astype(np.float64), 100.0))
+    return limits
 
 
 def _direct(stream: _Stream, limit: np.float32) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from nanobragg_torch import mosaic
 from nanobragg_torch.config import Config
 from nanobragg_torch.detector import final_centre
 from nanobragg_torch.experiment import Experiment
-from nanobragg_torch.io.fdump import fdump_bytes
+from nanobragg_torch.io.fdump import fdump_pieces
 from nanobragg_torch.io.float_image import float_bytes
-from nanobragg_torch.io.pgm import pgm_bytes
-from nanobragg_torch.io.smv import smv_bytes
-from nanobragg_torch.noise import poisson
+from nanobragg_torch.io.pgm import pgm_header
+from nanobragg_torch.io.smv import smv_header
+from nanobragg_torch.noise import Poisson
+from nanobragg_torch.rows import row_blocks
 from nanobragg_torch.sampling import RTD
 from nanobragg_torch.simulate import Run
 from nanobragg_torch.statistics import Statistics
@@ -23,15 +27,25 @@ from nanobragg_torch.statistics import Statistics
 _LARGEST = 65535
 
 
+@dataclass
+class Counted:
+    """Photons and overloads of a noise image: of the rows that were made so far."""
+
+    photons: float = 0.0
+    overloads: int = 0
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """files: contents by name. int_scale, pgm_scale, photons, overloads: None where there is no such image."""
+    """files: contents by name, in pieces that are made as they are asked for, once.
 
-    files: dict[Path, bytes] = field(default_factory=dict)
-    int_scale: float | None = None
+    pgm_scale, counted: None where there is no such image.
+    """
+
+    files: dict[Path, Iterable[bytes]]
+    int_scale: float
     pgm_scale: float | None = None
-    photons: float | None = None
-    overloads: int | None = None
+    counted: Counted | None = None
 
 
 def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path | None = None) -> Outputs:
@@ -39,73 +53,99 @@ def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path |
 
     dump: where the grid of a reflection list goes, None for nowhere.
     """
-    exp, output = run.exp, run.exp.config.output
-    image = image.astype(np.float32)
-    header = header_fields(exp)
+    exp, config, output = run.exp, run.exp.config, run.exp.config.output
+    header = smv_header(header_fields(exp))
     scale = output.scale if output.scale > 0 else (55000.0 / measured.max_I if measured.max_I > 0 else 1.0)
-    files = {
-        output.float_file: float_bytes(image),
-        output.int_file: smv_bytes(header, integer_image(exp.config, image, scale)),
+    files: dict[Path, Iterable[bytes]] = {
+        output.float_file: (float_bytes(image[rows]) for rows in row_blocks(*image.shape)),
+        output.int_file: _file(header, integer_rows(config, image, scale)),
     }
-    pgm_scale = photons = overloads = None
+    pgm_scale = counted = None
     if output.pgm_file is not None:
         pgm_scale = output.pgm_scale if output.pgm_scale > 0 else scale
         if output.pgm_scale <= 0 and measured.rmsd > 0:
             pgm_scale = 250.0 / (5.0 * measured.rmsd)
-        files[output.pgm_file] = pgm_bytes(pgm_image(exp.config, image, pgm_scale), pgm_scale)
+        files[output.pgm_file] = _file(pgm_header(image.shape, pgm_scale), pgm_rows(config, image, pgm_scale))
     if output.noise_file is not None:
-        counted, photons, overloads = noise_image(exp.config, image)
-        files[output.noise_file] = smv_bytes(header, counted)
-    if dump is not None and exp.listed is not None and exp.config.structure.hkl_file is not None:
-        files[dump] = fdump_bytes(exp.listed.values, exp.listed.lowest, exp.listed.counts)
-    return Outputs(files, scale, pgm_scale, photons, overloads)
+        counted = Counted()
+        files[output.noise_file] = _file(header, noise_rows(config, image, counted))
+    if dump is not None and exp.listed is not None and config.structure.hkl_file is not None:
+        files[dump] = fdump_pieces(exp.listed.values, exp.listed.lowest, exp.listed.counts)
+    return Outputs(files, scale, pgm_scale, counted)
 
 
-def _window(config: Config) -> tuple[slice, slice]:
+def _file(header: bytes, rows: Iterator[np.ndarray]) -> Iterator[bytes]:
+    return chain((header,), (block.tobytes() for block in rows))
+
+
+def _rows(
+    config: Config, image: np.ndarray, dtype: DTypeLike, outside: int, digits: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Blocks of rows: in the region of interest `digits` of the values (slow, fast) float32, `outside` elsewhere."""
     roi = config.detector.rendered
-    return slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)
+    fast = slice(roi.fast_min, roi.fast_max + 1)
+    for rows in row_blocks(*image.shape):
+        found = np.full(image[rows].shape, outside, dtype)
+        inside = slice(max(roi.slow_min - rows.start, 0), max(roi.slow_max + 1 - rows.start, 0))
+        found[inside, fast] = digits(image[rows][inside, fast].astype(np.float32))
+        yield found
 
 
-def _canvas(config: Config, image: np.ndarray, offset: int) -> np.ndarray:
+def _offset(config: Config, offset: int) -> int:
     """What pixels outside the region of interest are: 0, or without Q43 the offset."""
-    return np.full(image.shape, 0 if config.quirks.on("Q43") else offset, np.uint16)
+    return 0 if config.quirks.on("Q43") else offset
 
 
-def integer_image(config: Config, image: np.ndarray, scale: float) -> np.ndarray:
-    """floor(v scale + adc + 0.5), the sum rounded to float32 once, between 0 and 65535 (semantics 7.2)."""
+def integer_rows(config: Config, image: np.ndarray, scale: float) -> Iterator[np.ndarray]:
+    """floor(v scale + adc + 0.5), the sum rounded to float32 once, between 0 and 65535 (semantics 7.2).
+
+    Blocks of rows, uint16, of all of `image` (slow, fast).
+    """
     adc = config.output.adc
 
     def digits(values: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", over="ignore"):
-            level = np.clip(np.nan_to_num(values.astype(np.float64) * scale + adc, nan=0.0), 0.0, _LARGEST)
-        return np.floor((level + 0.5).astype(np.float32)).astype(np.int64).astype(np.uint16)
+            level = values.astype(np.float64) * scale + adc
+        level = np.clip(np.fmax(level, 0.0), 0.0, _LARGEST)  # fmax takes 0 of 0 and no number
+        return (level + 0.5).astype(np.float32).astype(np.uint16)
 
-    window = _window(config)
-    found = _canvas(config, image, int(digits(np.zeros(1, np.float32))[0]))
-    found[window] = digits(image[window])
-    return found
-
-
-def pgm_image(config: Config, image: np.ndarray, scale: float) -> np.ndarray:
-    """trunc(min(v scale, 255)) (semantics 7.3); what is below 0 wraps."""
-    found, window = np.zeros(image.shape, np.uint8), _window(config)
-    with np.errstate(invalid="ignore", over="ignore"):
-        level = np.minimum(np.nan_to_num(image[window].astype(np.float64) * scale, nan=0.0), 255.0)
-        found[window] = np.trunc(np.maximum(level, -(2.0**31))).astype(np.int64) & 0xFF
-    return found
+    outside = _offset(config, int(digits(np.zeros(1, np.float32))[0]))
+    return _rows(config, image, np.uint16, outside, digits)
 
 
-def noise_image(config: Config, image: np.ndarray) -> tuple[np.ndarray, float, int]:
-    """(counts plus adc, all photons, overloads): Poisson deviates in scan order (semantics 7.4)."""
-    output, window = config.output, _window(config)
-    counts = poisson(image[window].ravel(), mosaic.draws(config.crystal).generator, output.seed)
-    level = counts + output.adc
-    over = ~(level <= _LARGEST)
-    level = np.where(over, float(_LARGEST), level)
-    found = _canvas(config, image, int(output.adc) & 0xFFFF)
-    digits = np.trunc(np.maximum(level, -(2.0**31))).astype(np.int64) & 0xFFFF
-    found[window] = digits.astype(np.uint16).reshape(found[window].shape)
-    return found, float(counts.sum()), int(over.sum())
+def pgm_rows(config: Config, image: np.ndarray, scale: float) -> Iterator[np.ndarray]:
+    """trunc(min(v scale, 255)) (semantics 7.3); what is below 0 wraps. Blocks of rows, uint8."""
+
+    def digits(values: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", over="ignore"):
+            level = np.nan_to_num(values.astype(np.float64) * scale, copy=False, nan=0.0)
+        return _whole(np.minimum(level, 255.0)) & 0xFF
+
+    return _rows(config, image, np.uint8, 0, digits)
+
+
+def noise_rows(config: Config, image: np.ndarray, counted: Counted) -> Iterator[np.ndarray]:
+    """Counts plus adc: Poisson deviates in scan order (semantics 7.4), summed up in `counted`.
+
+    Blocks of rows, uint16, of all of `image` (slow, fast).
+    """
+    adc = config.output.adc
+    deviates = Poisson(mosaic.draws(config.crystal).generator, config.output.seed)
+
+    def digits(values: np.ndarray) -> np.ndarray:
+        counts = deviates.counts(values.ravel()).reshape(values.shape)
+        level = counts + adc
+        over = ~(level <= _LARGEST)
+        counted.photons += float(counts.sum())
+        counted.overloads += int(over.sum())
+        return _whole(np.where(over, float(_LARGEST), level)) & 0xFFFF
+
+    return _rows(config, image, np.uint16, _offset(config, int(adc) & 0xFFFF), digits)
+
+
+def _whole(level: np.ndarray) -> np.ndarray:
+    """Truncated to an integer of 32 bits, and what is below the least one to that."""
+    return np.maximum(level, -(2.0**31)).astype(np.int32)
 
 
 def header_fields(exp: Experiment) -> list[tuple[str, str]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from nanobragg_torch import detector, evaluate, simulate
+from nanobragg_torch import detector, evaluate
+from nanobragg_torch.cores import available_cores
 from nanobragg_torch.experiment import Application, Experiment
+from nanobragg_torch.rows import TOGETHER, row_blocks
 from nanobragg_torch.simulate import Run
+from nanobragg_torch.threads import in_parallel
 
 
 @dataclass(frozen=True)
@@ -31,53 +35,89 @@ class Statistics:
         return 100 * self.solid_angle_sr / 4 / math.pi
 
 
-def statistics(run: Run, image: np.ndarray) -> Statistics:
+def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Statistics:
     """Of `image` (slow, fast), as `simulate` made it. Sums run in scan order, in float64.
 
-    Masked pixels count in rmsd alone. A maximum not above 0 is 0 at 0, 0.
+    Masked pixels count in rmsd alone. A maximum not above 0 is 0 at 0, 0. threads: as in `simulate`.
     """
     exp = run.exp
-    roi = exp.config.detector.rendered
-    window = image.astype(np.float32)[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
-    fast, slow = exp.pixel_indices(0, exp.n_pixels)
-    values = image.astype(np.float32)[slow.cpu().numpy(), fast.cpu().numpy()].astype(np.float64)
-    largest, at = (0.0, None) if values.size == 0 else (float(np.nanmax(values, initial=0.0)), None)
-    if largest > 0:
-        at = int(np.flatnonzero(values == largest)[0])
-    mean = _total(values) / max(values.size, 1)
-    per = max(values.size, 2) - 1
-    deviation = window.ravel().astype(np.float64) - mean
+    largest, at, n, total, squares, deviations = 0.0, None, 0, 0.0, 0.0, 0.0
+    for values in _rendered(exp, image):
+        highest = float(np.fmax.reduce(values))
+        if highest > largest:
+            largest, at = highest, n + int(np.argmax(values == highest))
+        n += values.size
+        total = _plus(total, values)
+        squares = _plus(squares, values * values)
+    mean, per = total / max(n, 1), max(n, 2) - 1
+    for values in _window(exp, image):
+        deviation = values - mean
+        deviations = _plus(deviations, deviation * deviation)
+    fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
     return Statistics(
         max_I=largest,
-        max_fast_m=0.0 if at is None else _coordinate(exp, fast[at]),
-        max_slow_m=0.0 if at is None else _coordinate(exp, slow[at]),
+        max_fast_m=_coordinate(exp, fast),
+        max_slow_m=_coordinate(exp, slow),
         mean=mean,
-        rms=math.sqrt(_total(values * values) / per),
-        rmsd=math.sqrt(_total(deviation * deviation) / per),
-        solid_angle_sr=_solid_angle(run),
+        rms=math.sqrt(squares / per),
+        rmsd=math.sqrt(deviations / per),
+        solid_angle_sr=_solid_angle(exp, threads),
     )
 
 
-def _total(values: np.ndarray) -> float:
-    """The sum, one after the other."""
-    return float(np.cumsum(values)[-1]) if values.size else 0.0
+def _window(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
+    """Values of the region of interest in scan order, rounded to float32, as blocks (n,) float64."""
+    roi = exp.config.detector.rendered
+    window = image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
+    if window.size:
+        for rows in row_blocks(*window.shape):
+            yield window[rows].astype(np.float32).ravel().astype(np.float64)
 
 
-def _coordinate(exp: Experiment, index: torch.Tensor) -> float:
+def _rendered(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
+    """Those that no mask leaves out."""
+    if exp.rendered is None:
+        yield from _window(exp, image)
+        return
+    for start, stop in _pixel_blocks(exp):
+        fast, slow = (index.cpu().numpy() for index in exp.pixel_indices(start, stop))
+        yield image[slow, fast].astype(np.float32).astype(np.float64)
+
+
+def _pixel_blocks(exp: Experiment) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + TOGETHER, exp.n_pixels)) for start in range(0, exp.n_pixels, TOGETHER))
+
+
+def _plus(total: float, values: np.ndarray) -> float:
+    """`total` and the values, added one after the other."""
+    return float(np.cumsum(np.concatenate(((total,), values)))[-1])
+
+
+def _coordinate(exp: Experiment, index: torch.Tensor | None) -> float:
+    """Metres of a pixel (1,) along its axis; 0 of none."""
+    if index is None:
+        return 0.0
     last = torch.tensor(exp.oversample - 1, device=index.device)
-    return float(detector.detector_coordinate(index, last, exp.geometry.pixel, exp.oversample))
+    return float(detector.detector_coordinate(index[0], last, exp.geometry.pixel, exp.oversample))
 
 
-def _solid_angle(run: Run) -> float:
+def _solid_angle(exp: Experiment, threads: int | None) -> float:
     """Sum over pixels, sub-pixels and layers of the solid angle in force, per step."""
-    exp = run.exp
-    total = 0.0
-    for pixels in simulate.pixel_blocks(run):
-        fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
-        if exp.factors.omega is Application.FINAL:
-            total += exp.n_subpixels * float(evaluate.final_solid_angle(exp, fast, slow).sum())
-            continue
-        for sub in range(exp.n_subpixels):
-            total += float(evaluate.solid_angle(exp, evaluate.cast_rays(exp, fast, slow, sub, sub + 1)).sum())
+    blocks = list(_pixel_blocks(exp))
+    sums = [0.0] * len(blocks)
+
+    def worker() -> Callable[[int], None]:
+        def work(at: int) -> None:
+            fast, slow = exp.pixel_indices(*blocks[at])
+            if exp.factors.omega is Application.FINAL:
+                sums[at] = exp.n_subpixels * float(evaluate.final_solid_angle(exp, fast, slow).sum())
+                return
+            for sub in range(exp.n_subpixels):
+                sums[at] += float(evaluate.solid_angle(exp, evaluate.cast_rays(exp, fast, slow, sub, sub + 1)).sum())
+
+        return work
+
+    on_cpu = exp.cells.device.type == "cpu"
+    in_parallel(range(len(blocks)), worker, (threads or available_cores()) if on_cpu else 1)
     per = exp.n_steps if exp.config.quirks.on("Q39") else exp.n_subpixels
-    return total / per if per else math.nan
+    return sum(sums) / per if per else math.nan

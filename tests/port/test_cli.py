@@ -1,7 +1,11 @@
 """python -m nanobragg_torch, as a user meets it."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +122,34 @@ def test_an_old_image_survives_a_failed_run(capsys: pytest.CaptureFixture[str]) 
 def test_dev_null_is_opened_as_it_is() -> None:
     assert main([*SMALL.split(), "-floatfile", "/dev/null"]) == 0
     assert Path("/dev/null").is_char_device()
+
+
+def test_pipes_get_their_image_one_after_the_other() -> None:
+    """A reader that takes the second pipe only when the first one has ended."""
+    for name in ("float", "int"):
+        os.mkfifo(name)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.extend(Path(name).read_bytes() for name in ("float", "int")))
+    reader.start()
+    assert main([*SMALL.split(), "-floatfile", "float", "-intfile", "int", "-nonoise", "-nopgm"]) == 0
+    reader.join()
+    assert [len(data) for data in found] == [6 * 5 * 4, 512 + 6 * 5 * 2]
+    assert Path("float").is_fifo()
+    assert Path("int").is_fifo()
+
+
+def test_an_interrupted_run_leaves_the_old_files() -> None:
+    Path("floatimage.bin").write_bytes(b"old")
+    os.mkfifo("int")  # nobody reads it: the run waits there, its float image written under a temporary name
+    argv = [sys.executable, "-m", "nanobragg_torch", *SMALL.split(), "-intfile", "int"]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while not list(Path().glob(".floatimage.bin.*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(list(Path().iterdir())) == 3
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (130, "", "nanobragg_torch: interrupted\n")
+    assert sorted(path.name for path in Path().iterdir()) == ["floatimage.bin", "int"]
+    assert Path("floatimage.bin").read_bytes() == b"old"

@@ -13,7 +13,7 @@ from nanobragg_torch.errors import InputError
 from nanobragg_torch.experiment import prepare
 from nanobragg_torch.flags import parse
 from nanobragg_torch.io.fdump import read_fdump
-from nanobragg_torch.io.smv import read_pixels, read_smv, smv_bytes
+from nanobragg_torch.io.smv import read_pixels, read_smv, smv_header
 from nanobragg_torch.simulate import simulate
 from nanobragg_torch.trace import trace_pixel
 
@@ -36,7 +36,8 @@ def float_image(slow: int = 5, fast: int = 6) -> np.ndarray:
 
 def smv(name: str, fields: dict[str, object], pixels: np.ndarray | None = None) -> None:
     pixels = np.ones((5, 6), np.uint16) if pixels is None else pixels
-    Path(name).write_bytes(smv_bytes([(k, str(v)) for k, v in fields.items()], pixels))
+    header = smv_header([(k, str(v)) for k, v in fields.items()])
+    Path(name).write_bytes(header + pixels.astype(np.uint16).tobytes())
 
 
 def test_the_golden_header_is_read_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ _BOUNDS = re.compile(rb"\s*" + rb"\s+".join([rb"([+-]?\d{1,9})"] * 6))
 _LARGEST = 2**31
 
 
-def fdump_bytes(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple[int, int, int]) -> bytes:
-    """The file of `values`, padding planes included: shape counts + 1, float64."""
+def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple[int, int, int]) -> Iterator[bytes]:
+    """The file of `values`, padding planes included: shape counts + 1, float64. A plane of h at a time."""
     bounds = [bound for low, count in zip(lowest, counts) for bound in (low, low + count - 1)]
-    header = " ".join(map(str, bounds)).encode("ascii") + b"\n\f"
-    return header + np.ascontiguousarray(values, "<f8").tobytes()
+    yield " ".join(map(str, bounds)).encode("ascii") + b"\n\f"
+    for plane in values:
+        yield np.ascontiguousarray(plane, "<f8").tobytes()
 
 
 def read_fdump(path: Path, *, skip_white_space: bool) -> tuple[np.ndarray, tuple[int, int, int], tuple[int, int, int]]:

@@ -84,11 +84,11 @@ def read_pixels(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint16, fast * slow).reshape(slow, fast)
 
 
-def smv_bytes(fields: list[tuple[str, str]], image: np.ndarray) -> bytes:
-    """A file of `image` (slow, fast) in uint16: KEY=value; lines padded to 512 bytes where they are shorter.
+def smv_header(fields: list[tuple[str, str]]) -> bytes:
+    """What stands before the pixels, uint16: KEY=value; lines padded to 512 bytes where they are shorter.
 
     The DIALS_ORIGIN line has no semicolon (Q46).
     """
     lines = [f"{key}={value}" + ("" if key == "DIALS_ORIGIN" else ";") + "\n" for key, value in fields]
     text = f"{{\nHEADER_BYTES={HEADER_BYTES};\n" + "".join(lines) + "}\f"
-    return text.encode("ascii").ljust(HEADER_BYTES) + np.ascontiguousarray(image, np.uint16).tobytes()
+    return text.encode("ascii").ljust(HEADER_BYTES)
