@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,7 +11,29 @@ import time
 import psutil
 import pytest
 
+from tools.scaling import phase
+from tools.scaling.errors import BadInput, Killed
+from tools.scaling.evidence.bundle import Bundle
+from tools.scaling.repo import ROOT
+from tools.scaling.runner import Settings
+
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        (signal.SIG_IGN, signal.default_int_handler),  # a suite in the background
+        (signal.SIG_DFL, signal.SIG_DFL),  # the worker, that runs the mapped tests in its own process
+    ],
+)
+def test_the_mapped_tests_do_not_make_the_worker_survive_a_sigint(found, left):
+    before = signal.signal(signal.SIGINT, found)
+    try:
+        runpy.run_path(str(ROOT / "tests/conftest.py"))
+        assert signal.getsignal(signal.SIGINT) is left
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Started:
@@ -48,6 +71,48 @@ class Started:
     def end(self):
         rest = self.process.communicate(timeout=60)[0]
         return self.process.returncode, rest.strip().splitlines()[-1] if rest.strip() else ""
+
+
+def raising(number):
+    """A stand-in that is interrupted."""
+    return lambda *_: signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_blocked_evidence_is_written_whole_whoever_interrupts_it(monkeypatch, tmp_path, number):
+    def fail(*_):
+        raise BadInput("no reference")
+
+    monkeypatch.setattr(phase, "new_bundle", fail)
+    monkeypatch.setattr(phase, "_block", raising(number))
+    before = [signal.getsignal(each) for each in phase._SIGNALS]
+    with pytest.raises(phase.Blocked, match=r"^BLOCKED provenance: no reference \(exit 2\)$"):
+        phase.phase_m1(Settings(), tmp_path, print)
+    assert [signal.getsignal(each) for each in phase._SIGNALS] == before
+
+
+def test_a_run_that_is_over_cannot_be_interrupted(monkeypatch, tmp_path):
+    """All is staged: a signal then must not make it look as if something was missing."""
+    bundle = Bundle(tmp_path)
+    monkeypatch.setattr(phase, "new_bundle", lambda run, *_: setattr(run, "bundle", bundle))
+    monkeypatch.setattr(phase, "STEPS", phase.STEPS[:1])
+    monkeypatch.setattr(phase, "run_step", lambda *_: None)
+    monkeypatch.setattr(phase.Run, "stop_worker", raising(signal.SIGTERM))
+    assert phase.phase_m1(Settings(), tmp_path, lambda _: None) == bundle
+
+
+def test_a_signal_that_was_ignored_stays_so():
+    """nohup nox -s phase_m1 & - and the terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with phase.interruptible():
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(Killed, match=r"^interrupted by SIGINT$"):
+                signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def gone(processes, seconds=10.0):

@@ -1,18 +1,19 @@
 """Who is who in a run of phase-m1, and hitting one of them: the processes of kills.py."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+from tools.scaling.evidence.leash import processes, tree
 
-# Fills a cgroup until the process that is the kernel's first choice there is dead; says whether it is.
+# Fills a cgroup until the process that is the kernel's first choice there is dead.
 HOG = """
 import pathlib, sys, time
 pathlib.Path(sys.argv[1], "cgroup.procs").write_text("0")
@@ -24,7 +25,6 @@ def alive():
         return False
 while alive() and time.monotonic() < until:
     held.append(bytearray(b"x") * (1 << 20))
-sys.exit(alive())
 """
 
 
@@ -72,40 +72,41 @@ class Victim:
         return self.of if self.role == "program" else f"{self.role} of the {self.of}" if self.of else self.role
 
 
-def cast(top: int, through_nox: bool) -> list[tuple[psutil.Process, Victim]]:
-    """Every process of the run below (or at) `top`; what has not become its program yet is left out."""
-    found: list[tuple[psutil.Process, Victim]] = []
-    with suppress(psutil.Error):
-        parent = psutil.Process(top)
-        if through_nox:
-            found.append((parent, Victim("nox")))
-            runs = [each for each in parent.children() if "phase-m1" in _words(each) and "nox" not in _words(each)]
-            if not runs:
-                return found
-            parent = runs[0]
-        found.append((parent, Victim("parent")))
-        for first in parent.children():
-            words = _words(first)
-            if _leashed(words):
-                found += _held(first, "worker" if words[-1] == "worker" else "tool")
-            elif words[:1] == ["git"]:
-                found.append((first, Victim("git")))
+def cast(top: int, through_nox: bool) -> list[tuple[int, Victim]]:
+    """pid and part of every process of the run that `top` is, or started; without who is not its program yet."""
+    below: dict[int, list[int]] = {}
+    for pid, (above, _) in processes().items():
+        below.setdefault(above, []).append(pid)
+    found: list[tuple[int, Victim]] = []
+    if through_nox:
+        found.append((top, Victim("nox")))
+        runs = [pid for pid in below.get(top, []) if "phase-m1" in _words(pid) and "nox" not in _words(pid)]
+        if not runs:
+            return found
+        top = runs[0]
+    found.append((top, Victim("parent")))
+    for first in below.get(top, []):
+        words = _words(first)
+        if _leashed(words):
+            found += _held(first, "worker" if words[-1] == "worker" else "tool", below)
+        elif words[:1] == ["git"]:
+            found.append((first, Victim("git")))
     return found
 
 
-def _held(keeper: psutil.Process, of: str) -> Iterator[tuple[psutil.Process, Victim]]:
+def _held(keeper: int, of: str, below: Mapping[int, list[int]]) -> Iterator[tuple[int, Victim]]:
     yield keeper, Victim("keeper", of)
-    for leash in keeper.children():
+    for leash in below.get(keeper, []):
         yield leash, Victim("leash", of)
-        for program in leash.children():
+        for program in below.get(leash, []):
             if not _leashed(_words(program)):
                 yield program, Victim("program", of)
-                yield from ((each, Victim("child", of)) for each in program.children(recursive=True))
+                yield from ((pid, Victim("child", of)) for pid in tree(program))
 
 
-def _words(process: psutil.Process) -> list[str]:
-    with suppress(psutil.Error):
-        return list(process.cmdline())
+def _words(pid: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
     return []
 
 
@@ -125,16 +126,16 @@ def hears(pid: int, number: int) -> str:
 
 def strike(process: "subprocess.Popen[bytes]", kill: Kill, group: Path | None) -> list[Victim]:
     """Do it as soon as there is somebody to do it to; returns who was hit, nobody where the run was over."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         present = cast(process.pid, kill.through_nox)
         if hit := _starve(present, kill, group) if group is not None else _signal(present, kill):
             return hit
-        time.sleep(0.005)
+        time.sleep(0.001)
     return []
 
 
-def _signal(present: list[tuple[psutil.Process, Victim]], kill: Kill) -> list[Victim]:
+def _signal(present: list[tuple[int, Victim]], kill: Kill) -> list[Victim]:
     """Send the signal to whom it is meant for."""
     if kill.who == "terminal":
         wanted = [pair for pair in present if pair[1].role in ("nox", "parent")]
@@ -148,22 +149,22 @@ def _signal(present: list[tuple[psutil.Process, Victim]], kill: Kill) -> list[Vi
             wanted = [pair for pair in wanted if pair[1].role == "program"]
     hit = []
     for each, victim in wanted:
-        with suppress(psutil.Error):
-            how = hears(each.pid, kill.signal)
-            if each.status() != psutil.STATUS_ZOMBIE:
-                each.send_signal(kill.signal)
+        how = hears(each, kill.signal)
+        if each in processes():  # which leaves out who is dead and waits to be reaped
+            with suppress(ProcessLookupError):
+                os.kill(each, kill.signal)
                 hit.append(Victim(victim.role, victim.of, how))
     return hit
 
 
-def _starve(present: list[tuple[psutil.Process, Victim]], kill: Kill, group: Path) -> list[Victim]:
+def _starve(present: list[tuple[int, Victim]], kill: Kill, group: Path) -> list[Victim]:
     """Let the memory of `group` run out, with the parent or the worker as the kernel's first choice."""
     wanted = random.Random(kill.number).choice((Victim("parent"), Victim("program", "worker")))
     for each, victim in present:
         if victim == wanted:
             with suppress(OSError):
-                Path(f"/proc/{each.pid}/oom_score_adj").write_text("1000")
-                argv = [sys.executable, "-c", HOG, str(group), str(each.pid)]
-                done = subprocess.run(argv, check=False, timeout=60, stderr=subprocess.DEVNULL)
-                return [victim] if done.returncode == 0 else []
+                Path(f"/proc/{each}/oom_score_adj").write_text("1000")
+                argv = [sys.executable, "-c", HOG, str(group), str(each)]
+                subprocess.run(argv, check=False, timeout=60, stderr=subprocess.DEVNULL)
+                return [] if each in processes() else [victim]  # the kernel may choose the hog first
     return []

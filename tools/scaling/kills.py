@@ -41,9 +41,10 @@ def kills(count: int, seed: int, oom: bool = True) -> list[Kill]:
     draw, made = random.Random(seed), []
     for number in range(count):
         who = draw.choice([*ROLES, "terminal", "limit", *(["oom"] if oom else [])])
-        # a terminal interrupts, or hangs up
+        # a terminal interrupts, or hangs up; git and pip run at the beginning, and once more near the end
         sent = draw.choice(SIGNALS[2:] if who == "terminal" else SIGNALS)
-        made.append(Kill(number, who, sent, draw.random(), draw.uniform(0.1, 0.95)))
+        moment = draw.random() * (0.15 if who == "tool" else 1)
+        made.append(Kill(number, who, sent, moment, draw.uniform(0.1, 0.95)))
     return made
 
 
@@ -228,13 +229,13 @@ def fresh_clone() -> Iterator[Clone]:
 
 
 def repeated(clone: Clone, kill: Kill, measure: Measure) -> Ending:
-    """The kill, drawn again for another moment as long as it comes too late."""
+    """The kill, drawn again for another moment, earlier each time, as long as it comes too late."""
     for tries in range(TRIES):
         ending = one(clone, kill, measure)
         ending.repeats = tries
         if ending.wrong or not came_too_late(ending):
             return ending
-        kill = replace(kill, moment=random.Random(f"{kill.number} {tries}").random() * 0.9)
+        kill = replace(kill, moment=random.Random(f"{kill.number} {tries}").random() / (tries + 1.5))
     ending.wrong.append(f"nobody was hit in {TRIES} runs")
     return ending
 

@@ -24,22 +24,32 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into Killed, and ignore the ones that follow it.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into Killed, and go deaf to the ones that follow it.
 
-    So the blocked evidence is written whole, however often an impatient user presses Ctrl-C.
+    A signal that was ignored stays so: nohup, or a shell that started us in the background, asked for it.
     """
 
     def once(number: int, _: FrameType | None) -> NoReturn:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        go_deaf()
         raise Killed(f"interrupted by {signal.Signals(number).name}")
 
-    before = {each: signal.signal(each, once) for each in _SIGNALS}
+    heard = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, once) for each in heard}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def go_deaf() -> None:
+    """Hear no signal from now on: what is left to do is short, and must not be left half done.
+
+    Handlers of our own, which a child does not inherit as it would an ignored signal.
+    """
+    for each in _SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, lambda *_: None)
 
 
 def run_step(run: Run, step: Step) -> None:
@@ -111,8 +121,10 @@ def phase_m1(
             for step in STEPS:
                 if step.asked(settings) and (step.name != "stage" or staged):
                     run_step(run, step)
+            go_deaf()
             return run.made
         except Exception as problem:
+            go_deaf()
             error = as_scaling_error(problem)
             run.stop_worker()
             _block(run, error, say)
