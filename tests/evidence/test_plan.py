@@ -1,24 +1,25 @@
 """The memory plan: what it decides from numbers, and held against real simulations and real cgroups."""
 
-import inspect
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 
 from nanobragg_torch.flags import parse
 from tests.evidence.children import MIB, ROOT, linux, memory_group
 from tools.scaling import footprint
 from tools.scaling.errors import MemoryStopped
-from tools.scaling.evidence import plan as planning
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import PREFERRED, Footprint, Sizes, gpu_free, plan, sizes
 
-ROUND = Footprint(base=100 * MIB, pixel8=10, pixel4=5, outputs=20, term=1024, worker=MIB)
+ROUND = Footprint(base=100 * MIB, pixel8=10, pixel4=5, outputs=20 * MIB, term=1024, tricubic=2048, worker=MIB)
 IMAGE = Sizes(pixels=MIB, rendered=MIB, row=1024)  # a row of a block is 1 MiB
 INPUTS = ROOT / "tests/golden/inputs"
 WORDS = shlex.split(json.loads((ROOT / "tests/golden/supervisor_synthetic/case.json").read_text())["flags"])
@@ -34,7 +35,7 @@ def there(mebibytes: int, source: str = "--memory-limit") -> Limit:
 def test_a_roomy_machine_gets_the_preferred_blocks():
     made = plan(IMAGE, workers=2, there=there(1000), footprint=ROUND)
     assert (made.block, made.rows, made.workers) == (PREFERRED, 128, 2)
-    assert made.need == (100 + 10 + 2 * 129) * MIB + 256
+    assert made.need == (100 + 10 + 2 * 129) * MIB + 2 * 1000 + 1250
     assert made.line == (
         "memory plan: 368 MiB = 100 MiB interpreter and torch + 10 MiB image + 0 MiB grid + 258 MiB blocks; "
         "there are 800 MiB, 80 % of 1000 MiB (--memory-limit); 2 workers with blocks of 128 rows (131072 terms)"
@@ -69,8 +70,13 @@ def test_what_each_size_adds():
     assert need(itemsize=4) - least == -5 * MIB
     assert need(outputs=True) - least == 20 * MIB
     assert need(masked=True) - least == 16 * MIB
-    assert need(cells=MIB, reflections=MIB) - least == (16 + 128) * MIB
-    assert need(orientations=1001) - least == 256 * 1000
+    assert need(cells=MIB, reflections=MIB) - least == (30 + 128) * MIB
+    assert need(rotations=1002, orientations=1001) - least == 1000 * (1000 + 1250)
+    assert need(orientations=MIB) - least == 1250 * (2**16 - 1)
+    assert need(tricubic=True) - least == 128 * MIB
+    assert need(searched=True) == least
+    two = partial(plan, workers=2, there=there(9000), footprint=ROUND)
+    assert two(replace(IMAGE, searched=True)).need - two(IMAGE).need == 129 * MIB
 
 
 def test_an_address_space_limit_leaves_room_for_libraries():
@@ -82,7 +88,7 @@ def test_an_address_space_limit_leaves_room_for_libraries():
 def test_on_a_gpu_the_blocks_fill_the_device():
     made = plan(IMAGE, workers=2, there=there(1000), gpu=1500 * MIB, footprint=ROUND)
     assert (made.rows, made.workers) == (1200 - 600 - 10 - 1, 1)
-    assert made.need == 110 * MIB + 256
+    assert made.need == 110 * MIB + 2 * 1000 + 1250
     assert "on the device 590 MiB of 1500 MiB; 1 worker with blocks of 589 rows" in made.line
     assert plan(IMAGE, there=there(1000), gpu=90000 * MIB, footprint=ROUND).rows == 1024
     for memory, device in ((100, 1500), (1000, 700)):
@@ -103,7 +109,12 @@ def test_sizes_of_the_canonical_command():
     lines = (INPUTS / "synthetic.hkl").read_text().splitlines()
     found = sizes(parse(CANONICAL))
     assert (found.pixels, found.rendered, found.row) == (2463 * 2527, 2463 * 2527, 2463)
-    assert (found.orientations, found.reflections) == (10, len(lines))
+    assert (found.rotations, found.orientations, found.reflections) == (11, 10, len(lines))
+    assert not found.tricubic
+    assert not found.searched
+    interpolated, selected = (sizes(parse([*CANONICAL, *flags])) for flags in (["-interpolate"], ["-dmin", "2"]))
+    assert (interpolated.tricubic, interpolated.searched) == (True, True)
+    assert (selected.tricubic, selected.searched) == (False, True)
     box = [{int(line.split()[axis]) for line in lines} for axis in range(3)]
     h, k, l = (max(axis) - min(axis) + 2 for axis in box)  # noqa: E741
     assert found.cells == h * k * l
@@ -129,11 +140,17 @@ def test_the_preferred_block_is_the_simulators():
 
 SMALL = ["-cell", "70", "80", "90", "75", "85", "95", "-N", "5", "-lambda", "1", "-distance", "100", "-osc", "1"]
 SMALL += ["-nonoise", "-oversample", "1", "-hkl", str(INPUTS / "p1.hkl"), "-phisteps", "4"]
+QUIET = [word for name in ("-floatfile", "-intfile", "-pgmfile") for word in (name, os.devnull)]
+MANY = ["-hdivrange", "9", "-hdivsteps", "9"]
+FACTORS = ["-oversample_polar", "-oversample_omega", "-dmin", "2"]
 RUNS = {
     "as it is": (["-nointerpolate", "-detpixels", "300"], {}),
     "float32": (["-nointerpolate", "-detpixels", "300"], {"dtype": "float32"}),
     "tricubic": (["-interpolate", "-detpixels", "120"], {}),
-    "sources, masses of terms": (["-nointerpolate", "-detpixels", "100", "-hdivrange", "9", "-hdivsteps", "9"], {}),
+    "sources, masses of terms": (["-nointerpolate", "-detpixels", "100", *MANY], {}),
+    "all factors": (["-nointerpolate", "-gauss_xtal", "-detpixels", "400", *FACTORS], {"threads": 2}),
+    "tricubic, all factors": (["-interpolate", "-detpixels", "400", *FACTORS], {"threads": 2}),
+    "with its files": (["-nointerpolate", "-detpixels", "600", *QUIET], {"threads": 2, "outputs": True}),
 }
 
 
@@ -141,9 +158,13 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_real_run_stays_below_its_plan_and_is_no_third_of_it(name):
     flags, options = RUNS[name]
-    flags = [*SMALL, *flags]
-    made = plan(sizes(parse(flags), itemsize=4 if options else 8), there=there(4096))
-    peak = footprint.peak(footprint.Request(flags, made.block, made.workers, **options), there(4096))
+    flags, workers = [*SMALL, *flags], options.get("threads", 1)
+    itemsize = 4 if options.get("dtype") == "float32" else 8
+    wanted = sizes(parse(flags), itemsize=itemsize, outputs=options.get("outputs", False))
+    made = plan(wanted, workers=workers, there=there(4096))
+    options = options | {"threads": made.workers}
+    peak = footprint.peak(footprint.Request(flags, made.block, **options), there(4096))
+    assert made.workers == workers
     assert made.need / 3 < peak < made.need, made.line
 
 
@@ -155,29 +176,30 @@ from tools.scaling.errors import MemoryStopped
 from tools.scaling.evidence.memory_guard import run
 from tools.scaling.evidence.plan import plan, sizes
 from tools.scaling.footprint import Request, command
-flags = json.loads(sys.argv[2])
+flags, outputs = json.loads(sys.argv[2])
 try:
-    made = plan(sizes(parse(flags)), workers=2)
+    made = plan(sizes(parse(flags), outputs=outputs), workers=2)
 except MemoryStopped as error:
     print(f"error: {error}")
     sys.exit(error.exit_code)
 print(made.line)
-outcome = run(command(Request(flags, made.block, made.workers)))
-print(outcome.verdict.name, outcome.peak_bytes, made.need, made.block, outcome.stdout.decode())
+outcome = run(command(Request(flags, made.block, made.workers, outputs=outputs)))
+print(outcome.verdict.name, outcome.peak_bytes, made.need, made.block)
 print(outcome.message)
 """
 
 
-def in_a_group(mebibytes: int) -> subprocess.CompletedProcess[str]:
+def in_a_group(mebibytes: int, flags: list[str], *, outputs: bool) -> subprocess.CompletedProcess[str]:
     with memory_group(mebibytes * MIB) as folder:
         env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-        argv = [sys.executable, "-c", IN_A_GROUP, str(folder), json.dumps(CANONICAL)]
+        argv = [sys.executable, "-c", IN_A_GROUP, str(folder), json.dumps([flags, outputs])]
         return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
 @pytest.mark.cgroup
-def test_a_small_group_is_refused_before_anything_starts():
-    done = in_a_group(100)
+@pytest.mark.parametrize("outputs", [False, True])
+def test_a_small_group_is_refused_before_anything_starts(outputs, tmp_path):
+    done = in_a_group(100, [*CANONICAL, "-floatfile", str(tmp_path / "float.bin")], outputs=outputs)
     assert done.returncode == 4, done.stderr
     assert re.match(
         r"error: does not fit, nothing was started: memory plan: \d+ MiB = .* image .*; there are \d\d MiB, "
@@ -185,19 +207,27 @@ def test_a_small_group_is_refused_before_anything_starts():
         done.stdout,
     ), done.stdout
     assert done.stdout.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.cgroup
 @pytest.mark.slow
-def test_the_whole_detector_fits_into_a_group_of_400_mib():
-    from nanobragg_torch import simulate
+def test_the_whole_command_line_fits_into_a_group_of_400_mib(tmp_path):
+    """Simulation, statistics and files; the window of the golden case comes out to the last bit.
 
-    if "threads" not in inspect.signature(simulate.simulate).parameters:
-        pytest.skip("needs the simulator that writes its blocks into the image (argument `threads`)")
-    done = in_a_group(400)
-    line, *told = done.stdout.splitlines()
-    verdict, peak, need, block, *shape = told[0].split(maxsplit=4)
-    assert (verdict, shape) == ("OK", ["[2527, 2463]"]), done.stdout + done.stderr
-    assert int(need) / 3 < int(peak) < int(need) < 320 * MIB, line
+    But for its first pixel: there the reference, which rendered the window alone, had its first evaluation (Q29).
+    """
+    names = {"-floatfile": 4, "-intfile": 2, "-pgmfile": 1}
+    files = [word for flag in names for word in (flag, str(tmp_path / flag))]
+    done = in_a_group(400, [*CANONICAL, "-nonoise", *files], outputs=True)
+    line, told, _ = done.stdout.splitlines()
+    verdict, peak, need, block = told.split()
+    assert verdict == "OK", done.stdout + done.stderr
+    assert int(need) / 2 < int(peak) < int(need) < 320 * MIB, line
     assert 2463 <= int(block) < PREFERRED
-    assert planning.FOOTPRINT.base < int(need)
+    image = np.fromfile(tmp_path / "-floatfile", "<f4").reshape(2527, 2463)
+    golden = (ROOT / "tests/golden/supervisor_synthetic/float.bin").read_bytes()
+    assert image[1160:1260, 1180:1280].tobytes()[4:] == golden[4:]
+    for flag, size in names.items():
+        assert 0 <= (tmp_path / flag).stat().st_size - size * image.size <= 1024
+    assert len(list(tmp_path.iterdir())) == 3

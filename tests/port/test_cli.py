@@ -124,6 +124,19 @@ def test_dev_null_is_opened_as_it_is() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_block_and_threads_change_no_byte(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*settings: str) -> dict[str, bytes]:
+        assert main([*flags.split(), *settings]) == 0
+        printed = {"stdout": capsys.readouterr().out.encode()}
+        return printed | {path.name: path.read_bytes() for path in Path().iterdir()}
+
+    flags = f"{SMALL} -seed 3 -hdivrange 2 -hdivsteps 3 -phisteps 4 -osc 1 -oversample 2 -hkl {INPUTS / 'p1.hkl'}"
+    usual = run()
+    assert usual.keys() == {"stdout", "floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img", "Fdump.bin"}
+    for settings in ("--block 18 --threads 1", "--block 1 --threads 2", "--block=54 --threads=3"):
+        assert run(*settings.split()) == usual
+
+
 def test_pipes_get_their_image_one_after_the_other() -> None:
     """A reader that takes the second pipe only when the first one has ended."""
     for name in ("float", "int"):

@@ -13,60 +13,50 @@ from tools.scaling.evidence.memory_guard import Limit, Verdict, run
 from tools.scaling.evidence.plan import FOOTPRINT, MARGIN, Footprint
 from tools.scaling.repo import ROOT, environment
 
-MIB = 2**20
+DTYPES = ("float64", "float32")
 SMALL, LARGE = 2**12, 2**20  # blocks; the difference is what a term costs
-# A detector of one block of LARGE terms, however the terms come about; what differs is what a term needs.
-KINDS = {
-    "orientations": ("-phisteps", "32"),
-    "sub-pixels": ("-oversample", "6"),
-    "sources": ("-hdivrange", "10", "-hdivsteps", "32", "-oversample_polar", "-nopolar"),
-    "polarised": ("-hdivrange", "10", "-hdivsteps", "32", "-oversample_polar", "-oversample_omega"),
-    "GAUSS": ("-phisteps", "32", "-gauss_xtal"),
-    "ROUND": ("-phisteps", "32", "-round_xtal"),
-    "tricubic": ("-phisteps", "32", "-interpolate"),
-    "dmin": ("-oversample", "6", "-dmin", "1.5"),
+WORKERS = 4
+_THICK = ("-oversample_thick", "-detector_thick", "0.5", "-detector_abs", "0.5", "-thicksteps", "2")
+_FACTORS = ("-oversample_polar", "-oversample_omega", "-dmin", "1.5", *_THICK)
+_SOURCES = ("-hdivrange", "10", "-hdivsteps", "32")
+# Detectors (pixels an edge) of at least LARGE terms, however the terms come about; what differs is what one needs.
+KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "pixels": (1024, ()),
+    "orientations": (181, ("-phisteps", "32")),
+    "sub-pixels": (181, ("-oversample", "6")),
+    "sources": (181, _SOURCES),
+    "GAUSS": (1024, ("-gauss_xtal",)),
+    "ROUND": (1024, ("-round_xtal",)),
+    "all factors": (1024, _FACTORS),
+    "factors, sources": (181, (*_FACTORS, *_SOURCES)),
+    "tricubic": (1024, ("-interpolate",)),
+    "tricubic, phi": (1024, ("-interpolate", "-phisteps", "2")),
+    "tricubic, factors": (1024, ("-interpolate", *_FACTORS)),
 }
-CASE: tuple[str, ...] = (
-    "-cell",
-    "70",
-    "80",
-    "90",
-    "75",
-    "85",
-    "95",
-    "-N",
-    "5",
-    "-lambda",
-    "1",
-    "-distance",
-    "100",
-    "-osc",
-    "1",
-)
-CASE += ("-nonoise", "-nointerpolate", "-oversample", "1", "-floatfile", "/dev/null")
+CRYSTAL = "-cell 70 80 90 75 85 95 -N 5 -lambda 1 -distance 100 -osc 1 -nointerpolate -oversample 1"
+CASE = tuple(f"{CRYSTAL} -default_F 10 -floatfile /dev/null".split())
 CHILD = """
-import inspect, json, sys
+import json, sys
 ask = json.loads(sys.argv[1])
 if ask["outputs"]:
     from nanobragg_torch.__main__ import main
-    sys.exit(main(ask["flags"]))
+    options = ["--block", str(ask["block"]), "--threads", str(ask["threads"]), "--dtype", ask["dtype"]]
+    sys.exit(main([*ask["flags"], *options]))
 from nanobragg_torch.flags import parse
 config = parse(ask["flags"])
 import torch
 torch.set_num_threads(1)
 from nanobragg_torch.simulate import simulate
-options = {"block": ask["block"], "threads": ask["threads"]}
-known = inspect.signature(simulate).parameters
-options = {name: value for name, value in options.items() if name in known}
 with torch.no_grad():
-    image = simulate(config, device="cpu", dtype=getattr(torch, ask["dtype"]), **options)
+    dtype = getattr(torch, ask["dtype"])
+    image = simulate(config, device="cpu", dtype=dtype, block=ask["block"], threads=ask["threads"])
 print(list(image.shape))
 """
 
 
 @dataclass(frozen=True)
 class Request:
-    """One real simulation; with `outputs` the whole command line, which chooses block and threads itself."""
+    """One real simulation; with `outputs` the whole command line with its statistics and files."""
 
     flags: Sequence[str]
     block: int
@@ -96,32 +86,26 @@ def say(line: str) -> None:
 
 
 def _square(edge: int, *more: str) -> tuple[str, ...]:
-    return (*CASE, "-detpixels", str(edge), "-default_F", "10", *more)
+    return (*CASE, "-detpixels", str(edge), *more)
 
 
 def measure() -> Footprint:
     """The figures of this machine, without any margin."""
     listed = ("-hkl", str(ROOT / "tests/golden/inputs/p1.hkl"))
-    base = peak(Request(_square(64), SMALL))
-    edge = 2000
-    pixel = {
-        size: (peak(Request(_square(edge), SMALL * 8, dtype=dtype)) - base) / edge**2
-        for dtype, size in (("float64", 8), ("float32", 4))
-    }
-    files = ("-intfile", "-pgmfile")
-    quiet = [word for name in files for word in (name, "/dev/null")]
-    outputs = (peak(Request(_square(edge, *quiet), 0, outputs=True)) - base) / edge**2 - pixel[8]
+    base, edge = peak(Request(_square(64), SMALL)), 2000
+    pixel8, pixel4 = ((peak(Request(_square(edge), SMALL, dtype=dtype)) - base) / edge**2 for dtype in DTYPES)
+    files = [word for name in ("-intfile", "-pgmfile", "-noisefile") for word in (name, "/dev/null")]
+    alone, whole = (peak(Request(_square(1000, *files), SMALL, outputs=outputs)) for outputs in (False, True))
     term = {}
-    for kind, flags in KINDS.items():
-        # 181 x 181 pixels make LARGE terms of 32 a pixel
-        few, many = (peak(Request(_square(181, *listed, *flags), block)) for block in (SMALL, LARGE))
+    for kind, (size, flags) in KINDS.items():
+        few, many = (peak(Request(_square(size, *listed, *flags), block)) for block in (SMALL, LARGE))
         term[kind] = (many - few) / (LARGE - SMALL)
-        say(f"bytes a term, {kind:<13}: {term[kind]:6.1f}")
-    threads = 4
-    one, all_of_them = (peak(Request(_square(512), 2**15, threads=count)) for count in (1, threads))
-    worker = max(0, all_of_them - one) / (threads - 1) - 2**15 * term["sub-pixels"]
-    largest = max(term.values())
-    return Footprint(base, *map(round, (pixel[8], pixel[4], outputs, largest, max(0.0, worker))))
+        say(f"bytes a term, {kind:<17}: {term[kind]:6.1f}")
+    one, all_of_them = (peak(Request(_square(1024), 2**15, threads=count)) for count in (1, WORKERS))
+    worker = (all_of_them - one) / (WORKERS - 1) - 2**15 * term["pixels"]
+    tricubic = max(cost for kind, cost in term.items() if "tricubic" in kind)
+    plain = max(cost for kind, cost in term.items() if "tricubic" not in kind)
+    return Footprint(base, *(max(0, round(x)) for x in (pixel8, pixel4, whole - alone, plain, tricubic, worker)))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Writing files: whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +24,10 @@ def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
                     with path.open("wb") as stream:
                         stream.writelines(pieces)
                 else:
-                    waiting[path] = _temporary(path.resolve(), pieces)
+                    target = path.resolve()
+                    # known before there is such a file, so that an interrupt finds it
+                    waiting[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+                    _write(waiting[path], pieces)
             except OSError as error:
                 raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
         for path, name in waiting.items():
@@ -38,18 +41,8 @@ def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
                 name.unlink()
 
 
-def _temporary(path: Path, pieces: Iterable[bytes]) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.writelines(pieces)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-    return Path(name)
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    with path.open("xb") as stream:
+        stream.writelines(pieces)
+        stream.flush()
+        os.fsync(stream.fileno())

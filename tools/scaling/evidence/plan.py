@@ -1,6 +1,6 @@
 """Planning memory before torch is imported: what a simulation will need, what there is, and the block that fits.
 
-    need = base + pixels x pixel + grid + orientations + workers x (worker + block x term)
+    need = base + outputs + pixels x pixel + grid + orientations + workers x (worker + block x term)
 
 `sizes` takes the numbers from a Config, `plan` decides. Neither imports torch.
 """
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 MARGIN = 1.2
 PREFERRED = 2**17  # terms of a block: what nanobragg_torch.simulate takes unless told
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
-REFLECTION, CELL, ORIENTATION = 128, 16, 256  # bytes a listed reflection while it is read, a cell, an orientation
+REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
+ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a phi step or a domain, an orientation; how many are kept
 MASKED = 16  # bytes a pixel, where a mask names the rendered ones
 
 
@@ -28,9 +29,9 @@ MASKED = 16  # bytes a pixel, where a mask names the rendered ones
 class Footprint:
     """What the simulator holds, in bytes, as `python -m tools.scaling.footprint` measures it.
 
-    base: interpreter, torch and what all pixels share. pixel8, pixel4: of the image and all that is as large,
-    a pixel, in float64 and float32. outputs: what the command line's statistics and files take beside it, a
-    pixel. term: a term in a block, of the kind that needs most. worker: a thread, without its block.
+    base: interpreter, torch and what all pixels share. pixel8, pixel4: of the image, a pixel, in float64 and
+    float32. outputs: what the command line's statistics and files take beside it. term, tricubic: a term in a
+    block, of the kind that needs most, without and with tricubic interpolation. worker: a thread, without its block.
     """
 
     base: int
@@ -38,11 +39,14 @@ class Footprint:
     pixel4: int
     outputs: int
     term: int
+    tricubic: int
     worker: int
 
 
 # Measured times MARGIN (torch 2.13 for CPUs, Python 3.11, x86-64, glibc), rounded up.
-FOOTPRINT = Footprint(base=185_000_000, pixel8=15, pixel4=8, outputs=75, term=750, worker=8_500_000)
+FOOTPRINT = Footprint(
+    base=185_000_000, pixel8=10, pixel4=5, outputs=25_000_000, term=680, tricubic=1150, worker=3_000_000
+)
 ADDRESSES = 2 * 2**30  # what libraries and stacks take of RLIMIT_AS without holding it
 
 
@@ -51,9 +55,10 @@ class Sizes:
     """What of a simulation decides its memory.
 
     rendered: pixels that are computed. row: terms of one row of pixels that are held together, at the least.
-    cells: of the grid of structure factors. reflections: listed. orientations: phi steps times domains.
-    itemsize: 8 or 4 bytes a number. masked: a mask names the rendered pixels. outputs: the command line's
-    statistics and files are made, not the image alone.
+    cells: of the grid of structure factors. reflections: listed. rotations: phi steps and domains. orientations:
+    phi steps times domains. itemsize: 8 or 4 bytes a number. masked: a mask names the rendered pixels. outputs:
+    the command line's statistics and files are made, not the image alone. tricubic: structure factors may be
+    interpolated. searched: the order of evaluations is looked into first, by one more thread, which keeps its block.
     """
 
     pixels: int
@@ -61,10 +66,13 @@ class Sizes:
     row: int
     cells: int = 0
     reflections: int = 0
+    rotations: int = 2
     orientations: int = 1
     itemsize: int = 8
     masked: bool = False
     outputs: bool = False
+    tricubic: bool = False
+    searched: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,16 +128,20 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
     else:
         sources = beam.horizontal.count * beam.vertical.count * beam.dispersion.count
     cells, reflections = _grid(config)
+    tricubic = config.structure.interpolate is not False
     return Sizes(
         pixels=detector.pixels_fast * detector.pixels_slow,
         rendered=width * height,
         row=max(1, width * sources),
         cells=cells,
         reflections=reflections,
+        rotations=config.scan.phi_steps + config.crystal.mosaic_domains,
         orientations=config.scan.phi_steps * config.crystal.mosaic_domains,
         itemsize=itemsize,
         masked=detector.mask_file is not None,
         outputs=outputs,
+        tricubic=tricubic,
+        searched=tricubic or config.dmin_m > 0,
     )
 
 
@@ -163,20 +175,22 @@ def plan(
     """
     there = limit(memory_limit) if there is None else there
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
-    fixed = footprint.base + wanted.orientations * ORIENTATION
+    fixed = footprint.base + (footprint.outputs if wanted.outputs else 0)
+    fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
     a_pixel = footprint.pixel8 if wanted.itemsize == 8 else footprint.pixel4
-    a_pixel += (MASKED if wanted.masked else 0) + (footprint.outputs if wanted.outputs else 0)
+    a_pixel += MASKED if wanted.masked else 0
     image, grid = wanted.pixels * a_pixel, wanted.cells * CELL + wanted.reflections * REFLECTION
-    row = wanted.row * footprint.term
+    row = wanted.row * (footprint.tricubic if wanted.tricubic else footprint.term)
     most, room = max(1, PREFERRED // wanted.row), available - fixed - image - grid
     if gpu is not None:  # one thread; the image is on both sides, the blocks fill the device
         workers, most = 1, max(1, wanted.rendered // wanted.row)
         room = -1 if room < 0 else gpu * STOP_PERCENT // 100 - GPU_CONTEXT - image - grid
     for count in range(max(1, workers), 0, -1):
-        rows = min(most, (room // count - footprint.worker) // row)
+        held = count + (1 if wanted.searched and count > 1 else 0)
+        rows = min(most, (room // held - footprint.worker) // row)
         if rows >= 1 or count == 1:
             cut = max(1, rows)
-            blocks = count * (footprint.worker + cut * row)
+            blocks = held * (footprint.worker + cut * row)
             made = Plan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu)
             if rows < 1:
                 raise MemoryStopped(f"does not fit, nothing was started: {made.line}")
