@@ -81,6 +81,56 @@ def test_the_overview_keeps_the_brightest_pixel_and_the_sign_of_the_residual(tmp
     assert int(view.pairs.sum()) == 150 * 160 and view.unpaired == 0
 
 
+@pytest.mark.parametrize("part", [1, 700, 1 << 17])
+@pytest.mark.parametrize("shape", [(50, 47), (1, 900), (900, 1), (130, 31)])
+def test_the_overview_is_numpys_whatever_the_parts(monkeypatch, shape, part):
+    import torch
+
+    from tools.scaling.parity import image_views
+    from tools.scaling.parity.image_files import in_memory
+    from tools.scaling.parity.image_stats import measure
+
+    monkeypatch.setattr(image_views, "SIDE", 20)
+    monkeypatch.setattr(image_views, "_PART", part)
+    r = np.random.default_rng(7)
+    x = r.gamma(1.0, 3.0, shape) * (r.random(shape) < 0.5)
+    y = x * (1.0 + 0.1 * r.standard_normal(shape))
+    y.flat[40] = np.nan
+    before = x.tobytes(), y.tobytes()
+    reference, candidate = in_memory(torch.from_numpy(x)), in_memory(torch.from_numpy(y))
+    view = image_views.overview(reference, candidate, measure(reference, candidate))
+    assert (x.tobytes(), y.tobytes()) == before
+    n = view.factor
+    for row in range(view.reference.shape[0]):
+        for column in range(view.reference.shape[1]):
+            tile = np.s_[row * n : (row + 1) * n, column * n : (column + 1) * n]
+            a, b = x[tile], np.nan_to_num(y[tile])
+            assert (view.reference[row, column], view.candidate[row, column]) == (a.max(), b.max())
+            assert abs(view.residual[row, column]) == np.abs(b - a).max()
+    assert int(view.pairs.sum()) == ((x > 0) & (y > 0)).sum() == x.size - view.unpaired
+
+
+def test_a_picture_has_a_point_for_each_tile():
+    """Fewer would leave tiles out, and with them the one pixel that is wrong."""
+    import torch
+    from matplotlib import image
+
+    from tools.scaling.parity.image_files import in_memory
+    from tools.scaling.parity.image_stats import measure
+    from tools.scaling.parity.image_views import SIDE, overview
+    from tools.scaling.render.pictures import triptych
+
+    x = torch.zeros(SIDE, SIDE)
+    x[::2, ::2] = 1.0
+    same = in_memory(x)
+    report = measure(same, same)
+    pixels = image.imread(io.BytesIO(triptych(report, overview(same, same, report))))[..., :3].sum(axis=2)
+    bright = pixels > 2.5
+    middle = pixels.shape[0] // 2
+    row = bright[middle - 2 : middle + 2].any(axis=0)  # a dark row of tiles may be in the middle
+    assert np.count_nonzero(np.diff(row.astype(int)) == -1) >= 2 * (SIDE // 2)  # reference and port
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(pair, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"file/out: expected a folder to write to, got: Not a directory$"):

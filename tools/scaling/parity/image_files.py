@@ -16,6 +16,7 @@ from tools.scaling.errors import BadInput
 _NPY = b"\x93NUMPY"
 _SMV = b"{\nHEADER_BYTES="
 _SMV_HEADER = 512
+_AROUND = 1 << 21  # bytes; the kernel may map so much (a huge page) where one byte is read
 # torch computes little with uint16: its bits are held as int16.
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "uint16": torch.int16}
 _NPY_DTYPES = {"<f4": "float32", "<f8": "float64", "<u2": "uint16"}
@@ -53,8 +54,9 @@ class Image:
         if self.memory is None or not hasattr(mmap, "MADV_DONTNEED"):
             return
         size = self.pixels.element_size()
-        start = (self.offset + first * size) // mmap.PAGESIZE * mmap.PAGESIZE
-        self.memory.madvise(mmap.MADV_DONTNEED, start, self.offset + last * size - start)
+        start = max(0, self.offset + first * size - _AROUND) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = min(self.offset + last * size + _AROUND, len(self.memory))
+        self.memory.madvise(mmap.MADV_DONTNEED, start, end - start)
 
 
 def in_memory(pixels: Tensor, name: str = "image") -> Image:

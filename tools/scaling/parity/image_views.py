@@ -4,19 +4,21 @@ A second pass over the files, in rows, so that memory stays bounded; done only w
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool1d
 
+from nanobragg_torch.threads import one_thread_per_operation
 from tools.scaling.parity.image_files import Image
 from tools.scaling.parity.image_report import ImageReport
 
-SIDE = 700  # pixels of the reduced images, at most
+SIDE = 420  # pixels of the reduced images, at most: a picture's panel has no fewer, so that none is left out
 PAIR_BINS = 200
 DECADES = 12  # that PAIR_BINS span at most, down from the brightest pixel
-_PART = 1 << 20  # pixels read at a time
+_PART = 1 << 17  # pixels read at a time
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,33 @@ class Overview:
     unpaired: int
 
 
+@one_thread_per_operation()
 def overview(reference: Image, candidate: Image, report: ImageReport) -> Overview:
     """Reduce both images over the region of their comparison."""
     slow_min, slow_max, fast_min, fast_max = report.roi
     slow, fast = slow_max - slow_min + 1, fast_max - fast_min + 1
     factor = max(1, -(-max(slow, fast) // SIDE))
-    rows = max(1, _PART // fast // factor) * factor
     brightest = max(_positive(report.reference.maximum), _positive(report.candidate.maximum)) or 1.0
-    dimmest = min(_positive(report.reference.minimum), _positive(report.candidate.minimum))
-    top = math.log10(brightest)
-    low = max(top - DECADES, math.log10(dimmest) if dimmest else -math.inf)
-    edges = torch.linspace(min(low, top - 0.01), top, PAIR_BINS + 1, dtype=torch.float64)
-    pairs, strips = torch.zeros(PAIR_BINS**2, dtype=torch.int64), []
-    for first in range(slow_min, slow_max + 1, rows):
-        last = min(first + rows, slow_max + 1)
-        x, y = (_part(image, first, last, fast_min, fast_max + 1) for image in (reference, candidate))
+    edges = _edges(report, brightest)
+    pairs = torch.zeros(PAIR_BINS**2, dtype=torch.int64)
+    tiles = (4, -(-slow // factor), -(-fast // factor))
+    highest = torch.full(tiles, -math.inf, dtype=torch.float64)  # of reference, candidate, residual, -residual
+    for rows, columns in _parts(slow, fast, factor):
+        x, y = (_part(image, rows, columns, slow_min, fast_min) for image in (reference, candidate))
+        at = highest[:, rows.start // factor : -(-rows.stop // factor), columns.start // factor :]
+        at = at[:, :, : -(-(columns.stop - columns.start) // factor)]
+        if not x.any() and not y.any():  # dark on both sides, as much of a detector is
+            at.clamp_(min=0.0)
+            continue
         pairs += torch.bincount(_pair_bins(x, y, edges), minlength=PAIR_BINS**2)
-        x, y = (side.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for side in (x, y))
-        strips.append([_reduced(x, factor), _reduced(y, factor), _farthest(y - x, factor)])
-    x, y, residual = (torch.cat(parts) for parts in zip(*strips))
+        for side in (x, y):
+            side.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        _raise(at[0], x, factor)
+        _raise(at[1], y, factor)
+        _raise(at[2], y.sub_(x), factor)
+        _raise(at[3], y.neg_(), factor)
+    x, y, high, minus_low = highest
+    residual = torch.where(high >= minus_low, high, -minus_low)
     positive = torch.cat([x[x > 0.0], y[y > 0.0], x.new_tensor([brightest])])
     cropped, edges = _cropped(pairs.view(PAIR_BINS, PAIR_BINS), edges)
     return Overview(
@@ -69,7 +79,7 @@ def overview(reference: Image, candidate: Image, report: ImageReport) -> Overvie
         reference=x,
         candidate=y,
         residual=residual,
-        shown=(max(float(positive.amin()), brightest * 1e-6) * 0.999, brightest),
+        shown=(max(float(positive.amin()), brightest * 1e-8) * 0.999, brightest),
         farthest=float(residual.abs().amax()),
         pairs=cropped,
         edges=edges,
@@ -77,24 +87,55 @@ def overview(reference: Image, candidate: Image, report: ImageReport) -> Overvie
     )
 
 
+def _edges(report: ImageReport, brightest: float) -> Tensor:
+    """log10 of the edges of the bins of values."""
+    dimmest = min(_positive(report.reference.minimum), _positive(report.candidate.minimum))
+    top = math.log10(brightest)
+    low = max(top - DECADES, math.log10(dimmest) if dimmest else -math.inf)
+    return torch.linspace(min(low, top - 0.01), top, PAIR_BINS + 1, dtype=torch.float64)
+
+
+def _parts(slow: int, fast: int, factor: int) -> Iterator[tuple[slice, slice]]:
+    """(rows, columns) of parts of about _PART pixels: of whole rows of tiles, or of some rows within one."""
+    width = min(fast, max(1, _PART // factor) * factor)
+    height = max(1, _PART // width)
+    tall = max(1, height // factor) * factor
+    for top in range(0, slow, tall):
+        bottom = min(top + tall, slow)
+        for row in range(top, bottom, height):
+            for left in range(0, fast, width):
+                yield slice(row, min(row + height, bottom)), slice(left, min(left + width, fast))
+
+
+def _raise(highest: Tensor, part: Tensor, factor: int) -> None:
+    """Raise each tile to the largest of its pixels in `part`, which begins with a tile's first column."""
+    whole = part.shape[0] // factor * factor
+    if 0 < whole < part.shape[0]:
+        _raise(highest[: whole // factor], part[:whole], factor)
+        _raise(highest[whole // factor :], part[whole:], factor)
+        return
+    if factor > 1:
+        part = part.view(len(highest), -1, part.shape[1]).amax(dim=1)
+        part = max_pool1d(part, factor, ceil_mode=True)
+    torch.maximum(highest, part, out=highest)
+
+
 def _positive(value: float) -> float:
     return value if value > 0.0 else 0.0  # a NaN too
 
 
-def _part(image: Image, first: int, last: int, left: int, right: int) -> Tensor:
-    found = image.values(image.pixels[first:last, left:right]).double()
+def _part(image: Image, rows: slice, columns: slice, slow_min: int, fast_min: int) -> Tensor:
+    """Pixels of the region as float64; their pages are let go."""
+    top, bottom, left, right = (
+        rows.start + slow_min,
+        rows.stop + slow_min,
+        columns.start + fast_min,
+        columns.stop + fast_min,
+    )
+    found = image.values(image.pixels[top:bottom, left:right]).to(torch.float64, copy=True)  # to be worked on
     width = image.shape[1]
-    image.release(first * width + left, (last - 1) * width + right)
+    image.release(top * width + left, (bottom - 1) * width + right)
     return found
-
-
-def _reduced(x: Tensor, factor: int) -> Tensor:
-    return x if factor == 1 else max_pool2d(x[None], factor, ceil_mode=True)[0]
-
-
-def _farthest(x: Tensor, factor: int) -> Tensor:
-    high, low = _reduced(x, factor), -_reduced(-x, factor)
-    return torch.where(high >= -low, high, low)
 
 
 def _pair_bins(x: Tensor, y: Tensor, edges: Tensor) -> Tensor:

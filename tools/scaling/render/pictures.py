@@ -1,10 +1,12 @@
 """ImageReport and Overview -> PNG bytes; the same input gives the same bytes. matplotlib is loaded only here."""
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 from tools.scaling.errors import Unavailable
 from tools.scaling.parity.image_report import ImageReport
+from tools.scaling.render.images import verdict_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,51 +16,62 @@ if TYPE_CHECKING:
 _GREY = "#555555"
 _BLUE = "#2a6f97"
 _RED = "#c1272d"
+_SLENDER = 3  # times as long as broad: such images are drawn broader than they are
+_LINEAR = 1e-6  # of the largest residual; below this the colours are linear
 
 
 def triptych(report: ImageReport, view: "Overview") -> bytes:
-    """Reference and port on one logarithmic scale, and the residual with its sign."""
-    figure = _figure(12.6, 5.2)
+    """Reference and port on one logarithmic scale, and the residual with its sign, the worst pixels circled."""
+    figure = _figure(12.6, 6.0, report)
     from matplotlib.colors import LogNorm, SymLogNorm
 
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     values = LogNorm(*view.shown, clip=True)
     farthest = view.farthest or view.shown[1]
-    signed = SymLogNorm(farthest * 1e-4, vmin=-farthest, vmax=farthest)
+    signed = SymLogNorm(farthest * _LINEAR, vmin=-farthest, vmax=farthest)
+    value = f"value, logarithmic; black: {view.shown[0]:.0e} and less"
     panels = (
-        ("reference", view.reference, values, "magma", "value, logarithmic"),
-        ("port", view.candidate, values, "magma", "value, logarithmic"),
+        ("reference", view.reference, values, "magma", value),
+        ("port", view.candidate, values, "magma", value),
         (
             "port - reference" if view.farthest else "port - reference: 0 everywhere",
             view.residual,
             signed,
             "RdBu_r",
-            "difference, logarithmic on both sides of 0",
+            f"difference, logarithmic beyond +-{farthest * _LINEAR:.0e}" if view.farthest else "difference",
         ),
     )
     slow_min, slow_max, fast_min, fast_max = report.roi
     extent = (fast_min - 0.5, fast_max + 0.5, slow_max + 0.5, slow_min - 0.5)
     for axis, (title, pixels, norm, colours, unit) in zip(axes, panels):
         shown = axis.imshow(pixels.numpy(), norm=norm, cmap=colours, extent=extent, interpolation="nearest")
+        axis.set_aspect("equal" if max(view.reference.shape) < _SLENDER * min(view.reference.shape) else "auto")
         axis.set_title(title)
         axis.set_xlabel("fast (pixel)")
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.92, pad=0.03, aspect=32)
         bar.set_label(unit, fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        bar.ax.tick_params(which="both", labelsize=7)
         if norm is signed:
             ends = [-farthest, farthest] if view.farthest else []
             bar.set_ticks([0.0, *ends], labels=["0", *(f"{end:.1e}" for end in ends)])
             bar.minorticks_off()
     axes[0].set_ylabel("slow (pixel)")
+    notes = []
     if view.factor > 1:
         size = f"{view.factor} x {view.factor}"
-        _note(figure, f"each point shows the brightest of {size} pixels, in the residual the one farthest from 0")
+        notes.append(f"each point shows the brightest of {size} pixels, in the residual the one farthest from 0")
+    circled = [pair for pair in report.worst if not math.isfinite(pair.abs)] + [*report.outlying]
+    if circled:
+        x, y = zip(*[(pair.fast, pair.slow) for pair in circled])
+        axes[2].scatter(x, y, s=90, facecolors="none", edgecolors=_GREY, linewidths=0.8, clip_on=False)
+        notes.append("circled: pixels that are not finite, and the relatively worst beyond the limits")
+    _note(figure, "; ".join(notes))
     return _png(figure)
 
 
 def scatter(report: ImageReport, view: "Overview") -> bytes:
     """How many pixels have which pair of values; the peaks and the relatively worst are marked."""
-    figure = _figure(6.6, 5.6)
+    figure = _figure(6.6, 5.8, report)
     from matplotlib.colors import LogNorm
 
     axis = figure.subplots()
@@ -74,9 +87,11 @@ def scatter(report: ImageReport, view: "Overview") -> bytes:
         x, y = zip(*peaks)
         axis.scatter(x, y, label="strongest peaks", s=60, facecolors="none", edgecolors=_GREY)
     if beyond:
+        label = "relatively worst beyond the limits"
         x, y = zip(*beyond)
-        axis.scatter(x, y, label="pixels beyond the limits", s=36, marker="x", color=_RED, linewidths=1.0)
-    axis.set(xlim=edges[[0, -1]], ylim=edges[[0, -1]])
+        axis.scatter(x, y, label=label, s=36, marker="x", color=_RED, linewidths=1.0)
+    axis.use_sticky_edges = False  # a mark in the corner is seen whole
+    axis.margins(0.03)
     if peaks or beyond:
         axis.legend(loc="upper left", fontsize=8)
     if view.unpaired:
@@ -86,13 +101,15 @@ def scatter(report: ImageReport, view: "Overview") -> bytes:
 
 def ulp_histogram(report: ImageReport) -> bytes:
     """How many pixels are how many steps of the files' type apart."""
-    figure = _figure(max(4.8, 1.6 + 0.42 * len(report.histogram)), 3.8)
+    count = max(len(report.histogram), 6)  # fewer bars would be broad
+    figure = _figure(max(5.6, 1.6 + 0.42 * count), 4.0, report)
     axis = figure.subplots()
     names = [_name(bin.low, bin.high) for bin in report.histogram]
     bars = axis.bar(range(len(names)), [bin.count for bin in report.histogram], color=_BLUE, width=0.8)
     axis.bar_label(bars, [f"{bin.count}" if bin.count else "" for bin in report.histogram], fontsize=6, padding=1)
     axis.set_yscale("symlog", linthresh=1)
     axis.set_xticks(range(len(names)), names, rotation=45 if len(names) > 8 else 0, fontsize=7)
+    axis.set_xlim(-0.6, count - 0.4)
     steps = "counts" if report.reference.dtype == "uint16" else f"{report.reference.dtype} steps"
     axis.set(xlabel=f"distance of a pixel from the reference ({steps})", ylabel="pixels")
     axis.margins(y=0.12)
@@ -103,11 +120,11 @@ def ulp_histogram(report: ImageReport) -> bytes:
 def _name(low: int, high: int) -> str:
     if low == high:
         return str(low)
-    return f"{low}-{high}" if high < 1024 else f"<2^{high.bit_length()}"
+    return f"{low}-{high}" if high < 1024 else f"$2^{{{low.bit_length() - 1}}}$-$2^{{{high.bit_length()}}}$"
 
 
-def _figure(width: float, height: float) -> "Figure":
-    """An empty figure; no display and no global state of matplotlib is touched."""
+def _figure(width: float, height: float, report: ImageReport) -> "Figure":
+    """A figure with the verdict above it; no display and no global state of matplotlib is touched."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -115,6 +132,7 @@ def _figure(width: float, height: float) -> "Figure":
         raise Unavailable(f"pictures: expected matplotlib (pip install matplotlib), got: {error}") from error
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(verdict_line(report), fontsize=9, color=_GREY if report.passed else _RED)
     return figure
 
 
