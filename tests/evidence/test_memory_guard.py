@@ -134,6 +134,22 @@ for _ in range(3):
     assert outcome.verdict is Verdict.OK, outcome.message
 
 
+@linux
+def test_a_program_about_to_start_does_not_count_as_a_second_of_its_parent(tmp_path):
+    """A child of vfork is in its parent's memory until it is its own program: here it waits for a pipe before that."""
+    os.mkfifo(tmp_path / "pipe")
+    code = f"""
+import os, subprocess
+block = bytearray(b"x") * (120 << 20)
+subprocess.Popen(["sh", "-c", "sleep 0.5; echo > {tmp_path / "pipe"}"])
+waits = [(os.POSIX_SPAWN_OPEN, 0, {str(tmp_path / "pipe")!r}, os.O_RDONLY, 0)]
+os.waitpid(os.posix_spawnp("true", ["true"], os.environ, file_actions=waits), 0)
+"""
+    outcome = run(python(code), limit=Limit(250 * MIB, "host", 250 * MIB))
+    assert outcome.verdict is Verdict.OK, outcome.message
+    assert 120 * MIB < outcome.peak_bytes < 160 * MIB
+
+
 def test_killed_from_outside_is_not_called_oom():
     with Guarded(["sleep", "600"], limit=ROOMY) as child:
         os.kill(child.pid, signal.SIGKILL)

@@ -148,6 +148,15 @@ def test_a_worker_killed_from_outside_is_not_called_out_of_memory(checkout):
     assert checkout.tool("verify", str(bundle)).code == 0
 
 
+def test_a_worker_interrupted_while_it_starts_is_killed_not_failed(checkout):
+    """Python itself would end with exit code 1, which is no kill."""
+    run = Started(checkout)
+    run.until("harness_traces")
+    run.worker().send_signal(signal.SIGINT)
+    code, last = run.end()
+    assert (code, "killed from outside by SIGINT" in last) == (5, True), last
+
+
 def test_a_run_that_outgrows_its_limit_is_stopped_and_says_what_grew(checkout):
     done = checkout.tool("phase-m1", "--memory-limit", "100", "--on-blocked", "echo paged")
     assert done.code == 4

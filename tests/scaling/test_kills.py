@@ -174,6 +174,15 @@ def test_right_endings_are_let_pass(tmp_path):
     assert a.judged(kill("leash", SIGTERM), [hit], 5, a.blocked(told, 4), 3) == []
     a = of("keeper that ignores")
     assert a.judged(kill("keeper", SIGTERM), [replace(KEEPER_HIT, hears="ignores")], 0, a.passed(), 3) == []
+    for who in ("parent", "leash", "worker"):  # nohup
+        a = of(f"{who} that ignores")
+        hit = {"parent": PARENT_HIT, "leash": LEASH_HIT, "worker": WORKER_HIT}[who]
+        assert a.judged(kill(who, SIGHUP), [replace(hit, hears="ignores")], 0, a.passed(), 3) == []
+    a = of("worker that is starting")
+    told = TOLD.replace("SIGKILL", "SIGINT")
+    assert a.judged(kill("worker", SIGINT), [replace(WORKER_HIT, hears="holds")], 5, a.blocked(told, 3), 2) == []
+    a = of("leash that holds it")
+    assert a.judged(kill("leash", SIGINT), [replace(LEASH_HIT, hears="holds")], 0, a.passed(), 2) == []
     a = of("tool")
     assert a.judged(kill("tool"), [Victim("program", "tool")], 5, a.blocked(TOLD, 1), 0) == []
     a = of("parent SIGKILL")
@@ -218,7 +227,7 @@ def test_right_endings_are_let_pass(tmp_path):
         (kill("leash"), LEASH_HIT, 4, ("stopped by the memory guard: y", 4, 4), 3),
         (kill("leash"), LEASH_HIT, 5, (TOLD, 4), 3),
         (kill("keeper", SIGTERM), replace(KEEPER_HIT, hears="ignores"), 5, (LOST, 4), 3),
-        (kill("tool"), Victim("program", "tool"), 0, None, 0),
+        (kill("tool"), Victim("program", "tool"), 4, (TOLD, 1, 4), 0),
         (kill("tool"), Victim("git"), 2, ("git ls-files in /x: no message", 1, 2), 0),
         (kill("worker"), None, 5, (TOLD, 4), 3),
     ],

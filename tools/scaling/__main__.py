@@ -6,6 +6,7 @@ import sys
 
 if sys.argv[1:] == ["worker"]:  # as an exception it would be taken for a command that failed
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
 from tools.scaling.cli import main
 

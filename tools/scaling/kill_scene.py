@@ -57,7 +57,8 @@ class Kill:
 
 @dataclass(frozen=True)
 class Victim:
-    """A process that was hit. hears: what it does with the signal: dies, ignores or answers (a handler of its own).
+    """A process that was hit. hears: what it does with the signal: dies, ignores, answers (a handler of its own), or
+    holds (blocked: the worker lets it in when it has started, who holds the worker never does).
 
     role: nox, parent (which is the guard), git (the parent's own), keeper, leash, program (worker, git or pip), child
     (of a program). of: whose keeper, leash or child it is: worker or tool; empty for the first three.
@@ -119,8 +120,10 @@ def hears(pid: int, number: int) -> str:
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             name, _, mask = line.partition(":\t")
-            if name in ("SigBlk", "SigIgn", "SigCgt") and int(mask, 16) >> (number - 1) & 1:
+            if name in ("SigIgn", "SigCgt") and int(mask, 16) >> (number - 1) & 1:
                 return "answers" if name == "SigCgt" else "ignores"
+            if name == "SigBlk" and int(mask, 16) >> (number - 1) & 1:
+                return "holds"
     return "dies"
 
 

@@ -8,8 +8,8 @@ before and just after (the commands of a run that nobody killed are the measure)
 - nox, killed, has the parent interrupted by SIGTERM. nox, interrupted alone, waits for the parent.
 - The worker, or whoever holds it, halts the run with exit 5 at the worker's next answer; PASS is right only if its last
   answer was out, and required if that was recorded before the kill. A signal that is ignored changes nothing.
-- git, pip, or whoever holds them, halts the run with exit 5 at that very command. A program with a handler of its
-  own answers for itself.
+- git, pip, or whoever holds them, halts the run with exit 5 at that very command, unless it was ending at that moment:
+  then nobody was hit, and the kill is drawn again. A program with a handler of its own answers for itself.
 - A memory limit halts it with exit 4 at the first command that needs more, with the limit's number.
 
 PASS: a sealed and staged bundle, which verify passes, with every command of the measure and its exit code. BLOCKED: a
@@ -148,18 +148,20 @@ def allowed(ending: Ending, measure: Sequence[Command]) -> list[Answer]:
     roles = {victim.role for victim in ending.hit}
     if ending.kill.who == "limit":
         return [_outgrown(ending, measure)]
+    if all(_goes_on(victim) for victim in ending.hit):  # or nobody was hit
+        return [Answer("PASS", (0,))]
     if "parent" in roles:
         return _parent_hit(ending, "nox" in roles)
     if "nox" in roles:
         return _nox_hit(ending)
-    if not ending.hit:
-        return [Answer("PASS", (0,))]
     (victim,) = ending.hit
-    if victim.hears == "ignores":
-        return [Answer("PASS", (0,))]
     if victim.of == "worker" and victim.role != "child":
         return _worker_hit(ending, _words(ending.kill, victim), measure)
     return _tool_hit(ending, victim, measure)
+
+
+def _goes_on(victim: Victim) -> bool:
+    return victim.hears == "ignores" or (victim.hears == "holds" and victim.role in ("leash", "keeper"))
 
 
 def _words(kill: Kill, victim: Victim) -> tuple[str, ...]:
@@ -235,12 +237,12 @@ def _tool_hit(ending: Ending, victim: Victim, measure: Sequence[Command]) -> lis
         own = [Answer("BLOCKED", (code,), ("",), n + 1, m + 1, exit=code) for code in range(1, 6)]
         return [Answer("PASS", (0,)), *own]
     least = n if victim.role == "git" else n + 1  # the parent's own git is no command of a step
-    return [Answer("BLOCKED", (5,), _words(ending.kill, victim), least, m + 1)]
+    return [Answer("BLOCKED", (5,), _words(ending.kill, victim), least, m + 1), Answer("PASS", (0,))]
 
 
 def came_too_late(ending: Ending) -> bool:
     """Whether the kill ended nothing: nobody was left, or a brief tool was ending well at that very moment."""
-    over = all((v.of == "tool" and v.hears != "ignores") or v.role in ("nox", "parent", "git") for v in ending.hit)
+    over = all((v.of == "tool" and not _goes_on(v)) or v.role in ("nox", "parent", "git") for v in ending.hit)
     passed = ending.code == 0 and ending.last.startswith("PASS: ")
     alone = ending.kill.who == "nox" and ending.kill.signal == signal.SIGINT and ending.hit
     return ending.kill.who not in ("limit", "nobody") and over and passed and not alone

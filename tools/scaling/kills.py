@@ -272,6 +272,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
+    for number in SIGNALS[1:]:  # what we were told to ignore (nohup, the background of a shell) the runs must hear
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     with fresh_clone() as clone:
         measure = measured(clone)
         say(f"a run takes {measure.lines[-1][0]:.1f} s, {len(measure.commands)} commands, {measure.peak_mib:.0f} MiB")

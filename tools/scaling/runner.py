@@ -3,12 +3,13 @@
 import json
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,16 @@ class StepFailed(ScalingError):
     def __init__(self, record: CommandRecord, exit_code: int, why: str) -> None:
         super().__init__(why)
         self.record, self.exit_code = record, exit_code
+
+
+@contextmanager
+def held_back(number: int) -> Iterator[None]:
+    """Block a signal; who is started meanwhile gets it when it lets it in."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -172,14 +183,15 @@ class Run:
 
     def _started_worker(self) -> Guarded:
         if self._worker is None:
-            self._worker = Guarded(
-                [sys.executable, "-m", "tools.scaling", "worker"],
-                cwd=ROOT,
-                env=environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                limit=self.fixed_limit(),
-            )
+            with held_back(signal.SIGINT):  # which Python, starting, would answer with exit code 1
+                self._worker = Guarded(
+                    [sys.executable, "-m", "tools.scaling", "worker"],
+                    cwd=ROOT,
+                    env=environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    limit=self.fixed_limit(),
+                )
         return self._worker
 
     def stop_worker(self) -> None:
