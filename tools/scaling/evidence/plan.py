@@ -5,9 +5,10 @@
 `sizes` takes the numbers from a Config, `plan` decides. Neither imports torch.
 """
 
+import importlib.util
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,17 @@ class Footprint:
 FOOTPRINT = Footprint(
     base=185_000_000, pixel8=10, pixel4=5, outputs=25_000_000, term=680, tricubic=1150, worker=3_000_000
 )
+CUDA_BUILD = 167_000_000  # what a torch that was built for CUDA holds more, used or not
 ADDRESSES = 2 * 2**30  # what libraries and stacks take of RLIMIT_AS without holding it
+
+
+def footprint_here() -> Footprint:
+    """That of the torch that is installed, which is looked at and not imported."""
+    found = importlib.util.find_spec("torch")
+    libraries = Path(found.origin).parent / "lib" if found is not None and found.origin else None
+    if libraries is None or not any(libraries.glob("libtorch_cuda.*")):
+        return FOOTPRINT
+    return replace(FOOTPRINT, base=FOOTPRINT.base + CUDA_BUILD)
 
 
 @dataclass(frozen=True)
@@ -166,14 +177,16 @@ def plan(
     memory_limit: int | None = None,
     there: Limit | None = None,
     gpu: int | None = None,
-    footprint: Footprint = FOOTPRINT,
+    footprint: Footprint | None = None,
 ) -> Plan:
     """How to cut `wanted` so that it fits; fewer workers before smaller than one row.
 
     there: what the process may use; without it `limit(memory_limit)` now. gpu: free bytes of the device
-    that computes (`gpu_free`), None on a CPU. Raises MemoryStopped, with the numbers, if one row does not fit.
+    that computes (`gpu_free`), None on a CPU. footprint: `footprint_here()` unless given. Raises MemoryStopped,
+    with the numbers, if one row does not fit.
     """
     there = limit(memory_limit) if there is None else there
+    footprint = footprint_here() if footprint is None else footprint
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
     fixed = footprint.base + (footprint.outputs if wanted.outputs else 0)
     fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
