@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from nanobragg_torch.threads import keep_freed_memory
 from tools.scaling.errors import BadInput
 from tools.scaling.parity.engine import ULP_MAX, diff, ulp_distance
 from tools.scaling.parity.image_files import Image
@@ -19,7 +20,7 @@ from tools.scaling.parity.image_peaks import Region, Top, find_again
 from tools.scaling.parity.image_report import FREE_STEPS, Bin, ImageReport, Limits, PixelPair, Side
 from tools.scaling.parity.image_sums import Sums
 
-BAND = 8  # blocks that a thread takes at a time
+BAND = 4  # blocks that a thread takes at a time
 KEPT = 10  # peaks, worst and outlying pixels
 
 
@@ -42,6 +43,7 @@ def measure(
     limits = limits or Limits()
     work = Pass(reference, candidate, _region(reference, candidate, roi), limits, kept)
     bands, sums, before = list(_bands(work.region)), Sums(), torch.get_num_threads()
+    keep_freed_memory()
     pool = ThreadPoolExecutor(threads or _cores(), initializer=torch.set_num_threads, initargs=(1,))
     try:
         for done, part in enumerate(pool.map(work.band, bands), start=1):
