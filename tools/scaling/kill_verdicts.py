@@ -5,7 +5,7 @@ before and just after (the commands of a run that nobody killed are the measure)
 
 - The parent dies of SIGKILL and says nothing; its bundle stays open. Any other signal, from the moment when it has a
   bundle, makes it halt with exit 5, "interrupted by" that signal; before that, or once all is staged, it just dies.
-- nox, killed, has the parent interrupted by SIGTERM. nox, interrupted alone, waits for the parent.
+- nox, killed, has the parent interrupted by SIGTERM within 0.2 s. nox, interrupted alone, waits for the parent.
 - The worker, or whoever holds it, halts the run with exit 5 at the worker's next answer; PASS is right only if its last
   answer was out, and required if that was recorded before the kill. A signal that is ignored changes nothing.
 - git, pip, or whoever holds them, halts the run with exit 5 at that very command, unless it was ending at that moment:

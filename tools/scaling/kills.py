@@ -33,6 +33,7 @@ ROLES = ("nox", "parent", "leash", "keeper", "worker", "tool", "any", "all")
 BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
 GROUP_LIMIT = 512 << 20
 TRIES = 6  # to hit somebody
+HEARD = 0.2  # seconds in which a run hears that its nox is dead
 LINE = 0.002  # seconds between two looks at what a run prints
 
 
@@ -124,6 +125,8 @@ def one(clone: Clone, kill: Kill, measure: Measure) -> Ending:
                 _wait(process, clone, *measure.at(kill.moment))
                 ending.before = clone.reached()
                 ending.hit = strike(process, kill, group)
+                if kill.who == "nox":
+                    time.sleep(HEARD)
                 ending.after = clone.reached()
             ending.code = process.wait(90)
             ending.seconds = time.monotonic() - started

@@ -4,7 +4,9 @@
 of its own and in the cgroup GROUP (empty: none), adopts what its descendants orphan, and talks with the guard
 (process GUARD) over the socket FD. Everything below it is ended when the guard asks, when the guard is gone, and
 when the program itself has exited. The parent, the keeper, does nothing until the leash is killed: then it ends
-what the leash held. As a script this imports only light parts of the standard library: it costs some 30 ms.
+what the leash held. Left open: where no cgroup can be made, guard, keeper and leash killed within some 5 ms leave what
+the program has started (the program itself dies with its leash: PR_SET_PDEATHSIG, which its children do not inherit).
+As a script this imports only light parts of the standard library: it costs some 30 ms.
 """
 
 import ctypes
