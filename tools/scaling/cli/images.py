@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.cli.options import AsJson, app, say
+from tools.scaling.cli.junit import errors_to_junit
+from tools.scaling.cli.options import AsJson, Junit, app, say
 from tools.scaling.errors import GateFailed
+from tools.scaling.files import write_text
 
 
 @app.command()
@@ -23,14 +25,18 @@ def images(
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
     as_json: AsJson = False,
+    junit: Junit = None,
 ) -> None:
     """Compare two float images in one pass: statistics, peaks, worst pixels, pictures."""
     from tools.scaling.imaging import compare_image_files
     from tools.scaling.render.images import images_lines, progress_bar
+    from tools.scaling.render.junit import images_junit
 
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
-    with progress_bar(sys.stderr) as progress:
+    with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
         report = compare_image_files(c, py, shape=shape, roi=roi, out=out, command=command, progress=progress)
+    if junit:
+        write_text(junit, images_junit(report))
     for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):
         say(line)
     if gate and not report.passed:

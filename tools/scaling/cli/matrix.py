@@ -3,13 +3,16 @@
 import json
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tools.scaling.cli.options import AsJson, Device, Dtype, Pixel, app, say
+from tools.scaling.cli.junit import errors_to_junit
+from tools.scaling.cli.options import AsJson, Device, Dtype, Junit, Pixel, app, say
 from tools.scaling.errors import GateFailed
+from tools.scaling.files import write_text
 
 Binary = Annotated[Path | None, typer.Option(help="Your own compiled nanoBragg; without it NB_C_BIN.")]
 
@@ -23,22 +26,25 @@ def matrix(
     live: Annotated[bool, typer.Option("--live", help="Run your own nanoBragg now instead of the records.")] = False,
     binary: Binary = None,
     as_json: AsJson = False,
+    junit: Junit = None,
 ) -> None:
     """Compare every traced number and every pixel of many cases with the reference."""
     from tools.scaling import live as reference
     from tools.scaling import matrix as work
     from tools.scaling.render import matrix as render
+    from tools.scaling.render.junit import matrix_junit
 
-    program = reference.find_binary(binary) if live else None
-    found = work.matrix_cases(cases or ())
     options = ["--device", device, "--dtype", dtype.value, *(["--live"] if live else [])]
     command = f"python -m tools.scaling matrix {shlex.join([*(cases or ()), *options])}"
     watched = sys.stdout.isatty() and not as_json
+    with errors_to_junit(junit, "matrix"), ExitStack() as stack:
+        program = reference.find_binary(binary) if live else None
+        found = work.matrix_cases(cases or ())
+        done = stack.enter_context(render.progress_bar(len(found), sys.stderr)) if watched else lambda _: None
+        result = work.run_matrix(found, device=device, dtype=dtype.value, binary=program, command=command, done=done)
+    if junit:
+        write_text(junit, matrix_junit(result))
     if watched:
-        with render.progress_bar(len(found), sys.stderr) as done:
-            result = work.run_matrix(
-                found, device=device, dtype=dtype.value, binary=program, command=command, done=done
-            )
         from rich.console import Console
 
         Console().print(render.terminal_table(result))
@@ -47,7 +53,6 @@ def matrix(
                 say(f"{case.name}: {line.strip()}")
         say(render.verdict_line(result))
     else:
-        result = work.run_matrix(found, device=device, dtype=dtype.value, binary=program, command=command)
         for line in [json.dumps(result.to_dict(), indent=2)] if as_json else render.matrix_lines(result):
             say(line)
     for path in work.write_matrix(result, out) if out is not None else ():

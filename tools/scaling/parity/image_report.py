@@ -122,30 +122,39 @@ class ImageReport:
         return max((peak.displacement for peak in self.peaks), default=None)
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """One line for each reason why the gate says no."""
-        found = [line for side, name in self._sides for line in _unfit(side, name)]
-        tolerance = self.limits.tolerance
+    def checks(self) -> dict[str, tuple[str, ...]]:
+        """What the gate asks for, by name, each with one line for each reason why it says no."""
+        found = {name: tuple(_unfit(side, name)) for side, name in self._sides}
         for name, value in (
             ("correlation", self.correlation),
             ("sum ratio", self.sum_ratio),
             ("peak maximum ratio", self.peak_ratio),
         ):
-            if value is None:
-                found.append(f"{name}: expected a number, got none: it does not exist for these images")
-            elif not abs(1.0 - value) <= tolerance:
-                found.append(f"{name}: expected 1 within {tolerance:.0e}, got 1 {value - 1.0:+.3e}")
-        found += self._peak_problems()
-        if self.outliers > self.limits.outliers:
-            text = (
-                f"{self.outliers} pixels are off by more than {tolerance:.0e} relative, {self.limits.outliers} may be"
-            )
-            found.append(text + "".join(f"; {_told(pair)}" for pair in self.outlying[:1]))
-        return tuple(found)
+            found[name] = tuple(self._not_one(name, value))
+        return found | {"peaks": tuple(self._peak_problems()), "pixels": tuple(self._pixel_problems())}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each reason why the gate says no."""
+        return tuple(line for lines in self.checks.values() for line in lines)
 
     @property
     def _sides(self) -> tuple[tuple[Side, str], ...]:
         return ((self.reference, "reference"), (self.candidate, "candidate"))
+
+    def _not_one(self, name: str, value: float | None) -> list[str]:
+        if value is None:
+            return [f"{name}: expected a number, got none: it does not exist for these images"]
+        if abs(1.0 - value) <= self.limits.tolerance:
+            return []
+        return [f"{name}: expected 1 within {self.limits.tolerance:.0e}, got 1 {value - 1.0:+.3e}"]
+
+    def _pixel_problems(self) -> list[str]:
+        allowed = self.limits.outliers
+        if self.outliers <= allowed:
+            return []
+        text = f"{self.outliers} pixels are off by more than {self.limits.tolerance:.0e} relative, {allowed} may be"
+        return [text + "".join(f"; {_told(pair)}" for pair in self.outlying[:1])]
 
     def _peak_problems(self) -> list[str]:
         if not self.peaks:

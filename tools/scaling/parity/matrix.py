@@ -136,14 +136,20 @@ class CaseResult:
         return trace.worst, f"{trace.where} of {trace.pixel[0]} {trace.pixel[1]}"
 
     @property
+    def own_problems(self) -> tuple[str, ...]:
+        """Those of no single trace, image or file."""
+        if self.bounded <= BOUNDED_SHARE * self.numbers:
+            return self.errors
+        share = f"at most {BOUNDED_SHARE:.0%} may"
+        return (*self.errors, f"{self.bounded} of {self.numbers} numbers need the conditioning bound, {share}")
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """One line for each reason to fail."""
         found = list(self.errors)
         for trace in self.traces:
             found += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {line}" for line in trace.problems]
-        if self.bounded > BOUNDED_SHARE * self.numbers:
-            share = f"at most {BOUNDED_SHARE:.0%} may"
-            found.append(f"{self.bounded} of {self.numbers} numbers need the conditioning bound, {share}")
+        found += self.own_problems[len(self.errors) :]
         if self.image is not None:
             found += [f"float image: {line}" for line in self.image.problems]
         found += [f"{file.name}: {file.note}" for file in self.files if file.outcome is Outcome.FAIL]

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from tools.scaling.evidence.verify import ChainVerdict, Standing, Verdict
 from tools.scaling.files import to_ascii
+from tools.scaling.parity.image_report import ImageReport
+from tools.scaling.parity.matrix import CaseResult, Matrix
+from tools.scaling.parity.matrix import Outcome as Found
 from tools.scaling.parity.report import FactorRow, Orphan, QuantityRow, Report, Status
 
 
@@ -92,6 +95,40 @@ def _orphan(orphan: Orphan, judged: Case | None) -> Case:
         return Case(orphan.name, Outcome.SKIPPED, orphan.note or "the reference's trace does not have it")
     counts = f"the reference has it {orphan.c_count} times, the port {orphan.py_count} times"
     return Case(orphan.name, Outcome.FAILED, f"missing: {counts}" + (f"; {orphan.note}" if orphan.note else ""))
+
+
+def images_junit(report: ImageReport) -> str:
+    """A case for each figure that the gate asks for; one that does not exist fails."""
+    return junit("images", {"images": [_judged(name, lines) for name, lines in report.checks.items()]})
+
+
+def matrix_junit(matrix: Matrix) -> str:
+    """A suite for each case: its traces, its float image, its other images; what is only measured is skipped."""
+    suites: dict[str, list[Case]] = {}
+    for case in matrix.cases:
+        again = sum(name.partition(" #")[0] == case.name for name in suites)
+        suites[f"{case.name} #{again + 1}" if again else case.name] = _comparisons(case, matrix.dtype)
+    return junit("matrix", suites)
+
+
+def _comparisons(case: CaseResult, dtype: str) -> list[Case]:
+    found = [_judged("comparison", case.own_problems)]
+    found += [_judged(f"trace {slow} {fast}", trace.problems) for trace in case.traces for slow, fast in [trace.pixel]]
+    found.append(_judged("float image", case.image.problems if case.image else ["missing: it could not be compared"]))
+    if dtype != "float64":  # no claim is made
+        reason = f"measured, not judged: {dtype}"
+        found = [one if one.outcome is Outcome.FAILED else Case(one.name, Outcome.SKIPPED, reason) for one in found]
+    outcomes = {Found.PASS: Outcome.PASSED, Found.FAIL: Outcome.FAILED}
+    return found + [Case(file.name, outcomes.get(file.outcome, Outcome.SKIPPED), file.note) for file in case.files]
+
+
+def refused_junit(name: str, reason: str) -> str:
+    """Nothing was compared."""
+    return junit(name, {name: [Case("comparison", Outcome.FAILED, reason)]})
+
+
+def _judged(name: str, problems: Sequence[str]) -> Case:
+    return Case(name, Outcome.FAILED, "; ".join(problems)) if problems else Case(name)
 
 
 def verdict_junit(verdict: Verdict) -> str:
