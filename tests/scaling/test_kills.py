@@ -8,7 +8,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 import pytest
 
-from tools.scaling import kills
+from tools.scaling import kill_scene, kills
 from tools.scaling.evidence import cgroup
 from tools.scaling.evidence.bundle import Bundle, CommandRecord
 from tools.scaling.kill_scene import Kill, Victim, cast, hears
@@ -372,3 +372,21 @@ def test_the_table_counts_each_kind_once():
         "| worker SIGKILL | 2 | 1 | 1 | 2 | 0: 1, 5: 1 | none: 1, sealed: 1 |",
         "| sum | 4 | 3 | 3 | 2 | -9: 1, 0: 1, 4: 1, 5: 1 | none: 1, open: 1, sealed: 2 |",
     ]
+
+
+def test_of_several_who_fit_one_is_hit(monkeypatch):
+    """Beside the worker's leash there is for a moment that of a git."""
+    sent = []
+    monkeypatch.setattr(kill_scene, "processes", lambda: {11: (1, 1), 12: (1, 1), 13: (1, 1)})
+    monkeypatch.setattr(kill_scene.os, "kill", lambda pid, number: sent.append((pid, number)))
+    present = [(11, PARENT_HIT), (12, LEASH_HIT), (13, Victim("leash", "tool"))]
+
+    def hit(who):
+        sent.clear()
+        kill_scene._signal(present, kill(who, SIGHUP))
+        return [pid for pid, _ in sent]
+
+    assert len(hit("leash")) == 1 and hit("leash")[0] in (12, 13)
+    assert len(hit("any")) == 1
+    assert hit("all") == [11, 12, 13]
+    assert hit("worker") == hit("terminal") == []

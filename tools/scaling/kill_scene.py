@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +127,16 @@ def hears(pid: int, number: int) -> str:
     return "dies"
 
 
-def strike(process: "subprocess.Popen[bytes]", kill: Kill, group: Path | None) -> list[Victim]:
-    """Do it as soon as there is somebody to do it to; returns who was hit, nobody where the run was over."""
+def strike(
+    process: "subprocess.Popen[bytes]", kill: Kill, group: Path | None, look: Callable[[], None]
+) -> list[Victim]:
+    """Do it as soon as there is somebody to do it to; returns who was hit, nobody where the run was over.
+
+    look: called right before each try.
+    """
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
+        look()
         present = cast(process.pid, kill.through_nox)
         if hit := _starve(present, kill, group) if group is not None else _signal(present, kill):
             return hit
@@ -143,13 +149,11 @@ def _signal(present: list[tuple[int, Victim]], kill: Kill) -> list[Victim]:
     if kill.who == "terminal":
         wanted = [pair for pair in present if pair[1].role in ("nox", "parent")]
         wanted = wanted if len(wanted) == 2 else []
-    elif kill.who == "any":
-        wanted = [random.Random(kill.number).choice(present)] if present else []
+    elif kill.who == "all":
+        wanted = present
     else:
-        names = (kill.who, "all")
-        wanted = [pair for pair in present if pair[1].role in names or pair[1].of in names or kill.who == "all"]
-        if kill.who in ("worker", "tool"):
-            wanted = [pair for pair in wanted if pair[1].role == "program"]
+        fitting = [pair for pair in present if kill.who in ("any", pair[1].role) or _is(pair[1], kill.who)]
+        wanted = [random.Random(kill.number).choice(fitting)] if fitting else []
     hit = []
     for each, victim in wanted:
         how = hears(each, kill.signal)
@@ -158,6 +162,11 @@ def _signal(present: list[tuple[int, Victim]], kill: Kill) -> list[Victim]:
                 os.kill(each, kill.signal)
                 hit.append(Victim(victim.role, victim.of, how))
     return hit
+
+
+def _is(victim: Victim, name: str) -> bool:
+    """Whether it is the worker, or a tool."""
+    return victim.role == "program" and victim.of == name
 
 
 def _starve(present: list[tuple[int, Victim]], kill: Kill, group: Path) -> list[Victim]:

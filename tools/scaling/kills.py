@@ -123,8 +123,7 @@ def one(clone: Clone, kill: Kill, measure: Measure) -> Ending:
         try:
             if kill.who not in ("limit", "nobody"):
                 _wait(process, clone, *measure.at(kill.moment))
-                ending.before = clone.reached()
-                ending.hit = strike(process, kill, group)
+                ending.hit = strike(process, kill, group, lambda: setattr(ending, "before", clone.reached()))
                 if kill.who == "nox":
                     time.sleep(HEARD)
                 ending.after = clone.reached()
