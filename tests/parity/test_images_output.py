@@ -194,3 +194,23 @@ def test_memory_stays_bounded_at_42_million_pixels(tmp_path):
     grown, found, loaded = done.stdout.splitlines()
     assert (found, loaded) == ("42000000 1 5999 5", "[]")
     assert int(grown) < 64 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_page_stays_mapped_when_the_figures_are_there(tmp_path):
+    """The kernel maps up to 2 MiB where one pixel is read: thirty of them would be a whole file."""
+    x = np.random.default_rng(3).gamma(1.0, 3.0, (2000, 2000)).astype(np.float32)
+    x.tofile(tmp_path / "c.bin")
+    (x * (1.0 + 1e-4 * np.random.default_rng(4).standard_normal(x.shape))).astype(np.float32).tofile(
+        tmp_path / "py.bin"
+    )
+    from tools.scaling.parity.image_files import open_image
+    from tools.scaling.parity.image_stats import measure
+
+    images = [open_image(tmp_path / name, x.shape) for name in ("c.bin", "py.bin")]
+    assert len(measure(*images).peaks) == 10
+    mapped = Path("/proc/self/smaps").read_text().split(str(tmp_path))[1:]
+    assert len(mapped) == 2
+    for text in mapped:
+        kib = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Rss:"))
+        assert kib <= 4096

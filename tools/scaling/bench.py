@@ -1,8 +1,9 @@
-"""Ratios of the simulation's speed, measured in one run: docs/performance.md and docs/performance.json.
+"""Ratios of speed, measured in one run: docs/performance.md and docs/performance.json.
 
-The yardstick is the sine floor: the time that torch.sin needs for as many float64 sines as the simulation's
-formula has (six per pixel and phi step), in blocks that stay in a core's cache, on as many threads.
-Simulation and floor take turns, so that a machine that other work slows down slows both.
+Of the simulation here, of the comparison of images in bench_images. The simulation's yardstick is the sine floor:
+the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
+in blocks that stay in a core's cache, on as many threads. Simulation and floor take turns, so that a machine that
+other work slows down slows both.
 """
 
 from __future__ import annotations
@@ -14,17 +15,24 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from tools.scaling import bench_images
+from tools.scaling.bench_images import SUBJECTS
+from tools.scaling.files import write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
 INPUTS = ROOT / "tests/golden/inputs"
 SINES = 2**14  # of a block of the floor: 128 kB in, 128 kB out
 SINES_PER_STEP = 6
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # no longer than it is wanted
 LIMITS = {"ratio": 1.5, "speed_up": 1.8, "peak_mib": 700.0}
 
 
@@ -53,23 +61,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7, help="turns of each kind (default 7)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of both files (default docs)")
-    parser.add_argument("--child", choices=("turns", "peak"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("turns", "peak", "make", "beside", *SUBJECTS), help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--candidate", default="wrong", help=argparse.SUPPRESS)
+    parser.add_argument("--shape", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.child:
-        record = peak() if options.child == "peak" else turns(options.repeats)
-        json.dump(record, sys.stdout)
+        json.dump(_measured(options), sys.stdout)
         return 0
-    found = {"machine": machine(), "limits": LIMITS, "turns": _child("turns", options.repeats)}
-    found |= _child("peak", 1)
-    (options.out / "performance.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "performance.md").write_text(page(found))
+    found = {"machine": machine(), "limits": LIMITS | bench_images.LIMITS, "turns": _child("turns", options.repeats)}
+    found |= _child("peak") | _comparison(options.repeats)
+    write_json(options.out / "performance.json", found)
+    write_text(options.out / "performance.md", page(found))
     return 0
 
 
-def _child(kind: str, repeats: int) -> dict:
-    command = [sys.executable, "-m", "tools.scaling.bench", "--child", kind, "--repeats", str(repeats)]
+def _measured(options: argparse.Namespace) -> object:
+    """What a child is for."""
+    shape = tuple(options.shape or ())
+    if options.child == "turns":
+        return turns(options.repeats)
+    if options.child == "peak":
+        return peak()
+    if options.child == "make":
+        return bench_images.make(options.images)
+    if options.child == "beside":
+        return bench_images.turns(options.images, shape, options.repeats)
+    return bench_images.memory(options.child, options.images, options.candidate, shape)
+
+
+def _comparison(repeats: int) -> dict:
+    """Turns and peak memory of the comparison, each in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        place = ["--images", folder]
+        shape = [str(size) for size in _child("make", 1, *place)]
+        sparse = [str(bench_images.SPARSE)] * 2
+        compared = _child("beside", 3 * repeats, *place, "--shape", *shape)
+        subjects = [(name, "wrong", shape) for name in SUBJECTS]
+        subjects += [(name, "sparse", sparse) for name in ("comparison", "pictures")]
+        memory = [_child(name, 1, *place, "--candidate", kind, "--shape", *size) for name, kind, size in subjects]
+    return {"comparison": compared, "comparison_memory": memory}
+
+
+def _child(kind: str, repeats: int = 1, *more: str) -> Any:
+    command = [sys.executable, "-m", "tools.scaling.bench", "--child", kind, "--repeats", str(repeats), *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -85,7 +122,7 @@ def turns(repeats: int) -> list[dict]:
     sines = SINES_PER_STEP * exp.n_pixels * exp.n_steps
     found = []
     for loaded in (False, True):
-        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if loaded else None
+        busy = subprocess.Popen([sys.executable, "-c", BUSY]) if loaded else None
         try:
             for _ in range(repeats):
                 for threads in (1, 2):
@@ -177,13 +214,16 @@ def page(found: dict) -> str:
     lines = [
         "# Performance",
         "",
-        "Written by `nox -s bench`; do not edit. Canonical command, whole detector (2463 x 2527 pixels, ten phi",
-        "steps, 65,000 reflections), float64. The yardstick is the time that torch.sin needs for as many sines as",
-        "the formula has, six per pixel and phi step, on as many threads, measured in turns with the simulation.",
-        "Reading the reflection list is not counted.",
+        "Written by `nox -s bench`; do not edit.",
         "",
         f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
         f"{here['torch']}; load average before the run {here['load_before']:.1f}.",
+        "",
+        "## Simulation",
+        "",
+        "Canonical command, whole detector (2463 x 2527 pixels, ten phi steps, 65,000 reflections), float64. The",
+        "yardstick is the time that torch.sin needs for as many sines as the formula has, six per pixel and phi step,",
+        "on as many threads, measured in turns with the simulation. Reading the reflection list is not counted.",
         "",
         "| threads | one core kept busy | simulation s | sines s | ratio | spread | ratio of processor time |",
         "|---|---|---|---|---|---|---|",
@@ -206,6 +246,8 @@ def page(found: dict) -> str:
         f"| two threads against one | {one / two:.2f} times as fast | at least {limits['speed_up']} |",
         f"| peak memory of the process | {found['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
         f"| of that, Python and torch | {found['peak_of_imports_mib']:.0f} MiB | |",
+        "",
+        *bench_images.section(found["comparison"], found["comparison_memory"], limits),
     ]
     return "\n".join(lines) + "\n"
 

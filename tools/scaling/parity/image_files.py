@@ -49,6 +49,13 @@ class Image:
         wide = part.to(torch.int32) & 0xFFFF
         return ((wide & 0xFF) << 8) | (wide >> 8) if self.swapped else wide
 
+    def read(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """A copy of the values of some rows and columns, ends exclusive; the file's pages are let go."""
+        found = self.values(self.pixels[top:bottom, left:right]).clone()
+        width = self.shape[1]
+        self.release(top * width + left, (bottom - 1) * width + right)
+        return found
+
     def release(self, first: int, last: int) -> None:
         """Drop the pages of pixels first..last (flat) from this process; the file stays in the page cache."""
         if self.memory is None or not hasattr(mmap, "MADV_DONTNEED"):

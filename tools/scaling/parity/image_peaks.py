@@ -67,11 +67,11 @@ def find_again(places: Sequence[tuple[int, int]], reference: Image, candidate: I
     for slow, fast in places:
         top, left = max(slow - RADIUS, region[0]), max(fast - RADIUS, region[2])
         bottom, right = min(slow + RADIUS, region[1]) + 1, min(fast + RADIUS, region[3]) + 1
-        window = candidate.values(candidate.pixels[top:bottom, left:right]).double().nan_to_num(nan=0.0)
+        window = candidate.read(top, bottom, left, right).double().nan_to_num(nan=0.0)
         at = int(window.argmax())
         found = float(window.flatten()[at])
         there = (top + at // (right - left) - slow, left + at % (right - left) - fast)
-        value = float(reference.values(reference.pixels[slow, fast]))
+        value = float(reference.read(slow, slow + 1, fast, fast + 1))
         lost = found <= 0.0
         peaks.append(Peak(slow, fast, value, None if lost else found, None if lost else there))
     return peaks

@@ -122,7 +122,10 @@ def _pairs(top: Top, work: Pass) -> list[PixelPair]:
     if not top.places:
         return []
     slow, fast = torch.tensor(top.places).unbind(dim=1)
-    x, y = (image.values(image.pixels[slow, fast]) for image in (work.reference, work.candidate))
+    x, y = (
+        torch.cat([image.read(s, s + 1, f, f + 1)[0] for s, f in top.places])
+        for image in (work.reference, work.candidate)
+    )
     found = diff(x, y)
     steps = (y - x).abs() if x.dtype == torch.int32 else ulp_distance(x, y)
     columns = [column.tolist() for column in (slow, fast, x.double(), y.double(), found.abs, found.rel, steps)]

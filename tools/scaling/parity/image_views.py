@@ -125,17 +125,9 @@ def _positive(value: float) -> float:
 
 
 def _part(image: Image, rows: slice, columns: slice, slow_min: int, fast_min: int) -> Tensor:
-    """Pixels of the region as float64; their pages are let go."""
-    top, bottom, left, right = (
-        rows.start + slow_min,
-        rows.stop + slow_min,
-        columns.start + fast_min,
-        columns.stop + fast_min,
-    )
-    found = image.values(image.pixels[top:bottom, left:right]).to(torch.float64, copy=True)  # to be worked on
-    width = image.shape[1]
-    image.release(top * width + left, (bottom - 1) * width + right)
-    return found
+    """Pixels of the region as float64, to be worked on."""
+    top, left = rows.start + slow_min, columns.start + fast_min
+    return image.read(top, rows.stop + slow_min, left, columns.stop + fast_min).double()
 
 
 def _pair_bins(x: Tensor, y: Tensor, edges: Tensor) -> Tensor:

@@ -1,0 +1,69 @@
+"""The benchmarks: the page is that of the figures, which keep the limits; the subjects compare what they say."""
+
+import json
+
+import pytest
+
+from tools.scaling import bench, bench_images
+from tools.scaling.bench_images import SUBJECTS
+from tools.scaling.repo import ROOT
+
+
+def published() -> dict:
+    return json.loads((ROOT / "docs" / "performance.json").read_text(encoding="ascii"))
+
+
+def test_the_page_is_that_of_its_figures():
+    assert (ROOT / "docs" / "performance.md").read_text(encoding="ascii") == bench.page(published())
+
+
+def test_the_comparison_keeps_its_limits_in_the_published_figures():
+    found = published()
+    limits = found["limits"]
+    assert (limits["comparison_ms"], limits["read_passes"], limits["comparison_mib"]) == (60.0, 8.0, 64.0)
+    for candidate in ("rounded", "wrong"):
+        group = [turn for turn in found["comparison"] if turn["candidate"] == candidate]
+        read = min(turn["read"] for turn in group)
+        assert min(turn["comparison"] for turn in group) <= max(60.0, 8.0 * read), candidate
+    measured = {(x["subject"], x["pixels"]): x["mib"] for x in found["comparison_memory"]}
+    assert {name for name, _ in measured} == set(SUBJECTS)
+    assert measured["comparison", 2463 * 2527] < 64.0 and measured["comparison", 400_000_000] < 64.0
+
+
+@pytest.mark.parametrize("candidate", ["rounded", "wrong"])
+def test_the_subjects_are_measured_in_turn_on_the_same_files(tmp_path, candidate):
+    import torch
+
+    image = torch.rand(30, 40, generator=torch.Generator().manual_seed(1)) + 0.5
+    for name, factor in (("c", 1.0), ("rounded", 1.0), ("wrong", 1.001)):
+        (image * factor).numpy().tofile(tmp_path / f"{name}.bin")
+    turns = bench_images.turns(tmp_path, (30, 40), 2)
+    assert [turn["candidate"] for turn in turns] == ["rounded"] * 2 + ["wrong"] * 2
+    assert all(turn[name] > 0.0 for turn in turns for name in SUBJECTS[:3])
+    subjects = [
+        bench_images.subject(name, tmp_path / "c.bin", tmp_path / f"{candidate}.bin", (30, 40))()
+        for name in SUBJECTS[:3]
+    ]
+    assert [float(total) for total in subjects[0]] == pytest.approx(
+        [float(image.sum()), float((image * (1.0 if candidate == "rounded" else 1.001)).sum())]
+    )
+    close, correlation = subjects[1]
+    assert (close, correlation[0, 1]) == (candidate == "rounded", pytest.approx(1.0))
+    assert subjects[2].passed is (candidate == "rounded")
+
+
+def test_an_interrupted_bench_leaves_the_old_files(monkeypatch, tmp_path):
+    for name in ("performance.json", "performance.md"):
+        (tmp_path / name).write_text("old")
+
+    def interrupted(kind, *_):
+        if kind == "beside":
+            raise KeyboardInterrupt
+        return [30, 40] if kind == "make" else {"peak_mib": 1.0} if kind == "peak" else []
+
+    monkeypatch.setattr(bench, "_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["--out", str(tmp_path)])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("performance.json", "performance.md"), "old"
+    )
