@@ -15,7 +15,7 @@ STATUSES = ((1e-6, "PASS"), (1e-4, "MINOR"), (1e-2, "DIVERGENT"), (1e9, "CRITICA
 
 
 def status(delta):
-    return next(word for bound, word in STATUSES if abs(delta) <= bound)
+    return next((word for bound, word in STATUSES if abs(delta) <= bound), "NONFINITE")
 
 
 def make(
@@ -122,6 +122,29 @@ def test_a_broken_bundle_is_listed_as_broken_and_the_others_are_shown(tmp_path, 
     assert why[:60] in list(history_lines(history(tmp_path)))[2]
     (tmp_path / stamp(5)).write_text("a file, no folder")
     assert history(tmp_path).rows[-1].problem == f"{stamp(5)}: Not a directory"
+
+
+@pytest.mark.parametrize("make_it", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["provenance.json", "metrics.json", "explain.json"])
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path, name, make_it):
+    folder = make(tmp_path, stamp(0), explain=[])
+    (folder / name).unlink()
+    make_it(folder / name)
+    assert history(tmp_path).rows[0].problem == f"{name}: expected a plain file, got something else"
+
+
+def test_values_that_no_run_writes_are_shown_as_text_or_left_out(tmp_path):
+    """The rows are JSON, and lines of a terminal, whatever a bundle holds."""
+    folder = make(tmp_path, stamp(0), (0.0, float("nan")), tables=0)
+    known = json.loads((folder / "provenance.json").read_text())
+    known |= {"git_sha": {}, "settings": known["settings"] | {"dtype": "a\nb\x1b[31m"}}
+    (folder / "provenance.json").write_text(json.dumps(known))
+    found = history(tmp_path)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["rows"][0]["deltas"]["polar"] is None
+    assert found.rows[0].commit == "{}"
+    lines = list(history_lines(found))
+    assert r"a\x0ab\x1b[31m" in lines[1]
+    assert all(" " <= character <= "~" for line in lines for character in line)
 
 
 def test_since_takes_a_day_a_time_or_a_stamp(tmp_path):

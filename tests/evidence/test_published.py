@@ -178,12 +178,13 @@ def tostring(element):
     return ElementTree.tostring(element, encoding="unicode")
 
 
-@pytest.mark.parametrize("word", ["images", "matrix"])
+@pytest.mark.parametrize("word", ["compare", "images", "matrix", "verify"])
 def test_an_error_leaves_a_failure_and_not_the_file_of_the_run_before(capsys, tmp_path, word):
     path = tmp_path / "junit.xml"
     path.write_text(junit("old", {"old": [Case("passed")]}))
     gone = str(tmp_path / "gone")
-    arguments = ["--c", gone, "--py", gone] if word == "images" else [gone]
+    arguments = ["--c", gone, "--py", gone] if word in ("compare", "images") else [gone]
+    arguments += ["--out", str(tmp_path / "summary.md")] if word == "compare" else []
     assert cli.main([word, *arguments, "--junit", str(path)]) == 2
     error = capsys.readouterr().err.removeprefix("error: ").strip()
     assert error.startswith(f"{gone}: expected ")

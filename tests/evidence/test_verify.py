@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from tools.scaling.errors import BadInput, Unavailable
 from tools.scaling.evidence.bundle import Bundle, create
 from tools.scaling.evidence.seal import SEAL, write_seal
 from tools.scaling.evidence.verify import Signature, Standing, verify_all, verify_bundle
+from tools.scaling.render.verification import chain_lines
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 COMMIT = "1" * 40
@@ -96,6 +99,102 @@ def test_each_kind_of_damage_has_its_name(root, damage, line):
     assert verdict.to_dict()["ok"] is False
 
 
+def in_place(bundle, name, make):
+    """Something that is no plain file, where one was."""
+    bundle.path(name).unlink()
+    make(bundle.path(name))
+
+
+@pytest.mark.parametrize("name", ["a.log", SEAL, "sha256.txt"])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (os.mkfifo, "something else"),
+        (lambda path: path.symlink_to("/dev/zero"), "a link"),
+        (Path.mkdir, "a folder"),
+    ],
+)
+def test_what_is_no_plain_file_is_named_and_never_waited_for(root, name, make, what):
+    in_place(at(root, 3), name, make)
+    lines = said(verify_all(root))
+    expected = f"changed: expected a plain file, got {what}"
+    if what == "a folder" and name != "sha256.txt":  # a folder without files, where a file was
+        expected = "missing"
+    assert f"20261123T120300Z/{name}: {expected}" in lines
+    assert all(line.startswith("20261123T120300Z/") for line in lines)
+
+
+def test_an_empty_folder_is_named_and_none_is_sealed(root):
+    (at(root, 2).folder / "deep" / "er").mkdir(parents=True)
+    assert [str(p) for p in verify_bundle(at(root, 2).folder).problems] == [
+        "deep/er: added, an empty folder",
+        "deep: added, an empty folder",
+    ]
+    fresh = create(root, now=NOON + timedelta(hours=1))
+    fresh.path("left").mkdir()
+    fresh.path("a.log").write_text("a\n")
+    fresh.seal()
+    assert verify_bundle(fresh.folder).ok
+    assert not fresh.path("left").exists()
+
+
+def test_a_manifest_with_other_line_ends_is_one_line(root):
+    path = at(root, 3).path("sha256.txt")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert [str(p) for p in verify_bundle(at(root, 3).folder).problems] == [
+        "sha256.txt: expected lines that end in LF, got CR LF"
+    ]
+
+
+def manifest_anew(bundle):
+    """sha256.txt as `sha256sum` would make it, seal.json as it is."""
+    names = [name for name in bundle.files() if not bundle.path(name).is_dir()]
+    lines = [f"{hashlib.sha256(bundle.path(name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    bundle.path("sha256.txt").write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("[1]", "seal.json: expected the bundle's seal, got TypeError"),
+        ("[" * 100_000, "seal.json: expected the bundle's seal, got RecursionError"),
+        ({"number": float("inf")}, "seal.json: expected the bundle's seal, got OverflowError"),
+        ({"format": "1"}, "seal.json: written by a newer version (expected format 1 or less, got '1')"),
+        ({"previous": {"bundle": [1], "sha256": "x"}}, "seal.json: expected the bundle's seal, got TypeError"),
+        ({"previous": {"bundle": "../x", "sha256": "0" * 64}}, "seal.json: expected the bundle's seal, got ValueError"),
+        ({"number": 99}, "seal.json: changed: number 99, expected 4"),
+        ({"sizes": {}}, "a.log: added, not in seal.json"),
+        ({"sizes": {"a.log": 5, "spec/b.log": 4, "provenance.json": 0}}, "a.log: changed: 13 bytes, seal.json has 5"),
+    ],
+)
+def test_a_seal_that_was_edited_is_named_though_the_manifest_was_made_anew(root, value, line):
+    bundle = at(root, 3)
+    data = json.loads(bundle.path(SEAL).read_text())
+    bundle.path(SEAL).write_text(value if isinstance(value, str) else json.dumps(data | value) + "\n")
+    manifest_anew(bundle)
+    lines = said(verify_all(root))
+    assert any(each.startswith(f"20261123T120300Z/{line}") for each in lines), lines
+    assert all(each.startswith("20261123T120300Z/") for each in lines)
+
+
+def test_a_file_that_was_added_to_the_manifest_too_is_named(root):
+    at(root, 3).path("new.log").write_text("x")
+    manifest_anew(at(root, 3))
+    assert said(verify_all(root)) == ["20261123T120300Z/new.log: added, not in seal.json"]
+
+
+def test_names_chosen_by_others_stay_on_their_line(root):
+    for name in ("a\nb: changed", "\x1b[31mred", os.fsdecode(b"\xff")):
+        at(root, 3).path(name).write_text("x")
+    folder = at(root, 3).folder
+    lines = list(chain_lines(verify_all(root)))
+    assert lines[:-1] == [
+        f"{folder}: \\x1b[31mred: added, not in sha256.txt",
+        f"{folder}: a\\x0ab: changed: added, not in sha256.txt",
+        f"{folder}: \\udcff: added, not in sha256.txt",
+    ]
+
+
 def test_a_link_is_no_evidence_whatever_it_points_to(root, tmp_path):
     bundle = at(root, 0)
     shutil.copy(bundle.path("a.log"), tmp_path / "copy")
@@ -155,6 +254,24 @@ def forge_one_in(root):
     reseal(Bundle(root / "20261123T120130Z"))
 
 
+def delete_the_first_two(root):
+    for number in (0, 1):
+        shutil.rmtree(at(root, number).folder)
+
+
+def rename_the_newest(root):
+    at(root, 3).folder.rename(root / "aside")
+
+
+def copy_one_under_another_kind_of_name(root):
+    shutil.copytree(at(root, 1).folder, root / "20261123T120100Z.bak")
+
+
+def link_one(root):
+    at(root, 1).folder.rename(root.parent / "elsewhere")
+    at(root, 1).folder.symlink_to(root.parent / "elsewhere")
+
+
 def swap_two(root):
     (at(root, 1).folder).rename(root / "x")
     (at(root, 2).folder).rename(at(root, 1).folder)
@@ -168,6 +285,16 @@ def swap_two(root):
         (rewrite_one, ["20261123T120100Z/sha256.txt: rewritten, 20261123T120200Z recorded it as"]),
         (slip_one_in, ["20261123T120130Z/seal.json: slipped in or renamed, its seal is that of 20261123T120100Z"]),
         (forge_one_in, ["20261123T120130Z/seal.json: slipped in, or made elsewhere: it follows 20261123T120000Z, and"]),
+        (
+            delete_the_first_two,
+            ["20261123T120100Z: deleted, 20261123T120200Z follows it, and 1 more before it"],
+        ),
+        (rename_the_newest, ["aside/seal.json: slipped in or renamed, its seal is that of 20261123T120300Z"]),
+        (
+            copy_one_under_another_kind_of_name,
+            ["20261123T120100Z.bak/seal.json: slipped in or renamed, its seal is that of 20261123T120100Z"],
+        ),
+        (link_one, ["20261123T120100Z/folder: changed: expected a folder, got a link"]),
         (
             swap_two,
             [
@@ -187,6 +314,25 @@ def test_what_was_done_to_the_chain_is_named(root, damage, lines):
         assert all("20261123T120130Z" in each for each in said(verdict)), said(verdict)
 
 
+def test_a_folder_of_ones_own_is_no_part_of_the_chain(root):
+    mine = create(root, run_dir=root / "mine")
+    mine.path("a.log").write_text("a\n")
+    mine.seal()
+    (root / "notes").mkdir()
+    assert verify_all(root).ok
+
+
+def test_the_count_is_that_of_all_bundles(root):
+    assert list(chain_lines(verify_all(root)))[-1].startswith(f"{root}: 4 bundles hold; newest 20261123T120300Z")
+    create(root, now=NOON + timedelta(hours=1))
+    delete_one(root)
+    assert list(chain_lines(verify_all(root))) == [
+        f"{root}/20261123T120100Z: deleted, 20261123T120200Z follows it",
+        f"{root}/20261123T130000Z: open: not sealed yet",
+        f"{root}: 1 of 4 bundles do not hold; newest 20261123T120300Z: stands alone: git has nothing of it",
+    ]
+
+
 def test_the_newest_is_held_against_git(root):
     git(root.parent, "init", "-q")
     assert verify_all(root).standing is Standing.ALONE
@@ -203,6 +349,9 @@ def test_the_newest_is_held_against_git(root):
     assert [str(p) for p in verify_bundle(at(root, 3).folder).problems] == [
         "sha256.txt: rewritten, git has another committed"
     ]
+    for name in (SEAL, "sha256.txt"):
+        at(root, 3).path(name).unlink()
+    assert said(verify_all(root)) == ["20261123T120300Z/sha256.txt: missing, git has it committed"]
     shutil.rmtree(at(root, 3).folder)
     assert said(verify_all(root)) == ["20261123T120300Z: deleted, git has it committed"]
 

@@ -17,6 +17,11 @@ def to_ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
+def one_line(text: str) -> str:
+    """`to_ascii` with line ends and other control characters escaped, too: others chose these names."""
+    return "".join(c if " " <= c != "\x7f" else f"\\x{ord(c):02x}" for c in to_ascii(text))
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to a temporary name beside `path`, then rename it over `path`.
 

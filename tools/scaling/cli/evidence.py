@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import DEFAULT_ROOT, AsJson, CaseName, Device, Junit, ReportsRoot, RunDir, app, say
 from tools.scaling.errors import BadInput, GateFailed
 
@@ -87,19 +88,15 @@ def verify(
     from tools.scaling.render import junit as xml
     from tools.scaling.render import verification as render
 
-    if every:
-        chain = verify_all(reports_root, public_key)
-        ok, found, text, lines = chain.ok, chain.to_dict(), xml.chain_junit(chain), render.chain_lines(chain)
-    elif run_dir is not None:
-        verdict = verify_bundle(run_dir, public_key)
-        ok, found, text, lines = (
-            verdict.ok,
-            verdict.to_dict(),
-            xml.verdict_junit(verdict),
-            render.verdict_lines(verdict),
-        )
-    else:
-        raise BadInput("verify: expected RUN_DIR or --all, got neither")
+    with errors_to_junit(junit, "verify"):
+        if every:
+            chain = verify_all(reports_root, public_key)
+            ok, found, text, lines = chain.ok, chain.to_dict(), xml.chain_junit(chain), render.chain_lines(chain)
+        elif run_dir is not None:
+            one = verify_bundle(run_dir, public_key)
+            ok, found, text, lines = one.ok, one.to_dict(), xml.verdict_junit(one), render.verdict_lines(one)
+        else:
+            raise BadInput("verify: expected RUN_DIR or --all, got neither")
     if junit:
         write_text(junit, text)
     for line in [json.dumps(found)] if as_json else lines:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import AsJson, CaseName, Device, Dtype, Hkl, Junit, PhiMode, Pixel, Tolerance, app, say
 from tools.scaling.errors import GateFailed
 from tools.scaling.repo import refuse_protected
@@ -68,7 +69,10 @@ def compare(
 
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
     command = f"python -m tools.scaling compare {shlex.join(options)}"
-    report = commands.compare_files(c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command)
+    with errors_to_junit(junit, "compare"):
+        report = commands.compare_files(
+            c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command
+        )
     if junit:
         from tools.scaling.files import write_text
         from tools.scaling.render.junit import comparison_junit

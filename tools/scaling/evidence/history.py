@@ -4,8 +4,10 @@ Only the head of each metrics.json is read, up to its long tables: 10,000 bundle
 """
 
 import json
+import math
 import os
 import re
+import stat
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -158,13 +160,13 @@ def _row(folder: str, stamp: str) -> Row:
             raise ValueError(f"{PROVENANCE}: written by a newer version")
         settings = known["settings"]
         pixel = settings.get("pixel")
-        common = {
+        common: dict[str, Any] = {
             "stamp": stamp,
-            "commit": known["git_sha"],
-            "case": settings["case"],
+            "commit": _text(known["git_sha"]),
+            "case": _text(settings["case"]),
             "pixel": (int(pixel[0]), int(pixel[1])) if pixel else None,
-            "device": settings["device"],
-            "dtype": settings["dtype"],
+            "device": _text(settings["device"]),
+            "dtype": _text(settings["dtype"]),
         }
         halted = "instrumentation_audit.md" in names
         state = "OPEN" if MANIFEST not in names else "BLOCKED" if halted else None
@@ -175,7 +177,7 @@ def _row(folder: str, stamp: str) -> Row:
         return Row(**common, **_measured(folder, state), cause=_cause(folder) if "explain.json" in names else None)
     except OSError as error:
         return Row(stamp, problem=f"{Path(error.filename or folder).name}: {error.strerror}")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         detail = str(error) if type(error) is ValueError else f"expected a bundle's record, got {error!r}"
         return Row(stamp, problem=detail)
 
@@ -183,16 +185,25 @@ def _row(folder: str, stamp: str) -> Row:
 def _measured(folder: str, state: str | None) -> dict[str, Any]:
     metrics = _json(folder, "metrics.json")
     factors = metrics["factors"]
-    deltas = {name: row["rel_delta"] for name, row in factors.items()}
+    deltas = {name: _finite(row["rel_delta"]) for name, row in factors.items()}
     sound = metrics["first_divergence"] is None and metrics["num_divergent"] == 0
     return {
         "verdict": state or ("PASS" if sound else "DIVERGENT"),
-        "first_divergence": metrics["first_divergence"],
-        "first_upstream_divergence": metrics.get("first_upstream_divergence"),
+        "first_divergence": _text(metrics["first_divergence"]),
+        "first_upstream_divergence": _text(metrics.get("first_upstream_divergence")),
         "worst": max((abs(value) for value in deltas.values() if value is not None), default=None),
         "deltas": deltas,
-        "statuses": {name: row["status"] for name, row in factors.items()},
+        "statuses": {name: str(row["status"]) for name, row in factors.items()},
     }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _finite(value: float | None) -> float | None:
+    """None for what JSON has no number for, as the tools write it."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _cause(folder: str) -> str | None:
@@ -206,9 +217,12 @@ def _cause(folder: str) -> str | None:
 
 def _json(folder: str, name: str, whole: bool = False) -> Any:
     """A JSON object of the bundle, without the long tables at its end unless `whole`."""
-    handle = os.open(f"{folder}/{name}", os.O_RDONLY)
+    handle = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting
     try:
-        size = os.fstat(handle).st_size
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{name}: expected a plain file, got something else")
+        size = about.st_size
         data = os.read(handle, _HEAD_BYTES)
         if size > len(data) and not whole:
             head = _TABLES.split(data, maxsplit=1)[0]

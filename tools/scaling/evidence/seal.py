@@ -25,8 +25,10 @@ SEAL = "seal.json"
 ATTESTATION = "attestation.json"
 FORMAT = 1  # of seal.json and provenance.json; a higher one was written by a newer version
 STAMPED = re.compile(r"\d{8}T\d{6}Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # 64 hex digits, two blanks, a path inside the bundle: what `sha256sum -c` reads.
-_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_LINE = re.compile(rf"({_SHA256.pattern})  ([^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*)")
+_OWN = (SEAL, ATTESTATION)  # made by the seal itself, so it has no sizes of them
 
 
 class Kind(StrEnum):
@@ -81,6 +83,12 @@ def contents(folder: Path) -> list[str]:
     return sorted(name for name in _walk(folder, "") if name != MANIFEST)
 
 
+def _empty_folders(folder: Path) -> list[Path]:
+    """Those in which no file is, deepest first."""
+    folders = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
+    return [path for path in sorted(folders, reverse=True) if next(_walk(path, ""), None) is None]
+
+
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -93,19 +101,39 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
 def read_seal(folder: Path) -> Seal:
     """The bundle's seal.json. Raises BadInput: missing, damaged, or of a newer version."""
     path = folder / SEAL
+    what = irregular(path)
+    if what is not None:
+        raise BadInput(f"{relative(path)}: expected the bundle's seal, got {what}")
     try:
         data = json.loads(path.read_bytes())
-        if data["format"] > FORMAT:
-            raise BadInput(
-                f"{relative(path)}: written by a newer version (expected format {FORMAT} or less, got {data['format']})"
-            )
-        previous = None if data["previous"] is None else Link(**data["previous"])
+        written = data["format"]
+        if not isinstance(written, int) or written > FORMAT:
+            expected = f"expected format {FORMAT} or less, got {written!r}"
+            raise BadInput(f"{relative(path)}: written by a newer version ({expected})")
         sizes = {str(name): int(size) for name, size in data["sizes"].items()}
-        return Seal(str(data["bundle"]), int(data["number"]), previous, sizes)
+        return Seal(str(data["bundle"]), int(data["number"]), _link(data["previous"]), sizes)
     except OSError as error:
         raise BadInput(f"{relative(path)}: expected the bundle's seal, got {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"{relative(path)}: expected the bundle's seal, got {error!r}") from error
+
+
+def _link(previous: Mapping[str, str] | None) -> Link | None:
+    if previous is None:
+        return None
+    link = Link(previous["bundle"], previous["sha256"])
+    if not STAMPED.fullmatch(link.bundle) or not _SHA256.fullmatch(link.sha256):
+        raise ValueError(f"previous: {previous}")
+    return link
+
+
+def irregular(path: Path) -> str | None:
+    """What is at `path` in place of a plain file; None where one is. Others are not opened: they may never end."""
+    if path.is_symlink():
+        return "a link"
+    if path.is_file():
+        return None
+    return "a folder" if path.is_dir() else "something else" if path.exists() else "none"
 
 
 def newest(root: Path) -> Link | None:
@@ -125,9 +153,10 @@ def write_seal(folder: Path, attest: Callable[[Mapping[str, str]], str] | None =
 
     attest: makes the text of attestation.json from the digests of all other files.
     """
-    own = {SEAL, ATTESTATION}
+    for empty in _empty_folders(folder):  # neither git nor sha256.txt keeps them
+        empty.rmdir()
     with _alone(folder.parent):
-        sizes = {n: _size(folder / n) for n in contents(folder) if n not in own}
+        sizes = {n: _size(folder / n) for n in contents(folder) if n not in _OWN}
         last = newest(folder.parent) if STAMPED.fullmatch(folder.name) else None
         number = read_seal(folder.parent / last.bundle).number + 1 if last else 1
         (folder / ATTESTATION).unlink(missing_ok=True)
@@ -164,6 +193,9 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     listed: dict[str, str] = {}
     found = []
     text = (folder / MANIFEST).read_bytes().decode(errors="replace")
+    if "\r\n" in text:
+        found.append(Problem(MANIFEST, Kind.MANIFEST, "expected lines that end in LF, got CR LF"))
+        text = text.replace("\r\n", "\n")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = _LINE.fullmatch(line)
         if not match or match[2] in listed:
@@ -178,28 +210,55 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
 
 def problems(folder: Path) -> list[Problem]:
     """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
-    if not (folder / MANIFEST).is_file():
+    what = irregular(folder / MANIFEST)
+    if what == "none":
         part = (folder / SEAL).exists()
         detail = "missing, the seal is not whole" if part else "missing, the bundle was never sealed"
         return [Problem(MANIFEST, Kind.MISSING if part else Kind.UNSEALED, detail)]
+    if what is not None:
+        return [Problem(MANIFEST, Kind.CHANGED, f"changed: expected a plain file, got {what}")]
     listed, found = manifest(folder)
-    sizes: Mapping[str, int] = {}
-    try:
-        sizes = read_seal(folder).sizes
-    except BadInput as error:
-        kind = Kind.NEWER if "newer version" in str(error) else Kind.CHANGED
-        if SEAL not in listed or kind is Kind.NEWER:
-            found.append(Problem(SEAL, kind, str(error).split(": ", 1)[1]))
     actual = {name: _digest(folder / name) for name in contents(folder)}
+    sizes, unreadable = _sizes(folder)
     added = {name: value for name, value in actual.items() if name not in listed}
     for name, value in listed.items():
         if name not in actual:
             found.append(_gone(name, value, added))
         elif actual[name] != value:
-            found.append(_changed(folder, name, actual[name], sizes.get(name)))
+            found.append(_changed(folder, name, actual[name], (sizes or {}).get(name)))
     found += [Problem(name, Kind.ADDED, f"added, not in {MANIFEST}") for name in added]
-    lost = sorted(set(sizes) - set(listed) - set(actual))
-    return found + [Problem(name, Kind.MISSING, f"missing, from {MANIFEST} too") for name in lost]
+    empty = [path.relative_to(folder).as_posix() for path in _empty_folders(folder)]
+    found += [Problem(name, Kind.ADDED, "added, an empty folder") for name in empty]
+    if unreadable is not None and (unreadable.kind is Kind.NEWER or SEAL not in {one.name for one in found}):
+        found.append(unreadable)
+    return found if sizes is None else found + _against_sizes(folder, sizes, listed, actual)
+
+
+def _sizes(folder: Path) -> tuple[Mapping[str, int] | None, Problem | None]:
+    """The sizes in seal.json, or why there are none."""
+    try:
+        return read_seal(folder).sizes, None
+    except BadInput as error:
+        kind = Kind.NEWER if "newer version" in str(error) else Kind.CHANGED
+        return None, Problem(SEAL, kind, str(error).split(": ", 1)[1])
+
+
+def _against_sizes(
+    folder: Path, sizes: Mapping[str, int], listed: Mapping[str, str], actual: Mapping[str, str]
+) -> list[Problem]:
+    """What a manifest that was made anew would hide: seal.json does not have these files, or not so long."""
+    found = [
+        Problem(name, Kind.MISSING, f"missing, from {MANIFEST} too")
+        for name in sorted(sizes.keys() - listed.keys() - actual.keys())
+    ]
+    for name in listed:
+        if name in _OWN or actual.get(name) != listed[name]:
+            continue
+        if name not in sizes:
+            found.append(Problem(name, Kind.ADDED, f"added, not in {SEAL}"))
+        elif (now := (folder / name).stat().st_size) != sizes[name]:
+            found.append(Problem(name, Kind.CHANGED, f"changed: {now} bytes, {SEAL} has {sizes[name]}"))
+    return found
 
 
 def _gone(name: str, value: str, added: dict[str, str]) -> Problem:
@@ -212,7 +271,7 @@ def _gone(name: str, value: str, added: dict[str, str]) -> Problem:
 
 
 def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
-    if not re.fullmatch(r"[0-9a-f]{64}", actual):
+    if not _SHA256.fullmatch(actual):
         return Problem(name, Kind.CHANGED, f"changed: {actual}")
     now = (folder / name).stat().st_size
     if size is not None and now < size:
@@ -224,8 +283,9 @@ def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
 
 def _digest(path: Path) -> str:
     """The SHA-256, or why there is none: only a plain file that can be read is evidence."""
-    if path.is_symlink() or not path.is_file():
-        return "expected a plain file, got " + ("a link" if path.is_symlink() else "something else")
+    what = irregular(path)
+    if what is not None:
+        return f"expected a plain file, got {what}"
     try:
         return digest(path)
     except OSError as error:

@@ -7,6 +7,7 @@ what git has staged or committed.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from tools.scaling.evidence.seal import (
     Problem,
     Seal,
     blob_id,
+    irregular,
     problems,
     read_seal,
 )
@@ -139,14 +141,22 @@ def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
 def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None) -> Verdict:
     found = problems(bundle.folder)
     signature = Signature.UNCHECKED if (bundle.folder / ATTESTATION).is_file() else Signature.NONE
-    if public_key is not None and bundle.sealed:
+    if public_key is not None and _readable(bundle):
         from tools.scaling.evidence.signing import check
 
         wrong = check(bundle.folder, public_key)
         found += wrong
         signature = Signature.INVALID if wrong else Signature.VALID
     standing, against = _held_against_git(bundle, known)
-    return Verdict(bundle.shown(), len(bundle.files()), (*found, *against), standing, signature)
+    if against:  # git knows better than the folder
+        found = [problem for problem in found if problem.kind is not Kind.UNSEALED]
+    files = len(bundle.files()) if bundle.sealed else 0
+    return Verdict(bundle.shown(), files, (*found, *against), standing, signature)
+
+
+def _readable(bundle: Bundle) -> bool:
+    """Whether its sha256.txt is a file; where something else is in its place, `problems` says so."""
+    return irregular(bundle.path(MANIFEST)) is None
 
 
 def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, list[Problem]]:
@@ -155,6 +165,8 @@ def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, li
     standing = Standing.COMMITTED if known.committed else Standing.STAGED
     if not bundle.sealed:
         return Standing.OPEN, [Problem(MANIFEST, Kind.DELETED, f"missing, git has it {standing.value}")]
+    if not _readable(bundle):
+        return standing, []
     data = bundle.path(MANIFEST).read_bytes()
     for value, word in ((known.committed, "committed"), (known.staged, "staged")):
         if value is not None and blob_id(data, value) != value:
@@ -169,7 +181,7 @@ def verify_all(root: Path, public_key: Path | None = None, known: Mapping[str, K
     """
     if not root.is_dir():
         raise BadInput(f"{relative(root)}: expected a folder of bundles, got none")
-    present = {bundle.stamp: bundle for bundle in bundles(root)}
+    present = {bundle.stamp: bundle for bundle in (*bundles(root), *_under_other_names(root))}
     known = known_to_git(root) if known is None else known
     if not present and not known:
         raise BadInput(f"{relative(root)}: expected a folder of bundles, got none in it")
@@ -179,10 +191,21 @@ def verify_all(root: Path, public_key: Path | None = None, known: Mapping[str, K
         verdicts[name] = replace(verdicts[name], problems=())
     for name, problem in _chain_problems(links, present, known):
         verdicts[name] = replace(verdicts[name], problems=(*verdicts[name].problems, problem))
-    numbered = [(seal.number, name) for name, seal in links.items() if seal is not None]
+    numbered = [(seal.number, name) for name, seal in links.items() if seal is not None and seal.bundle == name]
     newest = max(numbered)[1] if numbered else None
     standing = verdicts[newest].standing if newest else Standing.ALONE
     return ChainVerdict(relative(root), tuple(verdicts.values()), tuple(_lost(links, present, known)), newest, standing)
+
+
+def _under_other_names(root: Path) -> list[Bundle]:
+    """The folders whose name is no stamp, with the seal of a bundle of the chain: renamed, or copies."""
+    found = []
+    for folder in sorted(root.absolute().iterdir()):
+        if folder.is_dir() and not STAMPED.fullmatch(folder.name) and (folder / SEAL).exists():
+            with suppress(BadInput):
+                if STAMPED.fullmatch(read_seal(folder).bundle):
+                    found.append(Bundle(folder))
+    return found
 
 
 def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
@@ -201,7 +224,11 @@ def _chain_problems(
     links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]
 ) -> list[tuple[str, Problem]]:
     """What the chain says against the bundles that are there, as (bundle, problem)."""
-    found = []
+    found = [
+        (name, Problem("folder", Kind.CHANGED, "changed: expected a folder, got a link"))
+        for name, bundle in present.items()
+        if bundle.folder.is_symlink()
+    ]
     followers: dict[Link | None, list[str]] = defaultdict(list)
     for name, seal in links.items():
         if seal is None:
@@ -211,11 +238,7 @@ def _chain_problems(
             detail = f"slipped in or renamed, its seal is that of {seal.bundle}"
             found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
     for link, names in followers.items():
-        if link is not None and link.bundle in present and present[link.bundle].sealed:
-            path = present[link.bundle].path(MANIFEST)
-            if digest(path) != link.sha256:
-                detail = f"rewritten, {', '.join(names)} recorded it as {link.sha256[:12]}..."
-                found.append((link.bundle, Problem(MANIFEST, Kind.REWRITTEN, detail)))
+        found += _against_followers(link, names, links, present)
         if len(names) > 1:
             after = f"follows {link.bundle}" if link else "begins the chain"
             for name in _suspects(names, followers, known):
@@ -223,6 +246,25 @@ def _chain_problems(
                 detail = f"slipped in, or made elsewhere: it {after}, and so does {others}"
                 found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
     return found
+
+
+def _against_followers(
+    link: Link | None, names: list[str], links: Mapping[str, Seal | None], present: Mapping[str, Bundle]
+) -> list[tuple[str, Problem]]:
+    """The bundle before against what those that follow it recorded, and their numbers against its own."""
+    number = 1
+    if link is not None:
+        if link.bundle not in present or not _readable(present[link.bundle]):
+            return []
+        if digest(present[link.bundle].path(MANIFEST)) != link.sha256:
+            detail = f"rewritten, {', '.join(names)} recorded it as {link.sha256[:12]}..."
+            return [(link.bundle, Problem(MANIFEST, Kind.REWRITTEN, detail))]
+        before = links.get(link.bundle)
+        if before is None:
+            return []
+        number = before.number + 1
+    wrong = [(name, seal.number) for name in names if (seal := links[name]) is not None and seal.number != number]
+    return [(name, Problem(SEAL, Kind.CHANGED, f"changed: number {its}, expected {number}")) for name, its in wrong]
 
 
 def _suspects(names: list[str], followers: Mapping[Link | None, list[str]], known: Mapping[str, Known]) -> list[str]:
@@ -242,11 +284,14 @@ def _lost(links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known
         if name not in present:
             word = "committed" if known_as.committed else "staged"
             lost[name] = Problem(name, Kind.DELETED, f"deleted, git has it {word}")
+    numbers = {seal.number for seal in links.values() if seal is not None}
     for name, seal in links.items():
         if seal is not None and seal.previous is not None:
             before = seal.previous.bundle
             if before not in present:
-                lost.setdefault(before, Problem(before, Kind.DELETED, f"deleted, {name} follows it"))
+                gap = seal.number - 2 - max((n for n in numbers if n < seal.number), default=0)
+                more = f", and {gap} more before it" if gap > 0 and not known else ""
+                lost.setdefault(before, Problem(before, Kind.DELETED, f"deleted, {name} follows it{more}"))
             elif not present[before].sealed:
                 detail = f"its {MANIFEST} is deleted, {name} recorded it"
                 lost.setdefault(before, Problem(before, Kind.DELETED, detail))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tools.scaling.evidence.history import History, Regression, Row, Series
-from tools.scaling.files import to_ascii
+from tools.scaling.files import one_line
 
 # One character a level, 0 to 7; ASCII, so that it reads the same in a log.
 SPARKS = "_.:-=+*#"
@@ -35,11 +35,11 @@ def sparkline(series: Series) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     commit = "-" if row.commit is None else row.commit[:10]
     if row.verdict == "BROKEN":
-        return (row.time, "-", "-", "-", row.verdict, to_ascii(row.problem or "")[:80], "", "")
+        return (row.time, "-", "-", "-", row.verdict, one_line(row.problem or "")[:80], "", "")
     worst = "-" if row.worst is None else f"{row.worst:.1e}"
     first = row.first_divergence or "-"
     return tuple(
-        to_ascii(str(cell))
+        one_line(str(cell))
         for cell in (row.time, commit, row.device, row.dtype, row.verdict, first, worst, row.cause or "-")
     )
 
@@ -47,14 +47,14 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _sparklines(series: Iterable[Series]) -> Iterator[str]:
     title = None
     for each in series:
-        here = to_ascii(f"{each.case} pixel {each.pixel} {each.device} {each.dtype}")
+        here = one_line(f"{each.case} pixel {each.pixel} {each.device} {each.dtype}")
         if here != title:
             title = here
             yield ""
             yield f"{here}: relative delta, _ none, . to 1e-14, : 1e-12, - 1e-10, = 1e-8, + 1e-6, * 1e-4, # more"
-        yield f"  {to_ascii(each.quantity):<24} {sparkline(each)}"
+        yield f"  {one_line(each.quantity):<24} {sparkline(each)}"
 
 
 def _told(each: Regression) -> str:
     good, bad = (str(commit)[:10] for commit in (each.good_commit, each.bad_commit))
-    return to_ascii(f"REGRESSION {each.quantity}: PASS at {good} ({each.good}), {each.status} at {bad} ({each.bad})")
+    return one_line(f"REGRESSION {each.quantity}: PASS at {good} ({each.good}), {each.status} at {bad} ({each.bad})")

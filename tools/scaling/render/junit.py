@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tools.scaling.evidence.verify import ChainVerdict, Standing, Verdict
-from tools.scaling.files import to_ascii
+from tools.scaling.files import one_line
 from tools.scaling.parity.image_report import ImageReport
 from tools.scaling.parity.matrix import CaseResult, Matrix
 from tools.scaling.parity.matrix import Outcome as Found
@@ -34,10 +34,10 @@ def junit(name: str, suites: Mapping[str, Sequence[Case]]) -> str:
     for title, cases in suites.items():
         suite = ElementTree.SubElement(root, "testsuite", _counts(title, cases))
         for case in cases:
-            attributes = {"classname": _plain(title), "name": _plain(case.name)}
+            attributes = {"classname": one_line(title), "name": one_line(case.name)}
             element = ElementTree.SubElement(suite, "testcase", attributes)
             if case.outcome is not Outcome.PASSED:
-                ElementTree.SubElement(element, case.outcome.value, message=_plain(case.message))
+                ElementTree.SubElement(element, case.outcome.value, message=one_line(case.message))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="us-ascii", xml_declaration=True).decode("ascii") + "\n"
 
@@ -46,17 +46,12 @@ def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
     count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in Outcome}
     failures, skipped = count[Outcome.FAILED], count[Outcome.SKIPPED]
     return {
-        "name": _plain(name),
+        "name": one_line(name),
         "tests": str(len(cases)),
         "failures": str(failures),
         "errors": "0",
         "skipped": str(skipped),
     }
-
-
-def _plain(text: str) -> str:
-    """ASCII without the control characters that XML does not allow."""
-    return "".join(c if c >= " " else f"\\x{ord(c):02x}" for c in to_ascii(text))
 
 
 def comparison_junit(report: Report) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tools.scaling.evidence.mutations import Tally
 from tools.scaling.evidence.verify import ChainVerdict, Signature, Standing, Verdict
-from tools.scaling.files import to_ascii
+from tools.scaling.files import one_line
 from tools.scaling.replaying import Difference, Replay
 
 _STANDING = {
@@ -19,7 +19,7 @@ _MOST = 100  # characters of a value that a line shows
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """The problems, one a line, then what holds."""
     for problem in verdict.problems:
-        yield to_ascii(f"{verdict.bundle}: {problem}")
+        yield one_line(f"{verdict.bundle}: {problem}")
     signed = "" if verdict.signature is Signature.NONE else f"; {verdict.signature.value}"
     state = f"{verdict.files} files hold" if verdict.ok else f"{len(verdict.problems)} problems"
     yield f"{verdict.bundle}: {state}; {_STANDING[verdict.standing]}{signed}"
@@ -27,15 +27,19 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 
 def chain_lines(chain: ChainVerdict) -> Iterator[str]:
     """The lost bundles, the problems of each that is there, those that are open, then the verdict."""
+    lost = {f"{chain.root}/{problem.name}" for problem in chain.lost}
     for problem in chain.lost:
-        yield f"{chain.root}/{problem}"
+        yield one_line(f"{chain.root}/{problem}")
+    still_open = 0
     for verdict in chain.verdicts:
         for problem in verdict.problems:
-            yield to_ascii(f"{verdict.bundle}: {problem}")
-        if verdict.ok and verdict.standing is Standing.OPEN:
+            yield one_line(f"{verdict.bundle}: {problem}")
+        if verdict.ok and verdict.standing is Standing.OPEN and verdict.bundle not in lost:
+            still_open += 1
             yield f"{verdict.bundle}: {_STANDING[Standing.OPEN]}"
-    bad = sum(not verdict.ok for verdict in chain.verdicts) + len(chain.lost)
-    state = f"{len(chain.verdicts)} bundles hold" if chain.ok else f"{bad} of {len(chain.verdicts)} bundles do not hold"
+    bad = {verdict.bundle for verdict in chain.verdicts if not verdict.ok} | lost
+    closed = len(lost | {verdict.bundle for verdict in chain.verdicts}) - still_open
+    state = f"{closed} bundles hold" if chain.ok else f"{len(bad)} of {closed} bundles do not hold"
     newest = f"; newest {chain.newest}: {_STANDING[chain.standing]}" if chain.newest else ""
     yield f"{chain.root}: {state}{newest}"
 
@@ -68,5 +72,5 @@ def tally_lines(tally: Tally) -> Iterator[str]:
 
 
 def _cut(value: object) -> str:
-    text = to_ascii(repr(value) if isinstance(value, float) else str(value))
+    text = one_line(repr(value) if isinstance(value, float) else str(value))
     return text if len(text) <= _MOST else f"{text[:_MOST]}..."
