@@ -1,7 +1,6 @@
 """Mapped test: the canonical pixel, slow 685, fast 1039, phi = 0 ... 0.09 degrees, against the reference."""
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 
@@ -16,13 +15,6 @@ CASE = GOLDEN / "supervisor_one_reflection"
 SLOW, FAST = 685, 1039
 REL = 1e-12  # components against their vector's length
 REL_INTENSITY = 1e-11  # conditioning bound of this pixel: |k| = 0.6, N = 47, close to no peak
-
-_NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
-DEVICES = [
-    pytest.param(name, marks=_NO_CUDA if name == "cuda" else ())
-    for name in ("cpu", "cuda")
-    if os.environ.get("NB_TEST_DEVICE", name) == name
-]
 
 
 @cache
@@ -50,7 +42,6 @@ def reference_phi_rows() -> list[dict[str, float]]:
     return [{key: float(value) for key, value in (cell.split("=") for cell in row)} for row in rows]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_rot_b_is_that_of_the_last_phi_step(device: str) -> None:
     expected = reference()["rot_b_angstroms"]
     length = sum(x * x for x in expected) ** 0.5
@@ -59,7 +50,6 @@ def test_rot_b_is_that_of_the_last_phi_step(device: str) -> None:
         assert abs(ours - theirs) <= REL * length
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_k_frac_at_phi_zero(device: str) -> None:
     expected = reference()["hkl_frac"]
     assert expected[1] == -0.607255839576692
@@ -69,7 +59,6 @@ def test_k_frac_at_phi_zero(device: str) -> None:
     assert port(device, "hkl_rounded") == [-7, -1, -14]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_k_frac_and_lattice_factor_of_every_phi_step(device: str) -> None:
     rows = [dict(zip(line.labels, line.values)) for line in traced(device) if line.kind == "phi"]
     expected = reference_phi_rows()
@@ -82,13 +71,11 @@ def test_k_frac_and_lattice_factor_of_every_phi_step(device: str) -> None:
             assert float(ours[name]) == pytest.approx(theirs[name], rel=REL_INTENSITY, abs=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ["F_latt_a", "F_latt_b", "F_latt_c", "F_latt"])
 def test_lattice_factor(device: str, name: str) -> None:
     assert port(device, name) == pytest.approx(reference()[name], rel=REL_INTENSITY, abs=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_intensity_before_scaling(device: str) -> None:
     assert reference()["I_before_scaling"] == [943654.80923755]
     for name in ("I_before_scaling", "I_before_scaling_pre_polar"):
@@ -98,7 +85,6 @@ def test_intensity_before_scaling(device: str) -> None:
     assert after == pytest.approx([943654.80923755 * polar], rel=REL_INTENSITY, abs=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "name",
     ["r_e_sqr", "fluence_photons_per_m2", "steps", "capture_fraction", "polar", "omega_pixel", "cos_2theta"],
@@ -107,7 +93,6 @@ def test_scaling_factors(device: str, name: str) -> None:
     assert port(device, name) == pytest.approx(reference()[name], rel=REL, abs=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_final_intensity(device: str) -> None:
     expected = reference()["I_pixel_final"]
     assert expected == [2.88139542684698e-07]

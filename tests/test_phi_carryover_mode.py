@@ -1,7 +1,6 @@
 """Mapped test: a phi of exactly 0 keeps the orientation left behind (c-parity), or is rotated (spec)."""
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from nanobragg_torch.trace import Line, trace_pixel
 GOLDEN = Path(__file__).parent / "golden"
 REL = 1e-12
 REL_INTENSITY = 1e-11
-
-_NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
-DEVICES = [
-    pytest.param(name, marks=_NO_CUDA if name == "cuda" else ())
-    for name in ("cpu", "cuda")
-    if os.environ.get("NB_TEST_DEVICE", name) == name
-]
 
 
 @cache
@@ -61,7 +53,6 @@ PIXELS = [
 ]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("case", "slow", "fast"), PIXELS)
 def test_c_parity_follows_the_reference(case: str, slow: int, fast: int, device: str) -> None:
     lines = traced(case, slow, fast, device)
@@ -70,7 +61,6 @@ def test_c_parity_follows_the_reference(case: str, slow: int, fast: int, device:
     assert number(lines, "I_before_scaling") == pytest.approx(total, rel=REL_INTENSITY, abs=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_first_pixel_is_unrotated_and_the_next_one_is_not(device: str) -> None:
     case = "supervisor_one_reflection"
     first, second = (lattice_factors(traced(case, 650, fast, device)) for fast in (1000, 1001))
@@ -78,7 +68,6 @@ def test_the_first_pixel_is_unrotated_and_the_next_one_is_not(device: str) -> No
     assert second[0] == second[-1]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_spec_rotates_every_step_afresh(device: str) -> None:
     case = "supervisor_one_reflection"
     parity = traced(case, 685, 1039, device)
@@ -90,14 +79,12 @@ def test_spec_rotates_every_step_afresh(device: str) -> None:
     assert lattice_factors(spec)[0] != lattice_factors(parity)[0]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_at_the_first_pixel_both_modes_agree(device: str) -> None:
     case = "supervisor_one_reflection"
     parity, spec = (traced(case, 650, 1000, device, "--phi-mode", mode) for mode in ("c-parity", "spec"))
     assert number(spec, "I_before_scaling") == number(parity, "I_before_scaling")
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_zero_inside_the_sweep_repeats_the_step_before(device: str) -> None:
     rows = lattice_factors(traced("phi_crosses_zero", 20, 21, device))
     assert len(rows) == 4  # -1, -0.5, 0, +0.5 degrees
@@ -105,7 +92,6 @@ def test_a_zero_inside_the_sweep_repeats_the_step_before(device: str) -> None:
     assert rows[3] != rows[2]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("phi", "later", "first"),
     [

@@ -66,11 +66,12 @@ def run_matrix(
     command: what a person would type to have this run again. A case that cannot be compared fails, the others
     go on. Raises Unavailable without the device, BadInput without a case.
     """
-    from tools.scaling.commands import environment_record, require_device
+    from tools.scaling.commands import environment_record
+    from tools.scaling.parity.engine import open_device
 
     if not cases:
         raise BadInput("matrix: expected at least one case, got none")
-    require_device(device)
+    open_device(device)
     began, results = time.perf_counter(), []
     for case in cases:
         results.append(run_case(case, device=device, dtype=dtype, binary=binary))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.scaling.cases import Case, Extent, Window, find_case
-from tools.scaling.commands import require_device, with_hkl
+from tools.scaling.commands import with_hkl
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
@@ -128,7 +128,9 @@ def simulate_region(
     Writes image.bin (float32, slow-major; removed once compared if larger than KEPT), image.json with its digest,
     and what the comparison writes. block, threads: as in `nanobragg_torch.simulate`. Returns the comparison.
     """
-    require_device(device)
+    from tools.scaling.parity.engine import open_device
+
+    open_device(device)
     out.mkdir(parents=True, exist_ok=True)
     path = out / IMAGE
     values = _simulated(region, device, dtype, block, threads)

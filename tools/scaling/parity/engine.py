@@ -50,12 +50,12 @@ def open_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise BadInput(f"expected a device such as cpu or cuda, got {name!r}") from error
+        raise BadInput(f"--device {name}: expected a device that torch knows, such as cpu or cuda") from error
     try:
         torch.ones(1, dtype=torch.float64, device=device).tolist()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Unavailable(f"device {name}: the comparison needs float64 there, got: {reason}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
+        raise Unavailable(f"--device {name}: not usable for float64 on this machine: {reason}") from error
     return device
 
 
