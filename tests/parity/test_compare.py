@@ -171,6 +171,12 @@ def test_a_vector_that_lost_a_component_is_told(supervisor, port):
     assert [(o.name, o.note) for o in report.orphans] == [("fdet_vec", "occurrence 1 has 3 and 2 components")]
 
 
+def test_a_factor_with_a_number_too_many_is_missing(supervisor, port):
+    report = compare(supervisor, port(polar="0.914639 69894451"))  # 0.914639 alone would be within the tolerance
+    assert report.factor("polar").status is Status.MISSING
+    assert report.first_divergence == "polar"
+
+
 def test_pre_polar_of_the_port_stands_for_the_sum(supervisor, port, supervisor_bytes):
     renamed = as_port(supervisor_bytes).replace(b"PY: I_before_scaling ", b"PY: I_before_scaling_pre_polar ")
     report = compare(supervisor, parse_trace(renamed + b"TRACE_PY: I_before_scaling_post_polar 1\n", "py"))

@@ -3,13 +3,15 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tools.scaling import cli
+from tools.scaling import cli, commands, repo, steps
+from tools.scaling.errors import BadInput, GateFailed
 from tools.scaling.repo import CANONICAL_TRACE, ROOT
 from tools.scaling.steps import STEPS
 
@@ -84,6 +86,67 @@ def test_a_divergence_is_no_failure_unless_gated(capsys, tmp_path):
     assert one_line(error) == "error: 2 factors diverge, first I_before_scaling\n"
     metadata = json.loads((tmp_path / "run_metadata.json").read_text())
     assert set(metadata) >= {"timestamp", "git_sha", "torch_version", "command", "c_trace", "py_trace", "tolerance_rel"}
+
+
+def test_an_output_never_takes_the_place_of_a_trace_or_of_another_output(capsys, tmp_path):
+    py = tmp_path / "metrics.json"
+    py.write_bytes(GOLDEN.read_bytes())
+    for out, message in [
+        (py, "metrics.json: expected another name for the summary, metrics.json is written beside it"),
+        (tmp_path / "out.md", "metrics.json: expected outputs beside the traces, got one that would overwrite this"),
+    ]:
+        code, said, error = run(capsys, "compare", "--c", GOLDEN, "--py", py, "--out", out)
+        assert (code, said) == (2, "")
+        assert message in one_line(error)
+    mine = py.rename(tmp_path / "py.log")
+    code, said, error = run(capsys, "compare", "--c", GOLDEN, "--py", mine, "--out", tmp_path / "." / "py.log")
+    assert (code, said, "overwrite this trace" in one_line(error)) == (2, "", True)
+    assert (mine.read_bytes(), list(tmp_path.iterdir())) == (GOLDEN.read_bytes(), [mine])
+
+
+def test_the_recorded_command_of_a_comparison_repeats_it(capsys, tmp_path):
+    out = tmp_path / "out.md"
+    run(capsys, "compare", "--c", GOLDEN, "--py", GOLDEN, "--out", out, "--dtype", "float32")
+    metadata, metrics = ((tmp_path / f"{name}.json").read_text() for name in ("run_metadata", "metrics"))
+    words = shlex.split(json.loads(metadata)["command"])
+    assert words[:4] == ["python", "-m", "tools.scaling", "compare"]
+    assert run(capsys, *words[3:])[0] == 0
+    assert (tmp_path / "metrics.json").read_text() == metrics
+    assert json.loads(metrics)["precision"] == "float32"
+
+
+def bundle_with(folder, deltas, **known):
+    """An open bundle with the metrics of three comparisons."""
+    folder.mkdir()
+    settings = {"case": "supervisor", "pixel": [685, 1039], "dtype": "float64"} | known.pop("settings", {})
+    provenance = {"settings": settings, "reference": CANONICAL_TRACE} | known
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    for mode, delta in zip((".", "spec", "legacy"), deltas):
+        first = "I_before_scaling" if delta else None
+        factors = {"I_before_scaling": {"rel_delta": delta}}
+        metrics = {"first_divergence": first, "num_divergent": 2 * bool(delta), "factors": factors}
+        (folder / mode).mkdir(exist_ok=True)
+        (folder / mode / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+KNOWN, OTHER = (0.0, -1.446133e-01, -2.086116e-03), (0.0, -1.3e-01, -2.1e-03)
+
+
+@pytest.mark.parametrize(
+    ("deltas", "known", "code", "judged"),
+    [
+        (KNOWN, {}, 0, 3),
+        (OTHER, {}, 1, 3),
+        (OTHER, {"reference": "C.log"}, 0, 1),  # another reference trace: the figures are not of it
+        (OTHER, {"settings": {"dtype": "float32"}}, 0, 1),
+        ((1e-3, *OTHER[1:]), {"reference": "C.log"}, 1, 1),
+    ],
+)
+def test_the_known_figures_are_judged_where_they_hold(capsys, tmp_path, deltas, known, code, judged):
+    bundle = bundle_with(tmp_path / "b", deltas, **known)
+    found, said, _ = run(capsys, "check", "--run-dir", bundle)
+    assert (found, 3 - said.count("no known figure: reported, not judged")) == (code, judged)
 
 
 def test_a_loosened_tolerance_is_in_the_first_lines(capsys, tmp_path):
@@ -165,6 +228,23 @@ def test_a_device_that_is_not_there_is_exit_3(capsys, tmp_path):
     assert not (tmp_path / "x.log").exists()
 
 
+@pytest.mark.parametrize("devices", [["cpu:0"], ["cpu", "cpu:0"]])
+def test_the_mapped_tests_run_on_the_device_that_was_asked_for(devices):
+    """One process, as the worker is, collects the modules of the mapped tests several times."""
+    code = "import sys; from tools.scaling import cli; cli.main(['collect'])\n"
+    code += "".join(f"assert cli.main(['pytest', '--device', {device!r}]) == 0\n" for device in devices)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    ends = re.findall(r"^(\d+) passed in ", done.stdout, re.M)
+    assert len(ends) == len(devices) and len(set(ends)) == 1 and int(ends[0]) > 20
+
+
+def test_mapped_tests_of_which_none_ran_are_no_pass(tmp_path, capfd):
+    (tmp_path / "test_none.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('no reason')\n")
+    with pytest.raises(GateFailed, match=r"test_none\.py: expected tests that run on cpu, got none that passed$"):
+        commands.mapped_tests("cpu", files=[str(tmp_path / "test_none.py")])
+
+
 def test_a_protected_output_is_refused_before_any_work(capsys):
     before = (ROOT / CANONICAL_TRACE).read_bytes()
     code, _, error = run(capsys, "harness", "--out", ROOT / CANONICAL_TRACE)
@@ -190,6 +270,33 @@ def test_a_run_dir_that_exists_is_refused(capsys, tmp_path):
     code, _, error = run(capsys, "provenance", "--run-dir", tmp_path)
     assert code == 2
     assert one_line(error).endswith("exists; a bundle is never reused or overwritten\n")
+
+
+def test_a_provenance_that_fails_at_once_leaves_no_empty_bundle(capsys, tmp_path, monkeypatch):
+    def unreadable():
+        raise PermissionError(13, "Permission denied", "docs/index.md")
+
+    monkeypatch.setattr(steps, "protected_state", unreadable)
+    code, said, error = run(capsys, "provenance", "--reports-root", tmp_path)
+    assert (code, one_line(error)) == (2, "error: docs/index.md: Permission denied\n")
+    assert said.startswith(f"RUN_DIR {tmp_path}/2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_without_its_files_is_one_line_in_words(capsys, tmp_path):
+    (tmp_path / "b").mkdir()
+    code, _, error = run(capsys, "step", "ledger", "--run-dir", tmp_path / "b")
+    assert (code, one_line(error).count("b/provenance.json"), "[Errno" in error) == (2, 1, False)
+    assert error.endswith("expected what provenance wrote, got: No such file or directory\n")
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(repo, "ROOT", tmp_path)
+    monkeypatch.setattr(repo.git_bytes, "__kwdefaults__", repo.git_bytes.__kwdefaults__ | {"cwd": tmp_path})
+    monkeypatch.setattr(repo.git, "__kwdefaults__", repo.git.__kwdefaults__ | {"cwd": tmp_path})
+    with pytest.raises(BadInput, match="expected a git repository with a commit, got one without$"):
+        repo.head()
 
 
 def test_wrong_usage_is_exit_2(capsys):

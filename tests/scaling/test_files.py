@@ -23,6 +23,28 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert target.read_text() == "old"
 
 
+def test_of_several_files_all_are_new_or_all_are_old(tmp_path, monkeypatch):
+    names = ("a.md", "b.json", "c.json")
+    for name in names[:2]:
+        (tmp_path / name).write_text("old")
+    calls, real = [], os.fsync
+
+    def full_at_the_last(handle):
+        calls.append(handle)
+        if len(calls) == len(names):
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_last)
+    contents = {tmp_path / name: b"new" for name in names}
+    with pytest.raises(BadInput, match=r"c.json: cannot be written: No space left on device"):
+        files.write_all(contents)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.md": "old", "b.json": "old"}
+    monkeypatch.undo()
+    files.write_all(contents)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == dict.fromkeys(names, "new")
+
+
 def test_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(BadInput, match="b.md: cannot be written: No such file"):
         files.write_text(tmp_path / "none" / "b.md", "x")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import find_case
 from tools.scaling.errors import BadInput, GateFailed, Unavailable
-from tools.scaling.files import write_json, write_text
+from tools.scaling.files import json_bytes, text_bytes, write_all, write_text
 from tools.scaling.repo import MAPPED_TESTS, ROOT, git, relative
 
 if TYPE_CHECKING:
@@ -25,17 +25,6 @@ MODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "spec": ("spec", "trace_py_scaling_spec.log", ("--phi-mode", "spec")),
     "legacy": ("legacy", "trace_py_scaling_legacy.log", ("--phi-mode", "c-parity", "--vectors", "as-given")),
 }
-
-
-def require_device(name: str) -> None:
-    """Raise Unavailable, in one line, if torch cannot compute in float64 on device `name`."""
-    import torch
-
-    try:
-        torch.zeros(1, dtype=torch.float64, device=name)
-    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise Unavailable(f"--device {name}: not usable for float64 on this machine: {why}") from error
 
 
 def harness(
@@ -64,25 +53,27 @@ def harness(
     flags = [*with_hkl(case.flags, hkl), "--phi-mode", phi_mode, "--vectors", vectors]
     try:
         config = parse(flags, folders=case.folders)
-        require_device(device)
         import torch
 
         from nanobragg_torch.trace import render, trace_pixel
+        from tools.scaling.parity.engine import open_device
 
-        lines = trace_pixel(config, slow, fast, device=torch.device(device), dtype=getattr(torch, dtype))
+        lines = trace_pixel(config, slow, fast, device=open_device(device), dtype=getattr(torch, dtype))
     except NanoBraggError as error:
         raise BadInput(str(error)) from error
     text = render(lines, prefix="TRACE_PY")
-    write_text(out, text)
     if not dump_per_phi:
+        write_text(out, text)
         return [out]
     rows = [line for line in text.splitlines() if line.startswith("TRACE_PY_PHI ")]
     log, table = (out.with_name(f"{out.stem}_per_phi{suffix}") for suffix in (".log", ".json"))
-    write_text(log, "".join(f"{row}\n" for row in rows))
     fields = [dict(item.split("=", 1) for item in row.split()[1:]) for row in rows]
     numbers = [{k: int(v) if k == "phi_tic" else float(v) for k, v in row.items()} for row in fields]
-    settings = {"case": case.name, "pixel_slow_fast": [slow, fast], "phi_mode": phi_mode, "vectors": vectors}
-    write_json(table, {**settings, "device": device, "dtype": dtype, "per_phi": numbers})
+    settings: dict[str, Any] = {"case": case.name, "pixel_slow_fast": [slow, fast]}
+    settings |= {"phi_mode": phi_mode, "vectors": vectors}
+    settings |= {"device": device, "dtype": dtype, "per_phi": numbers}
+    per_phi = "".join(f"{row}\n" for row in rows)
+    write_all({out: text_bytes(text), log: text_bytes(per_phi), table: json_bytes(settings)})
     return [out, log, table]
 
 
@@ -105,10 +96,8 @@ def compare_files(c: Path, py: Path, out: Path, *, tolerance: float, device: str
     """
     from tools.scaling.parity.traces import read_trace
 
-    if not out.parent.is_dir():
-        raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
+    beside = _outputs_beside(c, py, out)
     reference, candidate = (read_trace(path, source=relative(path)) for path in (c, py))
-    require_device(device)
     import torch
 
     from tools.scaling.parity.compare import compare
@@ -125,11 +114,27 @@ def compare_files(c: Path, py: Path, out: Path, *, tolerance: float, device: str
         "tolerance_rel": tolerance,
         "device": device,
     }
-    write_text(out, comparison_markdown(report))
-    if not Path(os.devnull).samefile(out):
-        write_json(out.parent / "metrics.json", report.metrics())
-        write_json(out.parent / "run_metadata.json", metadata)
+    contents = [text_bytes(comparison_markdown(report)), json_bytes(report.metrics()), json_bytes(metadata)]
+    write_all(dict(zip([out, *beside], contents)))
     return report
+
+
+def _outputs_beside(c: Path, py: Path, out: Path) -> list[Path]:
+    """metrics.json and run_metadata.json beside the summary `out`; none where it is no regular file.
+
+    Raises BadInput where one of the three would take the place of another, or of a trace.
+    """
+    if not out.parent.is_dir():
+        raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
+    if out.exists() and not out.is_file() and not out.is_dir():  # /dev/null, a pipe
+        return []
+    beside = [out.parent / name for name in ("metrics.json", "run_metadata.json")]
+    if out in beside:
+        raise BadInput(f"{out}: expected another name for the summary, {out.name} is written beside it")
+    for trace in (c, py):
+        if any(path.exists() and trace.exists() and path.samefile(trace) for path in (out, *beside)):
+            raise BadInput(f"{trace}: expected outputs beside the traces, got one that would overwrite this trace")
+    return beside
 
 
 def _sha() -> str | None:
@@ -156,14 +161,18 @@ class Check:
     ok: bool
 
 
-def check_metrics(folder: Path, case_name: str, pixel: tuple[int, int]) -> list[Check]:
+def check_metrics(
+    folder: Path, case_name: str, pixel: tuple[int, int], *, reference: str, dtype: str = "float64"
+) -> list[Check]:
     """Hold the three metrics.json of a bundle against what the case must show (design: check).
 
-    c-parity must not diverge. Where the case has known figures (they are of its first traced pixel) the two
-    controls must diverge first in I_before_scaling, by those figures; elsewhere they are not judged.
+    c-parity must not diverge. Where the case has known figures the two controls must diverge first in
+    I_before_scaling, by those figures; elsewhere they are not judged. The figures are of the case's first traced
+    pixel, against the `reference` trace that the case names, in float64.
     """
     case = find_case(case_name)
-    expected = case.expected if pixel in case.pixels[:1] else {}
+    own = case.c_trace is not None and relative(case.c_trace) == reference
+    expected = case.expected if own and dtype == "float64" and pixel in case.pixels[:1] else {}
     checks = []
     for mode, (subfolder, _, _) in MODES.items():
         metrics = _read_metrics(folder / subfolder / "metrics.json")
@@ -174,11 +183,11 @@ def check_metrics(folder: Path, case_name: str, pixel: tuple[int, int]) -> list[
             continue
         delta = metrics["factors"]["I_before_scaling"]["rel_delta"]
         shown = f"first_divergence {first or 'null'}, I_before_scaling {_signed(delta)}"
-        known = expected.get(mode)
-        if known is None:
+        figure = expected.get(mode)
+        if figure is None:
             checks.append(Check(mode, "no known figure: reported, not judged", shown, True))
             continue
-        wanted, width = known["rel_delta"], known["tolerance"]
+        wanted, width = figure["rel_delta"], figure["tolerance"]
         ok = first == "I_before_scaling" and delta is not None and abs(delta - wanted) <= width
         text = f"first_divergence I_before_scaling, {wanted:.6e} +- {width:.0e}"
         checks.append(Check(mode, text, shown, ok))
@@ -207,8 +216,21 @@ def environment_record() -> dict[str, Any]:
     return record()
 
 
-def pytest_files(files: Sequence[str], *options: str) -> None:
-    """Run pytest, in this process, on `files` (relative to the repo's root). Raises GateFailed."""
+class _Passes:
+    """A plugin of pytest that counts the tests that passed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.count += report.when == "call" and report.passed
+
+
+def pytest_files(files: Sequence[str], *options: str) -> int:
+    """Run pytest, in this process, on `files` (relative to the repo's root): how many tests passed.
+
+    Raises GateFailed.
+    """
     try:
         import pytest
     except ImportError as error:
@@ -217,15 +239,20 @@ def pytest_files(files: Sequence[str], *options: str) -> None:
     if missing:
         raise BadInput(f"{missing[0]}: expected a test file, got none")
     os.chdir(ROOT)
-    code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", "--color=no", *options, *files])
+    passes = _Passes()
+    arguments = ["-q", "--no-header", "-p", "no:cacheprovider", "--color=no", *options, *files]
+    code = pytest.main(arguments, plugins=[passes])
     if code != pytest.ExitCode.OK:
         raise GateFailed(f"pytest {' '.join(files)}: exit {int(code)} ({pytest.ExitCode(code).name})")
+    return passes.count
 
 
 def mapped_tests(device: str, optional: bool = False, files: Sequence[str] = MAPPED_TESTS) -> str | None:
     """Run the mapped tests on `device`. Returns the reason when `optional` and there is no such device."""
+    from tools.scaling.parity.engine import open_device
+
     try:
-        require_device(device)
+        open_device(device)
     except Unavailable as error:
         if optional:
             return str(error)
@@ -233,7 +260,8 @@ def mapped_tests(device: str, optional: bool = False, files: Sequence[str] = MAP
     before = os.environ.get("NB_TEST_DEVICE")
     os.environ["NB_TEST_DEVICE"] = device
     try:
-        pytest_files(files)
+        if not pytest_files(files):
+            raise GateFailed(f"pytest {' '.join(files)}: expected tests that run on {device}, got none that passed")
     finally:
         if before is None:
             del os.environ["NB_TEST_DEVICE"]

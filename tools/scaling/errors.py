@@ -6,6 +6,11 @@ One exception per cause, one line per message; only the CLI turns them into an e
 EXIT_OK = 0
 
 
+def why(error: Exception) -> str:
+    """What the system says, without the number and the path that an OSError puts around it."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class ScalingError(Exception):
     """A run cannot go on. `str(error)` is the one line that the user reads."""
 

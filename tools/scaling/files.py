@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,54 @@ def one_line(text: str) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary name beside `path`, then rename it over `path`.
+    """`write_all` of one file."""
+    write_all({Path(path): data})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write every file beside its target, then rename each over it: a full disk leaves all of them as they were.
 
     What is no regular file (/dev/null, a pipe) is opened as it is; a symbolic link is followed,
-    so that the link stays a link. Raises BadInput when the folder or the disk refuses, or when `path`
+    so that the link stays a link. Raises BadInput when the folder or the disk refuses, or when a path
     is a protected file (design: no tool of ours writes those).
     """
-    path = Path(path)
-    refuse_protected(path)
-    try:
+    for path in contents:
+        refuse_protected(path)
+    with ExitStack() as stack:
+        for step in [_ready(path, data, stack) for path, data in contents.items()]:
+            step()
+
+
+def _ready(path: Path, data: bytes, stack: ExitStack) -> Callable[[], object]:
+    """Bring `data` to the disk; what is returned puts it in its place, and `stack` removes what is left over."""
+    with _refusals(path):
         if path.exists() and not path.is_file():
-            with path.open("wb") as stream:
-                stream.write(data)
-            return
-        _replace(path.resolve(), data)
+            return lambda: _pour(path, data)
+        put = stack.enter_context(_beside(path.resolve(), data))
+
+    def step() -> None:
+        with _refusals(path):
+            put()
+
+    return step
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _pour(path: Path, data: bytes) -> None:
+    with _refusals(path), path.open("wb") as stream:
+        stream.write(data)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
+    """`data` on the disk, in the folder of `path`; what is yielded renames it to `path`."""
     mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
     handle, name = _nameless(path.parent), ""
     if handle is None:
@@ -52,13 +82,17 @@ def _replace(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
             os.fchmod(stream.fileno(), mode)
-            name = name or _named(stream.fileno(), path)
-        Path(name).replace(path)
-    except BaseException:
+
+            def put() -> None:
+                nonlocal name
+                name = name or _named(stream.fileno(), path)
+                Path(name).replace(path)
+
+            yield put
+    finally:
         if name:
-            with suppress(OSError):
+            with suppress(OSError):  # renamed, as it should be
                 Path(name).unlink()
-        raise
 
 
 def _nameless(folder: Path) -> int | None:
@@ -83,11 +117,21 @@ def _umask() -> int:
     return mask
 
 
+def text_bytes(text: str) -> bytes:
+    """`text` in ASCII; anything else in it is escaped."""
+    return to_ascii(text).encode("ascii")
+
+
+def json_bytes(value: Any) -> bytes:
+    """Indented JSON with a final newline."""
+    return text_bytes(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of ASCII text; anything else in it is escaped."""
-    write_bytes(path, to_ascii(text).encode("ascii"))
+    """`write_bytes` of `text_bytes`."""
+    write_bytes(path, text_bytes(text))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of indented JSON with a final newline."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+    """`write_bytes` of `json_bytes`."""
+    write_bytes(path, json_bytes(value))

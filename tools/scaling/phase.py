@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -14,7 +14,7 @@ from tools.scaling.errors import BadInput, Killed, ScalingError
 from tools.scaling.evidence.bundle import Bundle, open_bundle
 from tools.scaling.files import write_text
 from tools.scaling.pages.report import write_report
-from tools.scaling.repo import changed_protected
+from tools.scaling.repo import changed_protected, relative
 from tools.scaling.runner import Run, Settings, StepFailed
 from tools.scaling.steps import STEPS, Step, new_bundle
 
@@ -76,7 +76,14 @@ def step_alone(
             run.bundle = _bundle_for(step, root, run_dir, say)
             known = Settings.of(run.bundle.provenance()["settings"]) if run.bundle else run.settings
             run.settings = known.with_changes(**changes)
-        run_step(run, step)
+        if run.bundle is not None:
+            say(f"RUN_DIR {run.bundle.shown()}")
+        try:
+            run_step(run, step)
+        finally:
+            if run.bundle is not None:
+                with suppress(OSError):  # not empty, as it should be: only what failed at once leaves nothing
+                    run.bundle.folder.rmdir()
 
 
 def _bundle_for(step: Step, root: Path, run_dir: Path | None, say: Callable[[str], None]) -> Bundle | None:
@@ -96,7 +103,7 @@ def _newest(root: Path, run_dir: Path | None) -> Bundle:
 
     found = [Bundle(run_dir.absolute())] if run_dir is not None and run_dir.is_dir() else bundles(root)
     if (run_dir is not None and not run_dir.is_dir()) or not found:
-        raise BadInput(f"{run_dir or root}: expected a bundle, got none; make one first: nox -s phase_m1")
+        raise BadInput(f"{relative(run_dir or root)}: expected a bundle, got none; make one first: nox -s phase_m1")
     return found[-1]
 
 

@@ -60,7 +60,10 @@ def head() -> str:
     top = git("rev-parse", "--show-toplevel").strip()
     if Path(top).resolve() != ROOT:
         raise BadInput(f"{ROOT}: expected a git repository with this root, got one rooted at {top}")
-    return git("rev-parse", "--verify", "HEAD").strip()
+    commit = git("rev-parse", "--revs-only", "HEAD").strip()
+    if not commit:
+        raise BadInput(f"{ROOT}: expected a git repository with a commit, got one without")
+    return commit
 
 
 def digest(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tools.scaling.cases import Extent
 from tools.scaling.commands import MODES
-from tools.scaling.errors import BadInput, GateFailed, Unavailable
+from tools.scaling.errors import BadInput, GateFailed, Unavailable, why
 from tools.scaling.evidence import ledger as ledgers
 from tools.scaling.evidence.bundle import create
 from tools.scaling.evidence.patch import input_digests
@@ -326,7 +326,7 @@ def _metrics(run: Run, folder: str) -> Any:
     try:
         return json.loads(run.made.path(name).read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{run.made.shown(name)}: expected the comparison's metrics, got {error}") from error
+        raise BadInput(f"{run.made.shown(name)}: expected the comparison's metrics, got: {why(error)}") from error
 
 
 def _has_attempt(run: Run) -> bool:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, why
 from tools.scaling.repo import ROOT
 
 # A bare name is looked for in these folders, in this order.
@@ -74,7 +74,7 @@ def _read(folder: Path) -> Case:
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected readable JSON, got {error}") from error
+        raise BadInput(f"{path}: expected readable JSON, got: {why(error)}") from error
     try:
         pixels = tuple((int(slow), int(fast)) for slow, fast in data.get("traced_pixels_slow_fast", ()))
         flags = data["flags"]

@@ -39,8 +39,12 @@ def check(
     from tools.scaling.evidence.bundle import Bundle, open_bundle
 
     bundle = Bundle(run_dir.absolute()) if run_dir is not None else open_bundle(reports_root)
-    settings = bundle.provenance()["settings"]
-    checks = commands.check_metrics(bundle.folder, case or str(settings["case"]), tuple(settings["pixel"]))
+    known = bundle.provenance()
+    settings = known["settings"]
+    checks = commands.check_metrics(
+        bundle.folder, case or str(settings["case"]), tuple(settings["pixel"]),
+        reference=known["reference"], dtype=settings["dtype"],
+    )  # fmt: skip
     for each in checks:
         say(f"{'ok  ' if each.ok else 'FAIL'} {each.mode}: expected {each.expected}; found {each.found}")
     failed = [each.mode for each in checks if not each.ok]

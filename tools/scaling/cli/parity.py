@@ -40,7 +40,7 @@ def harness(
 
 
 @app.command()
-def inspect(trace: Annotated[Path, typer.Argument(help="A trace.")]) -> None:
+def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=False)]) -> None:
     """Say whether a trace has the nine factors and both polar values, once each."""
     from tools.scaling import commands
 
@@ -54,8 +54,8 @@ def inspect(trace: Annotated[Path, typer.Argument(help="A trace.")]) -> None:
 
 @app.command()
 def compare(
-    c: Annotated[Path, typer.Option("--c", help="The reference's trace.")],
-    py: Annotated[Path, typer.Option("--py", help="The port's trace.")],
+    c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
+    py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
     out: Annotated[Path, typer.Option(help="Markdown summary; metrics.json and run_metadata.json go beside it.")],
     tolerance: Tolerance = 1e-6,
     device: Device = "cpu",
@@ -68,6 +68,7 @@ def compare(
     from tools.scaling import commands
 
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
+    options += ["--device", device, "--dtype", dtype.value]
     command = f"python -m tools.scaling compare {shlex.join(options)}"
     with errors_to_junit(junit, "compare"):
         report = commands.compare_files(
@@ -91,8 +92,8 @@ def compare(
 
 @app.command()
 def explain(
-    c: Annotated[Path, typer.Option("--c", help="The reference's trace.")],
-    py: Annotated[Path, typer.Option("--py", help="The port's trace.")],
+    c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
+    py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
     case: Annotated[str | None, typer.Option(help="The case that both ran; its flags are then the roots.")] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown to write, with the JSON beside it.")] = None,
     summary: Annotated[list[Path] | None, typer.Option(help="Markdown to end with the causes; repeatable.")] = None,

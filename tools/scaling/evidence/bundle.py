@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, why
 from tools.scaling.evidence.seal import FORMAT, MANIFEST, STAMPED, Problem, contents, problems, write_seal
 from tools.scaling.files import write_json, write_text
 from tools.scaling.repo import relative
@@ -95,7 +95,7 @@ class Bundle:
         try:
             value = dict(json.loads(path.read_text(encoding="ascii")))
         except (OSError, ValueError, TypeError) as error:
-            raise BadInput(f"{self.shown(PROVENANCE)}: expected what provenance wrote, got {error}") from error
+            raise BadInput(f"{self.shown(PROVENANCE)}: expected what provenance wrote, got: {why(error)}") from error
         written = value.get("format", FORMAT)
         if not isinstance(written, int) or written > FORMAT:
             expected = f"expected format {FORMAT} or less, got {written!r}"
@@ -149,7 +149,7 @@ def create(reports_root: Path, run_dir: Path | None = None, now: datetime | None
     except FileExistsError as error:
         raise BadInput(f"{run_dir or reports_root}: exists; a bundle is never reused or overwritten") from error
     except OSError as error:
-        raise BadInput(f"{run_dir or reports_root}: cannot be made: {error.strerror or error}") from error
+        raise BadInput(f"{run_dir or reports_root}: cannot be made: {why(error)}") from error
 
 
 def bundles(reports_root: Path) -> list[Bundle]:

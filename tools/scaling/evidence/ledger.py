@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tools.scaling.errors import BadInput
-from tools.scaling.files import to_ascii, write_text
+from tools.scaling.errors import BadInput, why
+from tools.scaling.files import text_bytes, to_ascii, write_all
 from tools.scaling.repo import ROOT, git
 
 PLAN = "plans/active/cli-noise-pix0/plan.md"
@@ -61,8 +61,7 @@ def write(entry: Entry) -> list[str]:
     texts = {name: _read(name) for name in LEDGERS}
     made = {name: add(texts[name], entry) for name, add in LEDGERS.items()}
     changed = [name for name in LEDGERS if made[name] != texts[name]]
-    for name in changed:
-        write_text(ROOT / name, made[name])
+    write_all({ROOT / name: text_bytes(made[name]) for name in changed})
     return changed
 
 
@@ -93,4 +92,4 @@ def _read(name: str) -> str:
     try:
         return (ROOT / name).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{name}: expected a readable ASCII ledger, got {error}") from error
+        raise BadInput(f"{name}: expected a readable ASCII ledger, got: {why(error)}") from error

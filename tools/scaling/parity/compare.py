@@ -180,8 +180,8 @@ def _rows(pairs: list[_Pair], device: str) -> tuple[QuantityRow, ...]:
 
 
 def _factor(name: str, rows: tuple[QuantityRow, ...], left: Numbers, right: Numbers, tolerance: float) -> FactorRow:
-    """The worst of the factor's pairs; MISSING where a side lacks it or has it more often."""
-    mine, theirs = ([values[0] for key, values in side.items() if key[0] == name] for side in (left, right))
+    """The worst of the factor's pairs; MISSING where a side lacks it, has it more often or with more numbers."""
+    mine, theirs = ([v for key, values in side.items() if key[0] == name for v in values] for side in (left, right))
     names = (name, PRE_POLAR) if name == _SUMMED else (name,)
     found = [row for row in rows if row.name in names]
     if not found or len(mine) != len(theirs):
