@@ -104,10 +104,83 @@ def test_the_overview_is_numpys_whatever_the_parts(monkeypatch, shape, part):
     for row in range(view.reference.shape[0]):
         for column in range(view.reference.shape[1]):
             tile = np.s_[row * n : (row + 1) * n, column * n : (column + 1) * n]
-            a, b = x[tile], np.nan_to_num(y[tile])
-            assert (view.reference[row, column], view.candidate[row, column]) == (a.max(), b.max())
-            assert abs(view.residual[row, column]) == np.abs(b - a).max()
+            a, b = x[tile], y[tile]
+            assert view.reference[row, column] == a.max()
+            if np.isfinite(b).any():
+                assert view.candidate[row, column] == np.nanmax(b)
+                assert abs(view.residual[row, column]) == np.nanmax(np.abs(b - a))
+            else:
+                assert view.candidate[row, column].isnan() and view.residual[row, column].isnan()
     assert int(view.pairs.sum()) == ((x > 0) & (y > 0)).sum() == x.size - view.unpaired
+
+
+def test_rounding_to_both_sides_is_no_bias_in_the_residual(monkeypatch):
+    """Each tile has a pixel 1 too high and one 1 too low: half of the tiles show either."""
+    import torch
+
+    from tools.scaling.parity import image_views
+    from tools.scaling.parity.image_files import in_memory
+    from tools.scaling.parity.image_stats import measure
+
+    monkeypatch.setattr(image_views, "SIDE", 20)
+    x = torch.full((40, 40), 5.0)
+    y = x.clone()
+    y[::2, ::2], y[1::2, ::2] = 6.0, 4.0
+    reference, candidate = in_memory(x), in_memory(y)
+    residual = image_views.overview(reference, candidate, measure(reference, candidate)).residual
+    assert ((residual == 1.0).sum(), (residual == -1.0).sum()) == (200, 200)
+
+
+def test_what_is_not_finite_is_told_from_what_is_dark(tmp_path):
+    """The reference keeps its own scale beside a candidate of nothing but NaN, which is drawn in green."""
+    import torch
+    from matplotlib import image
+
+    from tools.scaling.parity.image_files import in_memory
+    from tools.scaling.parity.image_stats import measure
+    from tools.scaling.parity.image_views import overview
+    from tools.scaling.render.pictures import triptych
+
+    x = torch.linspace(0.5, 5000.0, 900).view(30, 30)
+    reference, candidate = in_memory(x), in_memory(torch.full_like(x, float("nan")))
+    report = measure(reference, candidate)
+    view = overview(reference, candidate, report)
+    assert view.shown[1] == 5000.0 and view.candidate.isnan().all() and view.residual.isnan().all()
+    assert images_lines(report)[-1].endswith("900 of 900 pixels not bitwise equal, 0 beyond the limits, 900 not finite")
+    pixels = image.imread(io.BytesIO(triptych(report, view)))[..., :3]
+    green = (np.abs(pixels - [0x7F / 255, 0xB0 / 255, 0x69 / 255]).max(axis=2) < 0.01).mean()
+    assert 0.3 < green < 0.7  # two panels of three
+
+
+def test_the_verdict_stands_right_above_the_panels():
+    """A broad image leaves no white between them."""
+    import torch
+    from matplotlib import image
+
+    from tools.scaling.parity.image_files import in_memory
+    from tools.scaling.parity.image_stats import measure
+    from tools.scaling.parity.image_views import overview
+    from tools.scaling.render.pictures import triptych
+
+    x = torch.linspace(1.0, 9.0, 20 * 50).view(20, 50)
+    report = measure(in_memory(x), in_memory(x))
+    pixels = image.imread(io.BytesIO(triptych(report, overview(in_memory(x), in_memory(x), report))))[..., :3]
+    white = (pixels > 0.99).all(axis=(1, 2))
+    longest = max(len(run) for run in "".join("w" if row else "." for row in white).split("."))
+    assert longest < 0.12 * len(white)
+
+
+def test_the_command_in_the_folder_can_be_run_again(pair, tmp_path, monkeypatch, capsys):
+    from tools.scaling.cli import main
+
+    files = ["--c", str(pair[0]), "--py", str(pair[1])]
+    given = ["images", *files, "--shape", "60", "50", "--roi", "0", "59", "0", "40"]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    first = capsys.readouterr().out
+    lines = (tmp_path / "out" / "images.md").read_text().splitlines()
+    command = next(line for line in lines if line.startswith("    python "))
+    assert command.split()[3:] == given
+    assert main(command.split()[3:]) == 0 and capsys.readouterr().out == first
 
 
 def test_a_picture_has_a_point_for_each_tile():

@@ -33,6 +33,8 @@ def images(
     from tools.scaling.render.junit import images_junit
 
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
+    for name, numbers in (("--shape", shape), ("--roi", roi)):
+        command += "".join(f" {item}" for item in (name, *numbers)) if numbers else ""
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
         report = compare_image_files(c, py, shape=shape, roi=roi, out=out, command=command, progress=progress)
     if junit:

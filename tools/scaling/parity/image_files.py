@@ -157,7 +157,10 @@ def _smv(path: Path, memory: mmap.mmap, start: bytes) -> tuple[str, tuple[int, i
         raise BadInput(f"{path}: expected HEADER_BYTES, SIZE1 and SIZE2 above 0, got {offset}, {fast} and {slow}")
     if fields.get("TYPE", "unsigned_short") != "unsigned_short":
         raise BadInput(f"{path}: expected TYPE=unsigned_short, got {fields['TYPE']}")
-    return "uint16", (slow, fast), offset, fields.get("BYTE_ORDER") == "big_endian"
+    order = fields.get("BYTE_ORDER", "little_endian")
+    if order not in ("little_endian", "big_endian"):
+        raise BadInput(f"{path}: expected BYTE_ORDER=little_endian or big_endian, got {order}")
+    return "uint16", (slow, fast), offset, order == "big_endian"
 
 
 def _smv_fields(header: bytes) -> dict[str, str]:

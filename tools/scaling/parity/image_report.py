@@ -117,6 +117,11 @@ class ImageReport:
     limits: Limits
 
     @property
+    def nonfinite(self) -> int:
+        """Pixels that are not finite on one side at least."""
+        return self.pixels - sum(bin.count for bin in self.histogram)
+
+    @property
     def displacement(self) -> float | None:
         """The largest of all peaks, in pixels; None without a peak."""
         return max((peak.displacement for peak in self.peaks), default=None)
@@ -153,7 +158,8 @@ class ImageReport:
         allowed = self.limits.outliers
         if self.outliers <= allowed:
             return []
-        text = f"{self.outliers} pixels are off by more than {self.limits.tolerance:.0e} relative, {allowed} may be"
+        limit = f"{self.limits.tolerance:.0e} relative"
+        text = f"pixels: expected at most {allowed} off by more than {limit}, got {self.outliers}"
         return [text + "".join(f"; {_told(pair)}" for pair in self.outlying[:1])]
 
     def _peak_problems(self) -> list[str]:

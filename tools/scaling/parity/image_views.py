@@ -25,8 +25,9 @@ _PART = 1 << 17  # pixels read at a time
 class Overview:
     """Each pixel of a reduced image stands for `factor` x `factor` pixels of the file.
 
-    reference, candidate  the largest of them, float64 (slow, fast); 0 where none is finite
-    residual              of their differences candidate - reference the one that is farthest from 0
+    reference, candidate  the largest of them, float64 (slow, fast); NaN where none is finite
+    residual              of their differences candidate - reference the one that is farthest from 0, of two that are
+                          equally far the positive and the negative one in turn; NaN where none is finite
     shown                 (lowest, highest) value that a picture tells apart
     farthest              the largest |residual|
     pairs                 counts by log10 of (reference, candidate), int64, square
@@ -64,23 +65,21 @@ def overview(reference: Image, candidate: Image, report: ImageReport) -> Overvie
             at.clamp_(min=0.0)
             continue
         pairs += torch.bincount(_pair_bins(x, y, edges), minlength=PAIR_BINS**2)
-        for side in (x, y):
-            side.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-        _raise(at[0], x, factor)
-        _raise(at[1], y, factor)
-        _raise(at[2], y.sub_(x), factor)
-        _raise(at[3], y.neg_(), factor)
+        for layer, part in zip(at, (x, y, y - x, x - y)):
+            _raise(layer, part.masked_fill(~part.isfinite(), -math.inf), factor)
+    highest[highest == -math.inf] = math.nan
     x, y, high, minus_low = highest
-    residual = torch.where(high >= minus_low, high, -minus_low)
-    positive = torch.cat([x[x > 0.0], y[y > 0.0], x.new_tensor([brightest])])
+    residual = torch.where((high > minus_low) | ((high == minus_low) & _every_other(high)), high, -minus_low)
+    positive = torch.cat([x[x > 0.0], y[y > 0.0]])
+    brightest = float(positive.amax()) if len(positive) else 1.0
     cropped, edges = _cropped(pairs.view(PAIR_BINS, PAIR_BINS), edges)
     return Overview(
         factor=factor,
         reference=x,
         candidate=y,
         residual=residual,
-        shown=(max(float(positive.amin()), brightest * 1e-8) * 0.999, brightest),
-        farthest=float(residual.abs().amax()),
+        shown=(max(float(positive.amin()) if len(positive) else 1.0, brightest * 1e-8) * 0.999, brightest),
+        farthest=float(residual.abs().nan_to_num(nan=0.0).amax()),
         pairs=cropped,
         edges=edges,
         unpaired=slow * fast - int(pairs.sum()),
@@ -118,6 +117,12 @@ def _raise(highest: Tensor, part: Tensor, factor: int) -> None:
         part = part.view(len(highest), -1, part.shape[1]).amax(dim=1)
         part = max_pool1d(part, factor, ceil_mode=True)
     torch.maximum(highest, part, out=highest)
+
+
+def _every_other(tiles: Tensor) -> Tensor:
+    """True in every other tile, like the fields of one colour on a chessboard."""
+    rows, columns = (torch.arange(n, device=tiles.device) for n in tiles.shape)
+    return (rows[:, None] + columns) % 2 == 0
 
 
 def _positive(value: float) -> float:

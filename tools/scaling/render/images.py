@@ -27,7 +27,9 @@ def images_lines(report: ImageReport) -> list[str]:
 
 def verdict_line(report: ImageReport) -> str:
     word = "PASS" if report.passed else "FAIL"
-    return f"{word}: {report.unequal} of {report.pixels} pixels not bitwise equal, {report.outliers} beyond the limits"
+    broken = f", {report.nonfinite} not finite" if report.nonfinite else ""
+    found = f"{report.unequal} of {report.pixels} pixels not bitwise equal, {report.outliers} beyond the limits"
+    return f"{word}: {found}{broken}"
 
 
 def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[str] = PICTURES) -> str:

@@ -16,25 +16,34 @@ if TYPE_CHECKING:
 _GREY = "#555555"
 _BLUE = "#2a6f97"
 _RED = "#c1272d"
+_GREEN = "#7fb069"  # no colour of the scales
 _SLENDER = 3  # times as long as broad: such images are drawn broader than they are
+_PANEL = 3.88  # inches, the width of one of three; at 120 points an inch, one for each of image_views.SIDE pixels
+_HIGHEST = 6.0  # inches
+_AROUND = 1.75  # inches above and below a panel
 _LINEAR = 1e-6  # of the largest residual; below this the colours are linear
 
 
 def triptych(report: ImageReport, view: "Overview") -> bytes:
     """Reference and port on one logarithmic scale, and the residual with its sign, the worst pixels circled."""
-    figure = _figure(12.6, 6.0, report)
+    slow, fast = view.reference.shape
+    slender = max(slow, fast) >= _SLENDER * min(slow, fast)
+    figure = _figure(12.6, _AROUND + (_PANEL if slender else min(_PANEL * slow / fast, _HIGHEST)), report)
+    from matplotlib import colormaps
     from matplotlib.colors import LogNorm, SymLogNorm
+    from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     values = LogNorm(*view.shown, clip=True)
     farthest = view.farthest or view.shown[1]
     signed = SymLogNorm(farthest * _LINEAR, vmin=-farthest, vmax=farthest)
+    equal = ": 0 where both are finite" if report.nonfinite else ": 0 everywhere"
     value = f"value, logarithmic; black: {view.shown[0]:.0e} and less"
     panels = (
         ("reference", view.reference, values, "magma", value),
         ("port", view.candidate, values, "magma", value),
         (
-            "port - reference" if view.farthest else "port - reference: 0 everywhere",
+            f"port - reference{'' if view.farthest else equal}",
             view.residual,
             signed,
             "RdBu_r",
@@ -44,8 +53,10 @@ def triptych(report: ImageReport, view: "Overview") -> bytes:
     slow_min, slow_max, fast_min, fast_max = report.roi
     extent = (fast_min - 0.5, fast_max + 0.5, slow_max + 0.5, slow_min - 0.5)
     for axis, (title, pixels, norm, colours, unit) in zip(axes, panels):
-        shown = axis.imshow(pixels.numpy(), norm=norm, cmap=colours, extent=extent, interpolation="nearest")
-        axis.set_aspect("equal" if max(view.reference.shape) < _SLENDER * min(view.reference.shape) else "auto")
+        scale = colormaps[colours].with_extremes(bad=_GREEN)
+        shown = axis.imshow(pixels.numpy(), norm=norm, cmap=scale, extent=extent, interpolation="nearest")
+        axis.set_aspect("auto" if slender else "equal")
+        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_title(title)
         axis.set_xlabel("fast (pixel)")
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.92, pad=0.03, aspect=32)
@@ -60,6 +71,8 @@ def triptych(report: ImageReport, view: "Overview") -> bytes:
     if view.factor > 1:
         size = f"{view.factor} x {view.factor}"
         notes.append(f"each point shows the brightest of {size} pixels, in the residual the one farthest from 0")
+    if report.nonfinite:
+        notes.append("green: no finite pixel")
     circled = [pair for pair in report.worst if not math.isfinite(pair.abs)] + [*report.outlying]
     if circled:
         x, y = zip(*[(pair.fast, pair.slow) for pair in circled])
@@ -112,7 +125,8 @@ def ulp_histogram(report: ImageReport) -> bytes:
     axis.set_xlim(-0.6, count - 0.4)
     steps = "counts" if report.reference.dtype == "uint16" else f"{report.reference.dtype} steps"
     axis.set(xlabel=f"distance of a pixel from the reference ({steps})", ylabel="pixels")
-    axis.margins(y=0.12)
+    highest = max(bin.count for bin in report.histogram)
+    axis.set_ylim(0, 4 * highest if highest else 1)
     axis.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
