@@ -1,6 +1,7 @@
 """The benchmarks: the page is that of the figures, which keep the limits; the subjects compare what they say."""
 
 import json
+from statistics import median
 
 import pytest
 
@@ -17,14 +18,27 @@ def test_the_page_is_that_of_its_figures():
     assert (ROOT / "docs" / "performance.md").read_text(encoding="ascii") == bench.page(published())
 
 
+def test_the_page_gives_medians_not_the_best_turn():
+    found = published()
+    found["turns"] = [
+        {"threads": threads, "loaded": loaded, "simulation_s": seconds / threads, "floor_s": 1.0,
+         "simulation_cpu_s": seconds, "floor_cpu_s": 1.0}
+        for seconds in (1.0, 3.0, 9.0) for threads in (1, 2) for loaded in (False, True)
+    ]  # fmt: skip
+    text = bench.page(found)
+    assert "| 1 | no | 3.00 | 1.00 | 3.00 | 1.00 to 9.00 | 3.00 |" in text
+    assert "| one thread against the sines | 3.00 | at most 1.5 |" in text
+    assert "| two threads against one | 2.00 times as fast | at least 1.8 |" in text
+
+
 def test_the_comparison_keeps_its_limits_in_the_published_figures():
     found = published()
     limits = found["limits"]
     assert (limits["comparison_ms"], limits["read_passes"], limits["comparison_mib"]) == (60.0, 8.0, 64.0)
     for candidate in ("rounded", "wrong"):
         group = [turn for turn in found["comparison"] if turn["candidate"] == candidate]
-        read = min(turn["read"] for turn in group)
-        assert min(turn["comparison"] for turn in group) <= max(60.0, 8.0 * read), candidate
+        read = median(turn["read"] for turn in group)
+        assert median(turn["comparison"] for turn in group) <= max(60.0, 8.0 * read), candidate
     measured = {(x["subject"], x["pixels"]): x["mib"] for x in found["comparison_memory"]}
     assert {name for name, _ in measured} == set(SUBJECTS)
     assert measured["comparison", 2463 * 2527] < 64.0 and measured["comparison", 400_000_000] < 64.0
