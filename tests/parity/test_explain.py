@@ -124,8 +124,8 @@ def test_no_false_alarm_on_golden_traces(folder):
     sides = explain_sides.lay(graph, read_trace(path), port(config, pixel=pixel))
     found = explain_defects.measure(sides, {})
     for name in graph.traced:
-        own = explain_defects.length(found.own[name][0], found.floor[name])
-        assert not bool((own > found.floor[name] / 2)[sides.present[name][0]].any()), name
+        own = explain_defects.length(found.own[name][0], found.own_floor[name])
+        assert not bool((own > found.own_floor[name] / 2)[sides.present[name][0]].any()), name
     assert explain_defects.group(sides, found) == []
 
 
@@ -151,6 +151,59 @@ def test_four_floors_are_found_and_a_quarter_is_not(config, reference, name):
         shown = " ".join(f"{x:.17g}" for x in (values[0] + step, *values[1:]))
         trace = edited(config, rf"(TRACE_PY: {name}) .*", rf"\g<1> {shown}")
         assert (name in originates(explain(reference, trace, config))) is alarm
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("F_latt", 1e-11), ("scattering_vec_A_inv", 2e-12), ("I_pixel_final", 1e-12)]
+)
+def test_a_rule_is_held_to_the_inputs_as_traced(config, reference, name, error):
+    """Rounding from the flags down could make more than these errors; rounding of the traced inputs could not."""
+    printed = re.search(rf"TRACE_PY: {name} (.*)", port_text(config))
+    assert printed is not None
+    shown = " ".join(f"{float(x) * (1 + error):.15g}" for x in printed.group(1).split())
+    found = explain(reference, edited(config, rf"(TRACE_PY: {name}) .*", rf"\g<1> {shown}"), config)
+    assert [cause.quantity for cause in found.causes] == [name]
+    assert found.causes[0].defect_rel == pytest.approx(error, rel=1e-2)
+    if name == "I_pixel_final":
+        assert found.target == name and found.causes[0].effect_rel == pytest.approx(error, rel=1e-2)
+
+
+def test_rounding_that_grows_is_inherited(config, reference):
+    """An ulp in the distance moves the lattice factor by more than its own rule rounds, and is no defect."""
+    moved = replace(config.detector, distance_m=math.nextafter(float(config.detector.distance_m), 1.0))
+    found = explain(reference, port(replace(config, detector=moved)), config)
+    row = next(row for row in found.quantities if row.name == "F_latt")
+    assert found.causes == () and originates(found) == []
+    assert found.sentence == "Nothing to explain: what differs, differs by rounding."
+    assert abs(row.rel) <= row.noise_floor_rel or (row.verdict, row.note) == (Verdict.INHERITED, "amplified rounding")
+
+
+def test_an_untraced_source_is_one_cause(tmp_path):
+    """The direction of the third source shows in five numbers; the first of them names the cause."""
+    case = find_case("source_file")
+    config = parse(case.flags, folders=case.folders)
+    assert config.beam.source_file is not None
+    other = tmp_path / "sources.txt"
+    other.write_text(config.beam.source_file.read_text().replace("-9.0 -0.03 0.02", "-9.0 -0.03001 0.02"))
+    trace = port(replace(config, beam=replace(config.beam, source_file=other)), pixel=(33, 12))
+    path = case.reference((33, 12))
+    assert path is not None
+    found = explain(read_trace(path), trace, config)
+    assert [cause.quantity for cause in found.causes] == ["SOURCE2.F_latt"]
+    assert {"cos_2theta", "SOURCE2.cos2theta", "I_before_scaling"} <= set(found.causes[0].members)
+    assert found.explained_rel == pytest.approx(found.delta_rel, rel=1e-9) and found.delta_rel != 0
+
+
+def test_effects_where_the_reference_has_none():
+    """A dark pixel of the reference: everything is relative to what the port has."""
+    case = find_case("curved_detector")
+    config = parse(case.flags, folders=case.folders)
+    path = case.reference((4, 44))
+    assert path is not None and read_trace(path).numbers("I_before_scaling")[0].values == (0.0,)
+    wrong = replace(config, quirks=config.quirks.switched("Q17", False))
+    found = explain(read_trace(path), port(wrong, pixel=(4, 44)), config)
+    assert found.causes[0].quantity == "pixel_pos_meters" and "Q17" in str(found.causes[0].variant)
+    assert found.delta_rel == 1.0 and found.explained_rel == pytest.approx(1.0, rel=1e-9)
 
 
 def test_other_pixels_and_cases_are_refused(config, reference):

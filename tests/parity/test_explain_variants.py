@@ -17,7 +17,7 @@ from tools.scaling.parity.schema import QUANTITIES, quantity
 PLACES = (("supervisor", 0), ("triclinic_misset", 0))
 CASES = (
     "supervisor_one_reflection", "tilted_twotheta", "polarization", "thick_detector", "triclinic_misset",
-    "tricubic_interpolation",
+    "tricubic_interpolation", "source_file",
 )  # fmt: skip
 
 
@@ -61,7 +61,8 @@ def test_the_tables_name_what_exists(subjects):
     names = set().union(*(graph.quantities for _, graph, _ in subjects))
     labels = {*names, *(name.removeprefix("initial_") for name in names)}
     assert {name for variant in VARIANTS for name in variant.quantities} <= labels
-    assert set(SIBLINGS) <= names and {every for every, _ in SIBLINGS.values()} <= names
+    assert set(SIBLINGS) <= names
+    assert {every for families in SIBLINGS.values() for every, _ in families} <= names
     assert set(QUIRKS) <= labels
     assert {each for ids in QUIRKS.values() for each in ids} <= {quirk.id for quirk in quirks.TABLE}
 

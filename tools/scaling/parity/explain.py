@@ -13,7 +13,14 @@ from tools.scaling.parity.explain_defects import Group, Measured, Verdict, group
 from tools.scaling.parity.explain_graph import Graph
 from tools.scaling.parity.explain_infer import inferred_config
 from tools.scaling.parity.explain_pixel import prepared_pixel
-from tools.scaling.parity.explain_records import Cause, Explanation, QuantityRow, outside_rows, quantity_rows
+from tools.scaling.parity.explain_records import (
+    ONLY_ROUNDING,
+    Cause,
+    Explanation,
+    QuantityRow,
+    outside_rows,
+    quantity_rows,
+)
 from tools.scaling.parity.explain_rules import build
 from tools.scaling.parity.explain_sides import PY, C, Sides, check_same_run, lay
 from tools.scaling.parity.explain_variants import name_variant
@@ -57,12 +64,11 @@ def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "
         if each.variant and each.variant.startswith("taken as given"):
             each.label = each.label.removesuffix("_after_rotz")
     effects = attribute(sides, found, groups)
-    target = _target(found, groups)
-    delta = _delta(sides, target)
-    told = delta is not None and bool((found.delta[target] > found.floor[target]).all())
+    target = _target(found, effects)
+    delta, explained = _delta(sides, target), effects.together[target]
+    told = delta is not None and (_beyond(found, target) or abs(delta - explained) < 0.5 * abs(delta))
     causes = _causes(sides, found, groups, effects, target, delta if told else None)
     rows = (*quantity_rows(sides, found, groups, unknown), *outside_rows(graph, c, py))
-    explained = effects.together[target]
     notes += _remarks(sides, rows)
     sentence = _sentence(target, delta if told else None, explained, causes, rows)
     return Explanation(
@@ -140,15 +146,21 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
 def _fails(sides: Sides, found: Measured, name: str) -> bool:
     """Whether the rule fails on the reference's side: then what was assumed for it is wrong."""
     own = found.own[name][C].reshape(*found.floor[name].shape, -1).norm(dim=-1)
-    return bool((own > found.floor[name])[sides.shown_by_both(name)].any())
+    return bool((own > found.own_floor[name])[sides.shown_by_both(name)].any())
 
 
-def _target(found: Measured, groups: list[Group]) -> str:
-    """I_before_scaling where it differs beyond rounding, or is all that differs; else the pixel itself."""
+def _beyond(found: Measured, target: str) -> bool:
+    """Whether rounding from the flags down cannot make the difference."""
+    return bool((found.delta[target] > found.floor[target]).any())
+
+
+def _target(found: Measured, effects: Effects) -> str:
+    """The sum, unless it differs by no more than rounding and the pixel by more, or is all that a cause moves."""
     summed, final = TARGETS
-    if bool((found.delta[summed] > found.floor[summed]).any()) or not groups:
+    if _beyond(found, summed):
         return summed
-    return final if bool((found.delta[final] > found.floor[final]).any()) else summed
+    alone = any(effects.added[final]) and not any(effects.added[summed])
+    return final if alone or _beyond(found, final) else summed
 
 
 def _delta(sides: Sides, target: str) -> float | None:
@@ -230,7 +242,8 @@ def _sentence(
     if not math.isfinite(first.defect_rel):
         return f"{head}: all that is computed from it is lost." + _others(causes)
     if not delta or not first.effect_rel:
-        touched = ", ".join(row.name for row in rows if row.verdict is Verdict.INHERITED) or "nothing else"
+        moved = [row.name for row in rows if row.verdict is Verdict.INHERITED and row.note != ONLY_ROUNDING]
+        touched = ", ".join(moved) or "nothing else"
         return f"{head}: an error of {first.defect_rel:.3g}, which moves {touched}." + _others(causes)
     return (
         f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}, "

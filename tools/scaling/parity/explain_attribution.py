@@ -45,13 +45,18 @@ def attribute(sides: Sides, found: Measured, groups: list[Group]) -> Effects:
     alone, added, together = {}, {}, {}
     for target in TARGETS:
         result = values[target]
-        scale = result[0].abs() if float(result[0]) != 0.0 else torch.ones_like(result[0])
-        change = ((result - result[0]) / scale).tolist()
+        change = ((result - result[0]) / _scale(sides, target)).tolist()
         steps = [0.0, *change[count + 1 :]]
         alone[target] = change[1 : count + 1]
         added[target] = [after - before for before, after in pairwise(steps)]
         together[target] = steps[-1]
     return Effects(alone, slopes, added, together)
+
+
+def _scale(sides: Sides, target: str) -> float:
+    """What effects are relative to: the reference's value, or where that is 0 the port's."""
+    c, py = (abs(float(x)) for x in sides.values[target])
+    return c or py or 1.0
 
 
 def _masks(groups: list[Group]) -> dict[str, list[tuple[int, Tensor]]]:
@@ -86,7 +91,7 @@ def _base(sides: Sides, found: Measured, name: str) -> Tensor | None:
     own = found.own[name][C]
     shown = sides.present[name][C]
     size = torch.linalg.vector_norm(own.reshape(*shown.shape, -1), dim=-1)
-    keep = shown & (size > found.floor[name]) & size.isfinite()
+    keep = shown & (size > found.own_floor[name]) & size.isfinite()
     if not bool(keep.any()):
         return None
     return torch.where(_wide(keep, own), own, torch.zeros_like(own))
@@ -120,8 +125,7 @@ def _first_order(sides: Sides, found: Measured, groups: list[Group]) -> dict[str
                 continue
             gradients = torch.autograd.grad(value, list(leaves.values()), retain_graph=True, allow_unused=True)
             by_name: dict[str, Tensor | None] = dict(zip(leaves, gradients))
-            scale = float(value.detach().abs()) or 1.0
-            slopes[target] = [_slope(found, each, by_name) / scale for each in groups]
+            slopes[target] = [_slope(found, each, by_name) / _scale(sides, target) for each in groups]
     return slopes
 
 

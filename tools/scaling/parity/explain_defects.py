@@ -19,22 +19,29 @@ TRIPLES = tuple(
     tuple(form.format(axis) for axis in "abc") for form in ("rot_{}_star_A_inv", "rot_{}_angstroms", "F_latt_{}")
 )
 
-# The complete hidden quantity whose other elements (phi steps, sources, domains) share the rule of a traced part.
-SIBLINGS = {
-    **{f"rot_{axis}_angstroms": ("axes_all", i) for i, axis in enumerate("abc")},
-    "hkl_frac": ("hkl_all", None),
-    "PHI.k_frac": ("hkl_all", None),
-    "hkl_rounded": ("nearest_all", None),
-    **{f"F_latt_{axis}": ("factors_all", i) for i, axis in enumerate("abc")},
-    "F_latt": ("lattice_all", None),
-    "PHI.F_latt": ("lattice_all", None),
-    "F_cell": ("structure_all", None),
-    "scattering_vec_A_inv": ("q_all", None),
-    "incident_vec": ("incident_all", None),
-    "lambda_meters": ("wavelength_all", None),
-    "polar": ("polar_all", None),
-    "capture_fraction": ("capture_all", None),
-    "omega_pixel_sr": ("omega_all", None),
+# The complete hidden quantities whose other elements (phi steps, sources, domains) share the rule of a traced part,
+# and which of their components.
+SIBLINGS: dict[str, tuple[tuple[str, int | None], ...]] = {
+    **{f"rot_{axis}_angstroms": (("axes_all", i),) for i, axis in enumerate("abc")},
+    "hkl_frac": (("hkl_all", None),),
+    "PHI.k_frac": (("hkl_all", None),),
+    "hkl_rounded": (("nearest_all", None),),
+    **{f"F_latt_{axis}": (("factors_all", i),) for i, axis in enumerate("abc")},
+    "F_latt": (("lattice_all", None),),
+    "PHI.F_latt": (("lattice_all", None),),
+    "F_cell": (("structure_all", None),),
+    "scattering_vec_A_inv": (("q_all", None),),
+    "incident_vec": (("incident_all", None),),
+    "lambda_meters": (("wavelength_all", None),),
+    "polar": (("polar_all", None),),
+    "capture_fraction": (("capture_all", None),),
+    "omega_pixel_sr": (("omega_all", None),),
+    # shown of sources of which nothing else is: direction, wavelength and all that is made of them may be at fault
+    "SOURCE2.lambda_angstroms": (("wavelength_all", None),),
+    "SOURCE2.F_latt": (("incident_all", None), ("wavelength_all", None), ("lattice_all", None)),
+    "SOURCE2.F_cell": (("incident_all", None), ("wavelength_all", None), ("structure_all", None)),
+    "SOURCE2.cos2theta": (("incident_all", None),),
+    "cos_2theta": (("incident_all", None),),
 }
 _INDICES = ("hkl_frac", "PHI.k_frac")
 
@@ -53,14 +60,16 @@ class Verdict(StrEnum):
 class Measured:
     """Per traced quantity, element by element (*dims): sizes are lengths over the event.
 
-    net: (*dims, *event), the port's defect minus the reference's. over: net beyond the floor. broken: finite
-    on the reference's side, not on the port's, while the port's own inputs are.
+    net: (*dims, *event), the port's defect minus the reference's. floor: how far rounding can move delta;
+    own_floor: how far it can move net. over: net beyond own_floor. broken: finite on the reference's side, not on
+    the port's, while the port's own inputs are.
     """
 
     net: Values
     own: Values
     delta: Values
     floor: Values
+    own_floor: Values
     over: Values
     broken: Values
 
@@ -77,21 +86,21 @@ class Group:
 
 def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
     """Defects, differences and floors of everything that both sides traced; `read_off` as of `bounds`."""
-    limits = bounds(sides.graph, sides.values, sides.roundoff, printed_half_unit, read_off)
-    found = Measured({}, {}, {}, {}, {}, {})
+    limits = bounds(sides.graph, sides.values, sides.present, sides.roundoff, printed_half_unit, read_off)
+    found = Measured({}, {}, {}, {}, {}, {}, {})
     for name in sides.graph.traced:
         values, results, both = sides.values[name], sides.results[name], sides.shown_by_both(name)
         shape = (*both.shape, *(1,) * (values.dim() - 1 - both.dim()))
         own = values - results
         net = torch.where(both.reshape(shape), own[PY] - own[C], torch.zeros_like(own[C]))
         delta = torch.where(both.reshape(shape), values[PY] - values[C], torch.zeros_like(own[C]))
-        floor = length(limits[name][C] + limits[name][PY], both)
+        floor, own_floor = (length(of[name][C] + of[name][PY], both) for of in (limits.whole, limits.rule))
         sound = values[C].reshape(*both.shape, -1).isfinite().all(-1)
         lost = sound & ~values[PY].reshape(*both.shape, -1).isfinite().all(-1)
         found.broken[name] = both & lost & (not _poisoned(sides, name))
         found.net[name], found.own[name] = net, own
-        found.delta[name], found.floor[name] = length(delta, both), floor
-        found.over[name] = (length(net, both) > floor) & both
+        found.delta[name], found.floor[name], found.own_floor[name] = length(delta, both), floor, own_floor
+        found.over[name] = (length(net, both) > own_floor) & both
     return found
 
 
@@ -179,7 +188,7 @@ def _shared_vectors(sides: Sides, found: Measured, left: dict[str, Tensor], grou
         for name in others:
             own = values[name] - results[name]
             size = length(own[PY] - own[C], left[name])
-            if bool((size <= found.floor[name])[left[name]].all()):
+            if bool((size <= found.own_floor[name])[left[name]].all()):
                 explained.append(name)
         if explained:
             members = {name: left.pop(name) for name in (child, *explained)}
@@ -239,12 +248,13 @@ def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) 
     """(*dims of name): elements that depend on untraced siblings of what is defective in `earlier`."""
     like = found.over[name]
     nothing = torch.zeros_like(like)
-    families = {SIBLINGS[each] for each in earlier.members if each in SIBLINGS}
+    families = {family for each in earlier.members for family in SIBLINGS.get(each, ())}
     hidden = sides.graph.hidden_ancestors(name)
     families = {(every, at) for every, at in families if every in hidden}
     if not families:
         return nothing
-    if name == "I_before_scaling" and _other_reflections(sides, found):
+    # F of a reflection has no slope that would show what it depends on
+    if name == "SOURCE2.F_cell" or (name == "I_before_scaling" and _other_reflections(sides, found)):
         return torch.ones_like(like)
     found_mask = nothing
     for every, at in families:

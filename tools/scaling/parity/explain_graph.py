@@ -5,7 +5,8 @@ varies over some of the dimensions of `DIMS`; values have the shape (worlds, *si
 *event). A world is one consistent set of values: a side of a comparison, or a what-if.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,8 +26,9 @@ class Quantity:
     rule: tensors (elements, *dimensions that only the input has, *event) -> (elements, *event): it sees the
     elements of all worlds at once. each: the rule takes one element at a time instead. whole: the rule
     takes and returns complete tensors and only picks, copies or scales numbers by positive factors, so that
-    bounds go through it like values. jump: an extra bound from (inputs, their bounds), where the rule is
-    discontinuous. roundoff: unit roundoff of the result where it is stored in less than the run's precision.
+    bounds go through it like values. sums: it adds up every element of its inputs. jump: an extra bound from
+    (inputs, their bounds), where the rule is discontinuous. roundoff: unit roundoff of the result where it is
+    stored in less than the run's precision.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Quantity:
     each: bool = False
     whole: bool = False
     exact: bool = False
+    sums: bool = False
     jump: Callable[..., Tensor] | None = None
     roundoff: float = 0.0
 
@@ -157,63 +160,111 @@ def _shaped(graph: Graph, quantity: Quantity, worlds: int, value: Tensor) -> Ten
     return value.reshape(worlds, *(graph.sizes[d] for d in quantity.dims), *value.shape[1:])
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How far rounding can move every quantity, first order: shapes as the values.
+
+    whole: from the roots down. rule: between the value and what the rule makes of its inputs as they are traced.
+    """
+
+    whole: Values
+    rule: Values
+
+
 def bounds(
-    graph: Graph, values: Values, roundoff: Tensor, printed: Callable[[Tensor], Tensor], read_off: Mapping[str, float]
-) -> Values:
-    """How far rounding can move every quantity, first order: shapes as `values`.
+    graph: Graph,
+    values: Values,
+    present: Values,
+    roundoff: Tensor,
+    printed: Callable[[Tensor], Tensor],
+    read_off: Mapping[str, float],
+) -> Bounds:
+    """What rounding can do to `values`, of which `present` (worlds, *dims) are traced.
 
     roundoff: unit roundoff of the arithmetic of each world (worlds,). printed: half a unit of the last
     printed digit of a number, which a traced value adds, and a root in `read_off`: one that was itself read
     off a trace, with a relative error beyond that of its digits. Every input counts with its own bound and with
-    ROUNDINGS roundings, times the absolute Jacobian of the rule.
+    ROUNDINGS roundings, times the absolute Jacobian of the rule; for the rule's own bound a traced input is
+    off by its last digit and by nothing else.
     """
-    found = {}
+    roots = {}
     for name in graph.roots:
         value = values[name]
-        found[name] = ROUNDINGS * _like(roundoff, value) * value.abs()
+        roots[name] = ROUNDINGS * _like(roundoff, value) * value.abs()
         if name in read_off:
-            found[name] = found[name] + printed(value) + read_off[name] * value.abs().max()
+            roots[name] = roots[name] + printed(value) + read_off[name] * value.abs().max()
+    found, seen = Bounds(dict(roots), dict(roots)), dict(roots)
     for name, quantity in graph.quantities.items():
-        inputs, errors = [values[x] for x in quantity.inputs], [found[x] for x in quantity.inputs]
-        value, exact = values[name], values[name].abs() if not quantity.exact else torch.zeros_like(values[name])
-        if quantity.whole:
-            error = quantity.rule(*errors)
-        elif quantity.exact:
-            error = torch.zeros_like(value)
-        else:
-            total = [e + ROUNDINGS * _like(roundoff, x) * x.abs() for e, x in zip(errors, inputs)]
-            error = _propagated(graph, quantity, inputs, total)
-            error = error + ROUNDINGS * _like(roundoff, value) * exact
-        if quantity.jump is not None:
-            near = quantity.jump(*_elements(graph, quantity, inputs), *_elements(graph, quantity, errors))
-            error = error + _shaped(graph, quantity, value.shape[0], near)
-        if quantity.traced and not quantity.exact:
-            error = error + printed(value) + quantity.roundoff * value.abs()
-        found[name] = torch.where(value.isfinite(), error, torch.zeros_like(error))
+        inputs, value = [values[x] for x in quantity.inputs], values[name]
+        errors = [[of[x] for x in quantity.inputs] for of in (found.whole, seen)]
+        own = printed(value) + quantity.roundoff * value.abs() if quantity.traced and not quantity.exact else None
+        for into, error in zip((found.whole, found.rule), _errors(graph, quantity, inputs, value, errors, roundoff)):
+            error = error if own is None else error + own
+            into[name] = torch.where(value.isfinite(), error, torch.zeros_like(error))
+        seen[name] = found.rule[name]
+        if own is not None:
+            mask = present[name].reshape((*present[name].shape, *(1,) * (value.dim() - present[name].dim())))
+            seen[name] = torch.where(mask & value.isfinite(), printed(value), seen[name])
     return found
+
+
+def _errors(
+    graph: Graph, quantity: Quantity, inputs: list[Tensor], value: Tensor, errors: list[list[Tensor]], roundoff: Tensor
+) -> list[Tensor]:
+    """The bound of a rule's result for each of several sets of bounds of its inputs."""
+    if quantity.whole:
+        found = [quantity.rule(*widths) for widths in errors]
+    elif quantity.exact:
+        found = [torch.zeros_like(value) for _ in errors]
+    else:
+        rounded = [ROUNDINGS * _like(roundoff, x) * x.abs() for x in inputs]
+        own = (ROUNDINGS + _additions(graph, quantity)) * _like(roundoff, value) * value.abs()
+        totals = [[e + r for e, r in zip(widths, rounded)] for widths in errors]
+        found = [error + own for error in _propagated(graph, quantity, inputs, totals)]
+    if quantity.jump is None:
+        return found
+    elements = _elements(graph, quantity, inputs)
+    jumps = [quantity.jump(*elements, *_elements(graph, quantity, widths)) for widths in errors]
+    return [error + _shaped(graph, quantity, value.shape[0], jump) for error, jump in zip(found, jumps)]
+
+
+def _additions(graph: Graph, quantity: Quantity) -> float:
+    """How many additions, in whatever order, a sum over all terms takes."""
+    if not quantity.sums:
+        return 0.0
+    return max(math.prod(graph.sizes[d] for d in graph.dims_of(each)) for each in quantity.inputs) - 1.0
 
 
 def _like(roundoff: Tensor, value: Tensor) -> Tensor:
     return roundoff.reshape(-1, *(1,) * (value.dim() - 1))
 
 
-def _propagated(graph: Graph, quantity: Quantity, inputs: list[Tensor], errors: list[Tensor]) -> Tensor:
-    """Sum over inputs of |Jacobian| error. Elements are independent: one backward pass per component."""
+def _propagated(graph: Graph, quantity: Quantity, inputs: list[Tensor], errors: list[list[Tensor]]) -> list[Tensor]:
+    """Sum over inputs of |Jacobian| error, for each set of errors. Elements are independent: one backward
+    pass per component."""
     elements = [x.detach().requires_grad_() for x in _elements(graph, quantity, inputs)]
-    widths = _elements(graph, quantity, errors)
+    sets = [_elements(graph, quantity, each) for each in errors]
     with torch.enable_grad():
         result = _call(quantity, elements)
         columns = result.reshape(result.shape[0], -1)
-        parts = []
+        parts: list[list[Tensor]] = [[] for _ in sets]
         for i in range(columns.shape[1]):
-            if not columns.requires_grad:
-                parts.append(torch.zeros_like(columns[:, i]))
-                continue
-            gradients = torch.autograd.grad(columns[:, i].sum(), elements, retain_graph=True, allow_unused=True)
-            part = torch.zeros_like(columns[:, i])
-            for gradient, width in zip(gradients, widths):
-                if gradient is not None:
-                    term = gradient.abs() * width
-                    part = part + torch.where(width > 0, term, torch.zeros_like(term)).reshape(part.shape[0], -1).sum(1)
-            parts.append(part.detach())
-    return _shaped(graph, quantity, inputs[0].shape[0], torch.stack(parts, 1).reshape(result.shape).detach())
+            gradients: Sequence[Tensor | None] = [None] * len(elements)
+            if columns.requires_grad:
+                gradients = torch.autograd.grad(columns[:, i].sum(), elements, retain_graph=True, allow_unused=True)
+            for part, widths in zip(parts, sets):
+                part.append(_moved(gradients, widths, columns[:, i].detach()))
+    return [
+        _shaped(graph, quantity, inputs[0].shape[0], torch.stack(part, 1).reshape(result.shape)).detach()
+        for part in parts
+    ]
+
+
+def _moved(gradients: Sequence[Tensor | None], widths: list[Tensor], like: Tensor) -> Tensor:
+    """How far one component (elements,) moves when every input does by its width."""
+    total = torch.zeros_like(like)
+    for gradient, width in zip(gradients, widths):
+        if gradient is not None:
+            term = torch.where(width > 0, gradient.abs() * width, torch.zeros_like(width))
+            total = total + term.reshape(total.shape[0], -1).sum(1)
+    return total.detach()

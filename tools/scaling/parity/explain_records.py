@@ -13,6 +13,9 @@ from tools.scaling.parity.explain_sides import PY, C, Sides
 from tools.scaling.parity.schema import quantity
 from tools.scaling.parity.traces import Trace
 
+# An inherited difference that rounding, amplified from the flags down, can make.
+ONLY_ROUNDING = "amplified rounding"
+
 Shown = float | tuple[float, ...] | None
 
 
@@ -122,7 +125,7 @@ def _is_head(each: Group, name: str) -> bool:
 
 def _row(sides: Sides, found: Measured, name: str, head: bool, through: str | None, unknown: str | None) -> QuantityRow:
     both = sides.shown_by_both(name)
-    floor, delta = found.floor[name], found.delta[name]
+    delta = found.delta[name]
     at = _worst(sides, found, name, both)
     c, py = (sides.values[name][side][at] for side in (C, PY))
     shown = [_shown(x) if bool(sides.present[name][side][at]) else None for side, x in enumerate((c, py))]
@@ -137,13 +140,14 @@ def _row(sides: Sides, found: Measured, name: str, head: bool, through: str | No
         rel = -rel
     verdict, note = _verdict(found, name, both, head, through, unknown)
     net = float(found.net[name][at].norm()) / scale
-    return QuantityRow(label, verdict, shown[0], shown[1], rel, net, float(floor[at]) / scale, stage, rule, note)
+    floor = float(found.own_floor[name][at]) / scale
+    return QuantityRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, rule, note)
 
 
 def _verdict(
     found: Measured, name: str, both: Tensor, head: bool, through: str | None, unknown: str | None
 ) -> tuple[Verdict, str]:
-    delta, floor = found.delta[name], found.floor[name]
+    delta, floor = found.delta[name], found.own_floor[name]
     if unknown is not None:
         return Verdict.UNKNOWN, unknown
     if bool(found.broken[name].any()):
@@ -153,14 +157,15 @@ def _verdict(
             return Verdict.ORIGINATES, ""
         return Verdict.INHERITED, f"through untraced parts of {through}"
     if bool((delta > floor)[both].any()) or bool((~delta.isfinite())[both].any()):
-        return Verdict.INHERITED, ""
+        far = delta > found.floor[name]
+        return Verdict.INHERITED, "" if bool((far | ~delta.isfinite())[both].any()) else ONLY_ROUNDING
     return (Verdict.ROUNDING if bool((delta > 0)[both].any()) else Verdict.AGREES), ""
 
 
 def _worst(sides: Sides, found: Measured, name: str, both: Tensor) -> tuple[int, ...]:
     if both.dim() == 0:
         return ()
-    floor = torch.where(found.floor[name] > 0, found.floor[name], torch.full_like(found.floor[name], 1e-300))
+    floor = torch.where(found.own_floor[name] > 0, found.own_floor[name], torch.full_like(found.floor[name], 1e-300))
     size = found.net[name].reshape(*both.shape, -1).abs().amax(-1) + 1e-6 * found.delta[name]
     rank = torch.nan_to_num(size / floor, nan=math.inf)
     rank = torch.where(both, rank, torch.full_like(rank, -1.0))

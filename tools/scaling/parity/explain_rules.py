@@ -11,6 +11,7 @@ from tools.scaling.parity.explain_pixel import Pixel
 from tools.scaling.parity.explain_rules_beam import (
     add_corrections,
     add_intensity,
+    add_scattering_angle,
     add_sources,
     add_third_source,
 )
@@ -48,5 +49,6 @@ def build(pixel: Pixel) -> Graph:
         add_lattice(graph, exp)
         add_structure(graph, pixel)
         add_third_source(graph, exp)
+        add_scattering_angle(graph, pixel)
         add_intensity(graph, exp)
     return graph

@@ -71,20 +71,19 @@ def add_corrections(g: Graph, pixel: Pixel) -> None:
     else:
         last = exp.n_subpixels - (1 if sampling.thick else exp.oversample * exp.oversample)
         g.add("capture_fraction", "capture_all", lambda x: x[:, last], traced=True, whole=True)
-    again = _polarization(g, pixel)
-
-    def cosine(incident: Tensor, diffracted: Tensor) -> Tensor:
-        last = incident[:, -1, -1], diffracted[:, -1]
-        return corrections.cos_two_theta(*(vectors.unit(v) if again else v for v in last))
-
-    g.add("cos_2theta", "incident diffracted_vec", cosine, traced=True)
+    _polarization(g, pixel)
 
 
-def _polarization(g: Graph, pixel: Pixel) -> bool:
-    """The factor of the evaluation that the reference caches last (semantics 5.3).
+def _polarized_evaluations(pixel: Pixel) -> Tensor:
+    """(evaluations,): those at which the reference computes the factor afresh (semantics 5.3)."""
+    exp = pixel.run.exp
+    fast, slow = (torch.tensor([i], device=exp.cells.device) for i in (pixel.fast, pixel.slow))
+    rays = evaluate.cast_rays(exp, fast, slow, 0, exp.n_subpixels)
+    return evaluate.scatter(exp, rays, torch.zeros_like(fast, dtype=torch.bool)).repolarized.flatten()
 
-    Returns whether the very last evaluation computes it: both directions are then unitised once more.
-    """
+
+def _polarization(g: Graph, pixel: Pixel) -> None:
+    """The factor of the evaluation that the reference caches last (semantics 5.3)."""
     exp = pixel.run.exp
     g.root("-polar", exp.kahn, "-polar")
     unpolarized = float(exp.kahn) == 0.0
@@ -95,18 +94,25 @@ def _polarization(g: Graph, pixel: Pixel) -> bool:
         return corrections.polarization(incident, diffracted, axis, kahn)
 
     g.add("polar_all", "incident diffracted_vec -polar_vector -polar", factor, dims="sk")
-    like = exp.cells
-    index = [torch.tensor([i], device=like.device) for i in (pixel.fast, pixel.slow)]
-    rays = evaluate.cast_rays(exp, index[0], index[1], 0, exp.n_subpixels)
-    fresh = evaluate.scatter(exp, rays, torch.zeros_like(index[0], dtype=torch.bool)).repolarized.flatten()
+    fresh = _polarized_evaluations(pixel)
     if not bool(fresh.any()):
         start = 0.0 if exp.config.beam.polarized else 1.0
-        g.root("polar_at_start", vectors.to_tensor(start, like), "-nopolar")
+        g.root("polar_at_start", vectors.to_tensor(start, exp.cells), "-nopolar")
         g.add("polar", "polar_at_start", same, traced=True)
-        return False
+        return
     chosen = int(fresh.nonzero().max())
     g.add("polar", "polar_all", lambda x: x.flatten(1)[:, chosen], traced=True, whole=True)
-    return bool(fresh[-1])
+
+
+def add_scattering_angle(g: Graph, pixel: Pixel) -> None:
+    """cos(2 theta) of the very last evaluation: both directions unitised once more if that makes the factor."""
+    again = bool(_polarized_evaluations(pixel)[-1])
+
+    def cosine(incident: Tensor, diffracted: Tensor) -> Tensor:
+        last = incident[:, -1, -1], diffracted[:, -1]
+        return corrections.cos_two_theta(*(vectors.unit(v) if again else v for v in last))
+
+    g.add("cos_2theta", "incident diffracted_vec", cosine, traced=True)
 
 
 def add_third_source(g: Graph, exp: Experiment) -> None:
@@ -114,7 +120,7 @@ def add_third_source(g: Graph, exp: Experiment) -> None:
     if exp.n_sources < 3:
         return
     group = "SOURCE2."
-    for name, source in (("F_cell", "structure"), ("F_latt", "lattice")):
+    for name, source in (("F_latt", "lattice"), ("F_cell", "structure")):
         g.add(group + name, source, lambda x: x[:, :, 2, 0, 0], dims="s", traced=True, whole=True)
         g.add(f"{group}{name}_squared", group + name, torch.square, dims="s", traced=True)
     inputs = f"{group}F_cell {group}F_latt"
@@ -156,7 +162,7 @@ def add_intensity(g: Graph, exp: Experiment) -> None:
         return simulate.add_weighted(background, terms, counted, columns)
 
     inputs = " ".join(("structure lattice alive background", *weights))
-    g.add("I_before_scaling", inputs, total, traced=True)
+    g.add("I_before_scaling", inputs, total, traced=True, sums=True)
     g.add("I_before_scaling_pre_polar", "I_before_scaling", same, traced=True)
     g.add("I_before_scaling_post_polar", "I_before_scaling polar", torch.mul, traced=True)
     scaling = [

@@ -18,7 +18,7 @@ from nanobragg_torch.trace import render, trace_pixel
 from tools.scaling.errors import BadInput
 from tools.scaling.parity.explain_defects import Group, Measured, length
 from tools.scaling.parity.explain_graph import Graph, evaluate
-from tools.scaling.parity.explain_pixel import PRECISION, Pixel, prepared_pixel
+from tools.scaling.parity.explain_pixel import PRECISION, Pixel, prepared_pixel, same
 from tools.scaling.parity.explain_rules import build
 from tools.scaling.parity.explain_sides import PY, C, Sides, lay
 from tools.scaling.parity.traces import parse_trace
@@ -187,6 +187,7 @@ VARIANTS: tuple[Variant, ...] = (
         for axis in ("fdet", "sdet", "odet")
     ),
     Variant("taken as given, not unitised", ("beam", "incident_vec"), _as_given("beam")),
+    Variant("made with the beam vector as given, not unitised", ("ratio", "term_beam"), _rule("beam", same)),
     Variant("unitised, not regenerated as unit(fdet x sdet) (Q03)", ("odet",),
             _rule("initial_odet", vectors.unit, "-odet_vector")),
     Variant("unit(sdet x fdet): the cross product the other way round", ("odet",),
@@ -329,7 +330,7 @@ def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, p
     except (KeyError, ValueError, TypeError, IndexError, NanoBraggError):
         return False
     return all(
-        bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * found.floor[name])[mask].all())
+        bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * found.own_floor[name])[mask].all())
         for name, mask in group.members.items()
     )
 
@@ -338,7 +339,7 @@ def _general(sides: Sides, found: Measured, group: Group) -> Iterator[str]:
     """Forms that any rule can be wrong in."""
     name, mask = group.name, group.members[group.name]
     traced, rule = sides.values[name][PY], sides.results[name][PY]
-    floor = found.floor[name]
+    floor = found.own_floor[name]
 
     def close(guess: Tensor, width: float = 1.0) -> bool:
         return bool((length(traced - guess, mask) <= width * floor)[mask].all())
