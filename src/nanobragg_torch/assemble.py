@@ -98,6 +98,8 @@ def _clock() -> int:
 
 
 def _crystal(given: Given) -> Crystal:
+    if given.get("mosaic_domains") == 0 and given.get("mosaic", -1.0) > 0.0:
+        raise FlagError("-mosaic_dom: expected at least 1 domain for the mosaic spread, got 0")
     domains, mosaic = sampling.mosaic(given.get("mosaic_domains", -1), given.get("mosaic", -1.0))
     if domains == 10 and "mosaic_domains" not in given:
         given["warnings"].append("mosaic spread without -mosaic_domains: 10 domains are used")
@@ -254,7 +256,7 @@ def _fluence(given: Given) -> float:
     flux, exposure, beam = given.get("flux", 0.0), given.get("exposure", 1.0), given.get("beamsize", 1e-4)
     if flux != 0.0 and exposure > 0.0 and beam > 0.0:
         return flux * exposure / beam / beam
-    if flux != 0.0 and beam == 0.0:
+    if flux != 0.0 and exposure > 0.0 and beam == 0.0:
         raise FlagError("-beamsize: expected a size above 0 mm with -flux, got 0")
     return given.get("fluence", Beam.fluence_per_m2)
 
@@ -266,6 +268,8 @@ def _scan(given: Given) -> Scan:
         if steps > 1 and step <= 0:
             raise FlagError(f"-phisteps {steps}: expected -osc or -phistep too, got neither")
         osc = max(step, 0.0) * steps
+    if steps < 0 and osc == 0 and step > 0:
+        raise FlagError("-osc 0 with -phistep: expected -phisteps or a range above 0, got no step at all")
     return sampling.phi_scan(given.get("phi", 0.0), osc, step, steps)
 
 

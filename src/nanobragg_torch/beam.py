@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nanobragg_torch.config import Config, Spread
 from nanobragg_torch.detector import Axes
+from nanobragg_torch.errors import FlagError
 from nanobragg_torch.vectors import cross, norm, rotate_axis, to_tensor, unit
 
 R_E_SQR = 7.94079248018965e-30  # classical electron radius squared, m^2
@@ -54,6 +55,10 @@ def build_sources(config: Config, axes: Axes, like: Tensor) -> Sources:
         rows = read_sources(beam.source_file, comments=not config.quirks.on("Q12"))
         return _listed_sources(rows, axes.beam, wavelength, weighted=not config.quirks.on("Q13"))
     hdiv, vdiv, kept = _directions(beam.horizontal, beam.vertical, beam.round_divergence, like)
+    if not bool(kept.any()):
+        raise FlagError(
+            "-round_div: expected a source inside the ellipse of divergence, got none; -square_div cuts none"
+        )
     position = source_position(axes.beam, axes.polar, hdiv, vdiv)[kept]
     index = torch.arange(beam.dispersion.count, device=like.device, dtype=like.dtype)
     lines = source_wavelength(

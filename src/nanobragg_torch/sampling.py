@@ -35,7 +35,7 @@ def phi_scan(start: float, osc: float, step: float, steps: int) -> Scan:
                 step = osc / steps
         elif step < 0:
             step = osc / steps
-    return Scan(start, step, max(steps, 1), osc)
+    return Scan(start, step, steps, osc)
 
 
 def spread(steps: int, width: float, step: float) -> Spread:
@@ -83,7 +83,7 @@ def mosaic(domains: int, spread_rad: float) -> tuple[int, float]:
         return (10, spread_rad) if spread_rad > 0 else (1, max(spread_rad, 0.0))
     if spread_rad < 0:
         return 1, 0.0
-    return (1 if spread_rad == 0 else max(domains, 1)), spread_rad
+    return (1 if spread_rad == 0 else domains), spread_rad
 
 
 def _sane(axis: Spread) -> Spread:

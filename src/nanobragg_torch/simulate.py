@@ -304,7 +304,8 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
         for weight in weights.terms:
             contribution = contribution * weight[low:high].unsqueeze(1)
         if alive is not None:
-            contribution = contribution * alive[low:high].unsqueeze(1)
+            # not a product: q, and so the term, is infinite or NaN at a wavelength of 0
+            contribution = torch.where(alive[low:high].unsqueeze(1), contribution, 0.0)
         if weights.running:
             kept = counted(exp, terms.F_latt, None if alive is None else alive[low:high])
             blocks = [weight[low:high] for weight in weights.running]
@@ -377,6 +378,8 @@ def _scan_order(run: Run, pixels: Pixels, evaluation: int, begin: int, like: Ten
 
 def _first_evaluation(exp: Experiment, block: int) -> tuple[int, int] | None:
     """(pixel, evaluation) of the first evaluation that dmin leaves (semantics 3.5)."""
+    if exp.n_pixels == 0:
+        return None
     if exp.config.dmin_m <= 0:
         return 0, 0
     run = Run(exp, block, None, False)

@@ -38,10 +38,11 @@ class Statistics:
 def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Statistics:
     """Of `image` (slow, fast), as `simulate` made it. Sums run in scan order, in float64.
 
-    Masked pixels count in rmsd alone. A maximum not above 0 is 0 at 0, 0. threads: as in `simulate`.
+    Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. threads: as in
+    `simulate`.
     """
     exp = run.exp
-    largest, at, n, total, squares, deviations = 0.0, None, 0, 0.0, 0.0, 0.0
+    largest, at, n, total, squares, deviations, shown = 0.0, None, 0, 0.0, 0.0, 0.0, 0
     for values in _rendered(exp, image):
         highest = float(np.fmax.reduce(values))
         if highest > largest:
@@ -49,8 +50,9 @@ def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Stati
         n += values.size
         total = _plus(total, values)
         squares = _plus(squares, values * values)
-    mean, per = total / max(n, 1), max(n, 2) - 1
+    mean = total / max(n, 1)
     for values in _window(exp, image):
+        shown += values.size
         deviation = values - mean
         deviations = _plus(deviations, deviation * deviation)
     fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
@@ -59,8 +61,8 @@ def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Stati
         max_fast_m=_coordinate(exp, fast),
         max_slow_m=_coordinate(exp, slow),
         mean=mean,
-        rms=math.sqrt(squares / per),
-        rmsd=math.sqrt(deviations / per),
+        rms=math.sqrt(squares / (max(n, 2) - 1)),
+        rmsd=math.sqrt(deviations / (max(shown, 2) - 1)),
         solid_angle_sr=_solid_angle(exp, threads),
     )
 

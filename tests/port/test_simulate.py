@@ -264,3 +264,10 @@ def test_gradients_do_not_depend_on_blocks() -> None:
         return fluence.grad
 
     assert float(gradient(None)) == pytest.approx(float(gradient(999)), rel=1e-12)
+
+
+def test_interpolation_over_no_pixel_at_all() -> None:
+    """A region of interest beside the detector renders nothing, and nothing ends the interpolation."""
+    flags = "-cell 50 60 70 -hkl p1.hkl -N 1 -detpixels 4 -interpolate -roi 7 9 0 3 -phi 0 -osc 1 -phisteps 2"
+    image = simulate(parse(flags.split(), [INPUTS]), device="cpu", dtype=torch.float64)
+    assert torch.equal(image, torch.zeros(4, 4, dtype=torch.float64))
