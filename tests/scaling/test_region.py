@@ -12,6 +12,7 @@ from tools.scaling.cases import Extent
 from tools.scaling.errors import BadInput, MemoryStopped
 from tools.scaling.evidence.bundle import Bundle
 from tools.scaling.evidence.memory import Limit
+from tools.scaling.evidence.plan import FOOTPRINT, footprint_here
 from tools.scaling.region import find_region, plan_region, simulate_region
 from tools.scaling.replaying import _compared
 from tools.scaling.repo import ROOT
@@ -168,3 +169,16 @@ def test_an_image_that_cannot_fit_blocks_the_run_before_it_begins(pristine, tmp_
     assert done.last.startswith("BLOCKED provenance: does not fit, nothing was started: memory plan: ")
     (folder,) = checkout.bundles()
     assert not (folder / "trace_py_scaling.log").exists() and Bundle(folder).problems() == []
+
+
+@pytest.mark.slow
+def test_the_whole_detector_fits_into_its_plan_after_the_other_steps(pristine, tmp_path):
+    """The traces and their explanation leave some 20 MiB in the process that made them: the image gets a new one."""
+    checkout = pristine.copy_to(tmp_path / "repo")
+    case = ("--case", "supervisor_synthetic", "--image", "whole")
+    limit = str(360 + (footprint_here().base - FOOTPRINT.base) // MIB * 5 // 4)
+    done = checkout.tool("phase-m1", "--no-stage", *case, "--memory-limit", limit)
+    assert done.code == 0, done
+    (folder,) = checkout.bundles()
+    assert f"80 % of {limit} MiB (--memory-limit)" in (folder / "commands.txt").read_text()
+    assert json.loads((folder / "image/image.json").read_text())["shape_slow_fast"] == [2527, 2463]
