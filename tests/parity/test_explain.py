@@ -168,6 +168,46 @@ def test_a_rule_is_held_to_the_inputs_as_traced(config, reference, name, error):
         assert found.target == name and found.causes[0].effect_rel == pytest.approx(error, rel=1e-2)
 
 
+def test_a_small_defect_behind_a_larger_one(config, reference):
+    """Both lie below what rounding from the flags down could make of the pixel; neither hides the other."""
+    text = port_text(config)
+    for name, error in (("omega_pixel_sr", 1e-10), ("omega_pixel", 1e-10), ("I_pixel_final", 1.01e-10)):
+        (printed,) = re.findall(rf"TRACE_PY: {name} (.*)", text)
+        text = text.replace(f"{name} {printed}", f"{name} {float(printed) * (1 + error):.15g}")
+    found = explain(reference, parse_trace(text.encode("ascii"), "py.log"), config)
+    assert [cause.quantity for cause in found.causes] == ["omega_pixel_sr", "I_pixel_final"]
+    assert [cause.defect_rel for cause in found.causes] == pytest.approx([1e-10, 1e-12], rel=1e-2)
+    assert [cause.variant for cause in found.causes] == ["multiplied by (1 + 1e-10)", "multiplied by (1 + 1e-12)"]
+
+
+def test_the_reference_can_be_the_one_that_is_wrong(config, reference):
+    """Sides exchanged: the port keeps the rule, and nothing about its value is found fault with."""
+    legacy = port(as_given(config, "odet"))
+    found = explain(legacy, port(config), config)
+    assert found.causes[0].quantity == "odet"
+    assert found.sentence.startswith("odet is what its rule makes of its own inputs, and the reference's is not: ")
+
+
+def test_a_nan_of_the_reference_is_said(config):
+    case = find_case("supervisor")
+    assert case.c_trace is not None
+    text = re.sub(r"(TRACE_C: polar) .*", r"\1 nan", case.c_trace.read_text())
+    found = explain(parse_trace(text.encode(), "c.log"), port(as_given(config, "odet")), config)
+    rows = {row.name: row for row in found.quantities}
+    assert (rows["polar"].verdict, rows["polar"].note) == (Verdict.UNKNOWN, "not finite in the reference's trace")
+    assert rows["I_pixel_final"].verdict is Verdict.INHERITED
+    assert "not finite in the reference's trace: polar" in found.notes
+    assert [cause.quantity for cause in found.causes] == ["odet"]
+
+
+def test_a_sentence_stays_one_that_can_be_read(config, reference):
+    """Without its end, a trace has no intensity: what the defect moves is counted, not listed."""
+    text = port_text(as_given(config, "odet"))
+    torn = text[: text.index("TRACE_PY: I_before_scaling")]
+    found = explain(reference, parse_trace(torn.encode("ascii"), "py.log"), config)
+    assert found.delta_rel is None and re.search(r"which moves (\w+, ){4}\w+ and \d+ more\.$", found.sentence)
+
+
 def test_rounding_that_grows_is_inherited(config, reference):
     """An ulp in the distance moves the lattice factor by more than its own rule rounds, and is no defect."""
     moved = replace(config.detector, distance_m=math.nextafter(float(config.detector.distance_m), 1.0))

@@ -134,6 +134,8 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
         if bool(shown.any()) and not bool(sides.shown_by_both(name).any()):
             side = "reference" if not bool(shown[C].any()) else "port"
             unknown[name] = f"not in the {side}'s trace"
+        elif bool(_not_finite(sides, name).any()):
+            unknown[name] = "not finite in the reference's trace"
         elif assumed and bool(found.over[name].any()) and _fails(sides, found, name):
             flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
             inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
@@ -141,6 +143,13 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
     if assumed and bool((found.delta["hkl_rounded"] > 0).any()) and bool(found.over["F_cell"].any()):
         unknown["F_cell"] = "untraced input: -hkl -default_F, of another reflection; give the case (--case)"
     return unknown
+
+
+def _not_finite(sides: Sides, name: str) -> Tensor:
+    """(*dims): where the reference's value is a NaN or an infinity and the port's is not."""
+    both = sides.shown_by_both(name)
+    c, py = (sides.values[name][side].reshape(*both.shape, -1).isfinite().all(-1) for side in (C, PY))
+    return both & ~c & py
 
 
 def _fails(sides: Sides, found: Measured, name: str) -> bool:
@@ -222,6 +231,9 @@ def _remarks(sides: Sides, rows: tuple[QuantityRow, ...]) -> list[str]:
     for side, word in ((C, "reference"), (PY, "port")):
         if sides.precision[side] == "float32":
             lines.append(f"the {word}'s trace is one of a float32 run: its noise floor is that of float32")
+    lost = [row.name for row in rows if row.note.startswith("not finite in")]
+    if lost:
+        lines.append(f"not finite in the reference's trace: {', '.join(lost)}")
     absent = [row.name for row in rows if row.note.startswith("not in the")]
     if absent:
         lines.append(f"on one side only: {', '.join(absent)}")
@@ -243,7 +255,8 @@ def _sentence(
         return f"{head}: all that is computed from it is lost." + _others(causes)
     if not delta or not first.effect_rel:
         moved = [row.name for row in rows if row.verdict is Verdict.INHERITED and row.note != ONLY_ROUNDING]
-        touched = ", ".join(moved) or "nothing else"
+        more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
+        touched = ", ".join(moved[:5]) + more or "nothing else"
         return f"{head}: an error of {first.defect_rel:.3g}, which moves {touched}." + _others(causes)
     return (
         f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}, "

@@ -241,6 +241,8 @@ def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Te
     """
     upstream = any(name in sides.graph.descendants(each) for each in earlier.members)
     agrees = found.delta[name] <= found.floor[name]
+    # what rounding could also have made, but is no smaller than the defect, is the defect's own
+    agrees &= found.delta[name] < 0.5 * length(found.net[name], agrees)
     return agrees if upstream else torch.zeros_like(agrees)
 
 

@@ -156,9 +156,10 @@ def _verdict(
         if head:
             return Verdict.ORIGINATES, ""
         return Verdict.INHERITED, f"through untraced parts of {through}"
-    if bool((delta > floor)[both].any()) or bool((~delta.isfinite())[both].any()):
-        far = delta > found.floor[name]
-        return Verdict.INHERITED, "" if bool((far | ~delta.isfinite())[both].any()) else ONLY_ROUNDING
+    differs = (delta > 0) | ~delta.isfinite()
+    if bool((differs & ~(delta <= floor))[both].any()):  # a floor that is a NaN excuses nothing
+        far = differs & ~(delta <= found.floor[name])
+        return Verdict.INHERITED, "" if bool(far[both].any()) else ONLY_ROUNDING
     return (Verdict.ROUNDING if bool((delta > 0)[both].any()) else Verdict.AGREES), ""
 
 
@@ -171,7 +172,7 @@ def _worst(sides: Sides, found: Measured, name: str, both: Tensor) -> tuple[int,
     rank = torch.where(both, rank, torch.full_like(rank, -1.0))
     if not bool(both.any()):
         rank = sides.present[name].any(0).to(rank)
-    return tuple(int(i) for i in torch.unravel_index(rank.argmax(), rank.shape))
+    return tuple(int(i) for i in (rank == rank.max()).nonzero()[0])
 
 
 def _shown(x: Tensor) -> Shown:

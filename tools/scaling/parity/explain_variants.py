@@ -307,12 +307,17 @@ def _quirk_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> str
             other = lay(sides.graph, trace, trace)
         except (NanoBraggError, BadInput, ValueError, RuntimeError):
             continue
-        if all(
-            bool((length(_own(other, name) - found.net[name], mask) <= 2.0 * found.floor[name])[mask].all())
-            for name, mask in group.members.items()
-        ):
+        if all(_same_defect(found, name, _own(other, name), mask) for name, mask in group.members.items()):
             return f"as with {quirk.id} off: {quirk.right} (the reference: {quirk.reference})"
     return None
+
+
+def _same_defect(found: Measured, name: str, other: Tensor, mask: Tensor) -> bool:
+    """Whether the defect `other`, made of inputs that rounding may have moved, is the one that was found."""
+    net = found.net[name]
+    inherited = torch.minimum(2.0 * found.floor[name], 1e-3 * length(net, mask))
+    allowed = torch.maximum(2.0 * found.own_floor[name], inherited)
+    return bool((length(other - net, mask) <= allowed)[mask].all())
 
 
 def _own(sides: Sides, name: str) -> Tensor:
@@ -347,6 +352,9 @@ def _general(sides: Sides, found: Measured, group: Group) -> Iterator[str]:
     if not bool(traced.isfinite().all()):
         yield "not finite, although its inputs are"
         return
+    if close(rule):
+        yield "what its rule makes of its own inputs, and the reference's is not"
+        return
     if close(-rule):
         yield "of the opposite sign"
     if traced.dim() > mask.dim() and traced.shape[-1] == 3:
@@ -364,4 +372,10 @@ def _general(sides: Sides, found: Measured, group: Group) -> Iterator[str]:
         yield "rounded to float32"
     if close(factor * rule):
         unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
-        yield f"of length {float(factor):.15g}, not 1" if unitised else f"multiplied by {float(factor):.9g}"
+        yield f"of length {_factor(factor)}, not 1" if unitised else f"multiplied by {_factor(factor)}"
+
+
+def _factor(value: Tensor) -> str:
+    """A factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
+    excess = float(value) - 1.0
+    return f"(1 {'-' if excess < 0 else '+'} {abs(excess):.3g})" if abs(excess) < 1e-4 else f"{float(value):.9g}"
