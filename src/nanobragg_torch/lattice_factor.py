@@ -33,8 +33,11 @@ def grating(h: Tensor, cells: Tensor) -> Tensor:
 
 
 def reduced_grating(h: Tensor, h0: Tensor, cells: Tensor) -> Tensor:
-    """`grating` of h - h0 with the sign that h0 whole periods give, (-1)^((N - 1) h0); +-N at h = h0."""
-    sign = 1.0 - 2.0 * torch.remainder((cells - 1.0) * h0, 2.0)
+    """`grating` of h - h0 with the sign that h0 whole periods give, (-1)^((N - 1) h0); +-N at h = h0.
+
+    The sign is that of the whole N next to `cells`, so that it has no gradient and is a sign beside whole N too.
+    """
+    sign = 1.0 - 2.0 * torch.remainder((torch.round(cells) - 1.0) * h0, 2.0)
     return sign * grating(h - h0, cells)
 
 

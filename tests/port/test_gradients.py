@@ -104,6 +104,20 @@ def test_gradient_of_the_mosaic_spread() -> None:
     assert gradcheck(total, [spread], eps=1e-4, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["c-parity", "spec"])
+def test_the_gradient_of_the_number_of_cells(mode: str) -> None:
+    """Also where the sign of a reduced grating is taken from N (Q34 off)."""
+    config = parse(f"{BASE} -detpixels 3 -pixel 9 -misset 10 20 30 --mode {mode}".split())
+
+    def image(cells: torch.Tensor) -> torch.Tensor:
+        made = replace(config, crystal=replace(config.crystal, cells=cells))
+        return simulate(made, device="cpu", dtype=torch.float64) / scale
+
+    scale = torch.ones((), dtype=torch.float64)
+    scale = image(tensor((3.0, 4.0, 2.0))).detach().max()
+    assert gradcheck(image, [tensor((3.0, 4.0, 2.0))], rtol=1e-4, atol=1e-4)
+
+
 def test_a_gradient_does_not_change_a_bit_of_the_image() -> None:
     config = parse(f"{BASE} -detpixels 6 -pixel 9 -phi 0 -osc 1 -phisteps 3 -mosaic 1 -mosaic_dom 3".split())
     plain = simulate(config, device="cpu", dtype=torch.float64)
