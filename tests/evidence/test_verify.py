@@ -449,6 +449,37 @@ def test_another_key_another_commit_and_another_file_are_named(signed, keys):
     assert "attestation.json: metrics.json is not as it was signed" in found
 
 
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"payload": "e30=", "signatures": null}'])
+def test_an_attestation_that_is_no_envelope_is_one_line(signed, keys, text):
+    signed.path("attestation.json").write_text(text)
+    manifest_anew(signed)
+    (problem,) = verify_bundle(signed.folder, keys[1]).problems
+    assert str(problem).startswith("attestation.json: expected a DSSE envelope, got ")
+
+
+def test_the_envelope_is_signed_as_dsse_says(signed, keys):
+    """Checked by hand: the signature is over the pre-authentication encoding of type and payload."""
+    import base64
+
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    envelope = json.loads(signed.path("attestation.json").read_text())
+    kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"])
+    encoded = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    key, (signature,) = load_pem_public_key(keys[1].read_bytes()), envelope["signatures"]
+    key.verify(base64.b64decode(signature["sig"]), encoded)
+
+
+def test_a_key_of_another_kind_is_named(tmp_path, keys):
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    pem = X25519PrivateKey.generate().private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    (tmp_path / "x.pem").write_bytes(pem)
+    with pytest.raises(BadInput, match=r"x\.pem: expected an unencrypted private key .* got none: .*X25519PrivateKey"):
+        create(tmp_path / "runs", now=NOON).seal(sign=tmp_path / "x.pem")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"not a key\n", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
 )

@@ -55,7 +55,7 @@ def _from_pem(path: Path, what: str, read: Callable[[bytes], Any]) -> Any:
     except OSError as error:
         raise BadInput(f"{path}: {what}, got {error.strerror}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        why = str(error).split(".")[0].split("\n")[0]
+        why = str(error).split(". ")[0].split("\n")[0]
         raise BadInput(f"{path}: {what}, got none: {why}") from error
 
 
@@ -134,7 +134,7 @@ def check(folder: Path, public_key: Path) -> list[Problem]:
         envelope.verify([key], 1)
     except Error as error:
         return [_bad(f"not signed by {relative(public_key)}: {str(error).split(',')[0]}")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [_bad(f"expected a DSSE envelope, got {error!r}")]
     try:
         if envelope.payload_type != PAYLOAD:
