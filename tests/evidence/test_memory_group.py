@@ -139,6 +139,8 @@ def test_the_group_of_a_dead_run_is_emptied_and_removed(own_group, who):
     with started(python(GUARD), stderr=subprocess.DEVNULL) as guard:
         program, child, grandchild = map(int, guard.stdout.readline().split())
         (folder,) = own_group.glob(f"scaling-guard-*-{guard.pid}-*")
+        inner = folder / folder.name  # what a run within this one left
+        inner.mkdir()
         pids = cgroup.Group("", folder).pids()
         assert {program, child, grandchild} <= {*pids}
         leash, keeper = holders(program)

@@ -141,6 +141,7 @@ def sweep(parent: Path) -> list[Path]:
             match = _NAME.fullmatch(folder.name)
             if match is None or match[1] != _namespace() or _start_of(match[2]) == match[3]:
                 continue
+            sweep(folder)  # a run within that run
             left = Group("", folder)
             leash.act(left.pids, 0.0)
             left.remove()

@@ -257,17 +257,28 @@ def keep(leash: int, guard: int, lifeline: int, group: str) -> None:
 
 
 def remove(group: str) -> bool:
-    """Remove an empty cgroup, which is busy for a moment after its last process; False if it stays so."""
+    """Remove an empty cgroup, which is busy for a moment after its last process; False if it stays so.
+
+    With it go the empty ones in it, which a run within the run may have left.
+    """
     for _ in range(200):
-        try:
-            os.rmdir(group)  # noqa: PTH106
-        except FileNotFoundError:
+        if _removed(group):
             return True
-        except OSError:
-            time.sleep(0.005)
-        else:
-            return True
+        time.sleep(0.005)
     return False
+
+
+def _removed(group: str) -> bool:
+    try:
+        with os.scandir(group) as entries:
+            for inner in [entry.path for entry in entries if entry.is_dir()]:
+                _removed(inner)
+        os.rmdir(group)  # noqa: PTH106
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def hold_on(fd: int, lifeline: int, group: str, argv: list[str]) -> None:
