@@ -10,7 +10,7 @@ from tools.scaling import replaying
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence import patch
 from tools.scaling.evidence.bundle import Bundle, create
-from tools.scaling.evidence.environment import SAME_NUMBERS, changes, same_numbers
+from tools.scaling.evidence.environment import SAME_NUMBERS, changes, environment_record, same_numbers
 from tools.scaling.evidence.replay import outcomes, replayable
 from tools.scaling.render.verification import replay_lines
 from tools.scaling.repo import CANONICAL_TRACE, head
@@ -170,11 +170,26 @@ def test_a_step_that_ends_otherwise_is_named_before_what_follows(pair):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("side", [0, 1])
+def test_metrics_without_content_are_no_equal_metrics(pair, side):
+    pair[side].path("metrics.json").write_text("{}")
+    assert compared(pair).first.file == "metrics.json"
+    pair[side].path("metrics.json").write_text("[]")
+    with pytest.raises(BadInput, match=r"metrics\.json: expected what the run wrote, got \[\]"):
+        compared(pair)
+    pair[side].path("metrics.json").unlink()
+    first = compared(pair).first
+    assert (first.step, first.file, first.quantity) == ("comparison", "metrics.json", None)
+    assert (first.then, first.now) == (("missing", "there"), ("there", "missing"))[side]
+
+
+@pytest.mark.slow
 def test_an_input_from_outside_that_changed_is_named(pair, tmp_path):
     (tmp_path / "list.hkl").write_text("x")
     known = pair[0].provenance() | {"inputs": {str(tmp_path / "list.hkl"): "0" * 64}}
     result = replaying._compared(*pair, known, patched=False)
     assert [change.name for change in result.environment] == [f"input {tmp_path}/list.hkl"]
+    assert replaying._compared(*pair, known | {"inputs": ["x"]}, patched=False).environment == ()
 
 
 def sealed(tmp_path, **known):
@@ -228,10 +243,21 @@ def test_versions_and_capability_decide_whether_bits_must_agree():
     assert [str(change) for change in found] == ["torch_threads: was 1, is 2", "packages.nox: was 1, is 2"]
 
 
+def test_the_order_in_which_libraries_were_loaded_is_no_difference(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    pools = [
+        {"user_api": kind, "filepath": f"/lib/{kind}.so", "internal_api": kind, "num_threads": 1}
+        for kind in ("openmp", "blas")
+    ]
+    found = []
+    for order in (pools, pools[::-1]):
+        monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda order=order: order)
+        found.append(environment_record())
+    assert changes(*found) == []
+
+
 def test_two_openmp_runtimes_are_flagged(monkeypatch):
     threadpoolctl = pytest.importorskip("threadpoolctl")
-    from tools.scaling.evidence.environment import environment_record
-
     pool = {"user_api": "openmp", "internal_api": "openmp", "version": None, "num_threads": 1}
     for paths, flag in ((["/x/libgomp.so"], False), (["/x/libgomp.so", "/y/libiomp5.so"], True)):
         pools = [pool | {"filepath": path} for path in paths]

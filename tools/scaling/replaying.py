@@ -29,6 +29,14 @@ from tools.scaling.runner import Settings
 from tools.scaling.steps import IMAGE_FOLDER
 
 PER_PHI = ("trace_py_scaling_per_phi.log", "trace_py_scaling_per_phi.json")
+_METRICS = tuple(f"{folder}/metrics.json" if folder else "metrics.json" for folder, _, _ in MODES.values())
+_IMAGE = f"{IMAGE_FOLDER}/{RECORD}"
+# What is compared, by the step that writes it.
+_FILES = {
+    "harness_traces": (*(log for _, log, _ in MODES.values()), *PER_PHI),
+    "comparison": _METRICS,
+    "image": (_IMAGE,),
+}
 
 
 @dataclass(frozen=True)
@@ -127,8 +135,9 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
         _first_trace_difference(then, now, bitwise, precision, compared),
         _first_metrics_difference(then, now, bitwise, compared),
         _image_difference(then, now, bitwise, compared),
+        _first_missing(then, now),
     )
-    order = list(dict.fromkeys(step for step, _ in (*outcomes(then), *outcomes(now))))
+    order = list(dict.fromkeys([*(step for step, _ in (*outcomes(then), *outcomes(now))), *_FILES]))
     first = min(filter(None, found), key=lambda one: order.index(one.step), default=None)
     changed = (*changes(old, new), *_changed_inputs(known)) if old and new else _changed_inputs(known)
     return Replay(then.shown(), known["git_sha"], patched, bitwise, tuple(compared), first, tuple(changed))
@@ -136,7 +145,9 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
 
 def _changed_inputs(known: Mapping[str, Any]) -> tuple[Change, ...]:
     """What the run read from outside the repository and that is no longer what it was."""
-    recorded: Mapping[str, str] = known.get("inputs") or {}
+    recorded = known.get("inputs")
+    if not isinstance(recorded, Mapping):
+        return ()
     outside = {name: value for name, value in recorded.items() if Path(name).is_absolute()}
     now = {name: digest(Path(name)) if Path(name).is_file() else None for name in outside}
     return tuple(Change(f"input {name}", value, now[name]) for name, value in outside.items() if now[name] != value)
@@ -180,8 +191,18 @@ def _first_trace_difference(
     return None
 
 
+def _first_missing(then: Bundle, now: Bundle) -> Difference | None:
+    """The first file that only one of the runs left."""
+    for step, names in _FILES.items():
+        for name in names:
+            old, new = ("there" if bundle.path(name).is_file() else "missing" for bundle in (then, now))
+            if old != new:
+                return Difference(step, name, None, old, new)
+    return None
+
+
 def _both(then: Bundle, now: Bundle, name: str, compared: list[str]) -> bool:
-    """Whether both have the file; one that a halted run lacks is told by the steps."""
+    """Whether both have the file."""
     there = then.path(name).is_file() and now.path(name).is_file()
     if there:
         compared.append(name)
@@ -218,11 +239,10 @@ def _text_difference(then: Path, now: Path, name: str) -> Difference:
 
 def _first_metrics_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[str]) -> Difference | None:
     """Of the comparisons: the verdicts always, every number of them where bits must agree."""
-    for folder, _, _ in MODES.values():
-        name = f"{folder}/metrics.json" if folder else "metrics.json"
+    for name in _METRICS:
         if _both(then, now, name, compared):
             old, new = (_metrics(bundle, name) for bundle in (then, now))
-            wanted = list(old) if bitwise else ["first_divergence", "num_divergent"]
+            wanted = list(old | new) if bitwise else ["first_divergence", "num_divergent"]
             for key in wanted:
                 if old.get(key) != new.get(key):
                     return Difference("comparison", name, key, _brief(old.get(key)), _brief(new.get(key)))
@@ -231,20 +251,22 @@ def _first_metrics_difference(then: Bundle, now: Bundle, bitwise: bool, compared
 
 def _image_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[str]) -> Difference | None:
     """Of a simulated image: its digest where bits must agree; its verdict is that of its step."""
-    name = f"{IMAGE_FOLDER}/{RECORD}"
-    if _both(then, now, name, compared) and bitwise:
-        old, new = (_metrics(bundle, name).get("sha256") for bundle in (then, now))
+    if _both(then, now, _IMAGE, compared) and bitwise:
+        old, new = (_metrics(bundle, _IMAGE).get("sha256") for bundle in (then, now))
         if old != new:
-            return Difference("image", name, "sha256", _brief(old), _brief(new))
+            return Difference("image", _IMAGE, "sha256", _brief(old), _brief(new))
     return None
 
 
 def _metrics(bundle: Bundle, name: str) -> dict[str, Any]:
     try:
         text = bundle.path(name).read_text(encoding="ascii")
-        return dict(json.loads(re.sub(rf'[^"\\s]*{re.escape(bundle.stamp)}/', "", text)))  # where the bundle lay
-    except (OSError, ValueError, TypeError) as error:
+        value = json.loads(re.sub(rf'[^"\\s]*{re.escape(bundle.stamp)}/', "", text))  # where the bundle lay
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got {error}") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got {_brief(value)}")
+    return value
 
 
 def _brief(value: Any) -> str:

@@ -81,13 +81,15 @@ def environment_record() -> dict[str, Any]:
 
 
 def _thread_pools() -> list[dict[str, Any]]:
-    """The BLAS and OpenMP libraries that are loaded. Two OpenMP runtimes in one process may fight for threads;
-    KMP_DUPLICATE_LIB_OK only hides the warning of it."""
+    """The BLAS and OpenMP libraries that are loaded, by name, in whichever order that was.
+
+    Two OpenMP runtimes in one process may fight for threads; KMP_DUPLICATE_LIB_OK only hides the warning of it.
+    """
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
         return []
-    return [
+    found = [
         {
             "kind": pool["user_api"],
             "library": _shown(pool["filepath"]),
@@ -99,6 +101,7 @@ def _thread_pools() -> list[dict[str, Any]]:
         }
         for pool in threadpool_info()
     ]
+    return sorted(found, key=lambda pool: (pool["kind"], pool["library"]))
 
 
 def _blas(pools: list[dict[str, Any]], torch: Any) -> list[str]:
