@@ -80,6 +80,13 @@ def test_a_regression_is_pointed_at_with_both_commits(tmp_path):
     assert lines[-1] == "6 bundles, 2 regressions"
 
 
+def test_regressions_of_one_bundle_come_in_the_order_of_the_chain(tmp_path):
+    make(tmp_path, stamp(0))
+    make(tmp_path, stamp(1), (1e-3, 1e-3), upstream="fdet")
+    found = [each.quantity for each in history(tmp_path).regressions]
+    assert found == [*NAMES, "fdet"]
+
+
 def test_a_quantity_that_went_missing_is_a_regression(tmp_path):
     make(tmp_path, stamp(0))
     make(tmp_path, stamp(1), (0.0,))

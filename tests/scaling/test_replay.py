@@ -1,8 +1,10 @@
 """replay: a bundle's steps run again from its commit and its patch, and the first thing that differs named."""
 
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -13,7 +15,7 @@ from tools.scaling.evidence.bundle import Bundle, create
 from tools.scaling.evidence.environment import SAME_NUMBERS, changes, environment_record, same_numbers
 from tools.scaling.evidence.replay import outcomes, replayable
 from tools.scaling.render.verification import replay_lines
-from tools.scaling.repo import CANONICAL_TRACE, head
+from tools.scaling.repo import CANONICAL_TRACE, ROOT, head
 
 REPLAY = """
 import json, sys
@@ -266,3 +268,9 @@ def test_two_openmp_runtimes_are_flagged(monkeypatch):
         assert (record["openmp_runtimes"], record["openmp_duplicated"]) == (paths, flag)
     assert record["cwd"] == "." or record["cwd"].startswith("/")
     assert record["command"].startswith("python ")
+
+
+def test_the_recorded_command_is_the_program_with_its_options_without_what_ran_it(tmp_path):
+    ours = ["-X", "utf8", "-m", "tools.scaling", "env", "--out", str(tmp_path / "env.json")]
+    subprocess.run(["nice", "-n", "1", sys.executable, *ours], cwd=ROOT, check=True)
+    assert json.loads((tmp_path / "env.json").read_text())["command"] == shlex.join(["python", *ours])

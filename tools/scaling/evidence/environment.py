@@ -175,8 +175,9 @@ def _full_command() -> str:
     commands = [sys.orig_argv]
     with suppress(psutil.Error):
         commands += [process.cmdline() for process in psutil.Process().parents()]
-    ours = [argv for argv in commands if "tools.scaling" in argv] or [sys.orig_argv]
-    return shlex.join(["python", *map(_shown, ours[-1][1:])])
+    ours = [argv for argv in commands if "tools.scaling" in argv and "python" in Path(argv[0]).name.lower()]
+    words = (ours or [sys.orig_argv])[-1]  # without what ran it: timeout, nice, the shell
+    return shlex.join(["python", *map(_shown, words[1:])])
 
 
 def _shown(text: str) -> str:

@@ -24,7 +24,7 @@ from tools.scaling.repo import relative
 
 _HEAD_BYTES = 8192  # what comes before the long tables fits in here
 _TABLES = re.compile(rb',\s*"quantities": \[')  # metrics.json and explain.json alike
-_UPSTREAM = "upstream"  # the status of a regression that the nine factors do not show
+UPSTREAM = "upstream"  # the status of a regression that the nine factors do not show
 _LEVELS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4)
 Key = tuple[str, str, str, str]
 
@@ -136,7 +136,7 @@ def history(root: Path, since: str | None = None) -> History:
         since,
         rows,
         tuple(series for key, group in groups.items() for series in _series(key, group)),
-        tuple(sorted(_regressions(groups.values()), key=lambda each: (each.bad, each.quantity))),
+        tuple(sorted(_regressions(groups.values()), key=lambda each: each.bad)),
     )
 
 
@@ -264,7 +264,7 @@ def _regressions(groups: Iterable[list[Row]]) -> list[Regression]:
             worse = [(n, after.get(n, "MISSING")) for n, s in before.items() if s == "PASS" and after.get(n) != "PASS"]
             upstream = bad.first_upstream_divergence
             if upstream and not good.first_upstream_divergence and upstream not in dict(worse):
-                worse.append((upstream, _UPSTREAM))
+                worse.append((upstream, UPSTREAM))
             found += [
                 Regression(name, status, good.stamp, good.commit, bad.stamp, bad.commit) for name, status in worse
             ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-from tools.scaling.evidence.history import History, Regression, Row, Series, history
+from tools.scaling.evidence.history import UPSTREAM, History, Regression, Row, Series, history
 from tools.scaling.files import write_text
 from tools.scaling.pages.reading import LONG, finite, short, when
 from tools.scaling.pages.report import REPORT
@@ -71,10 +71,9 @@ def _regression(worse: Sequence[Regression]) -> str:
         return ""
     first = worse[0]
     more = f" and {len(worse) - 1} more" if len(worse) > 1 else ""
+    status = "diverging, upstream of the factors" if first.status == UPSTREAM else first.status
     then, now = (str(commit or "no commit")[:12] for commit in (first.good_commit, first.bad_commit))
-    return short(
-        f"Regression: {first.quantity}{more} passed in {first.good} ({then}), now {first.status} ({now}).", LONG
-    )
+    return short(f"Regression: {first.quantity}{more} passed in {first.good} ({then}), now {status} ({now}).", LONG)
 
 
 def _trends(what: str, series: Sequence[Series]) -> Trends:
