@@ -1,0 +1,124 @@
+"""A device that is not the CPU, for machines that have no other: its tensors hold their numbers on the CPU and say
+that they are elsewhere.
+
+As on a GPU, an operation whose tensors lie on two devices is refused (a CPU tensor of no dimension may take part),
+and so is NumPy's view of a tensor. So what forgets a device is found. What it cannot show: a GPU's own kernels,
+their rounding, their speed.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from golden_cases import CASES, Case, load
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from nanobragg_torch.simulate import simulate
+from nanobragg_torch.trace import Line, trace_pixel
+
+_setup_privateuseone_for_python_backend("elsewhere")  # for good: a process of its own, please
+DEVICE = torch.device("elsewhere", 0)
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor of DEVICE."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> "Elsewhere":
+        found = torch.Tensor._make_wrapper_subclass(
+            cls, held.shape, held.stride(), held.storage_offset(), dtype=held.dtype, device=DEVICE
+        )
+        found.held = held
+        return found
+
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
+
+
+def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    given: list[torch.Tensor] = []
+    tree_map_only(torch.Tensor, given.append, (args, kwargs))
+    ours = [tensor for tensor in given if isinstance(tensor, Elsewhere)]
+    name = func.overloadpacket.__name__
+    strays = [tensor for tensor in given if not isinstance(tensor, Elsewhere) and tensor.dim() > 0]
+    if ours and strays and name not in ("copy_", "_to_copy"):
+        raise RuntimeError(f"{name}: expected all tensors on the same device, got {DEVICE} and cpu")
+    target = kwargs.get("device")
+    to = (
+        DEVICE
+        if (target is None and ours) or (target is not None and torch.device(target).type == DEVICE.type)
+        else None
+    )
+    plain = tree_map_only(Elsewhere, lambda tensor: tensor.held, args)
+    options = tree_map_only(Elsewhere, lambda tensor: tensor.held, kwargs)
+    if target is not None:
+        options["device"] = torch.device("cpu")
+    result = func(*plain, **options)
+    if to is None or name == "_local_scalar_dense":
+        return result
+    if name.endswith("_") and not name.endswith("__"):
+        return args[0]
+    if "out" in kwargs:
+        return kwargs["out"]
+    return tree_map_only(torch.Tensor, Elsewhere, result)
+
+
+class _Factories(TorchDispatchMode):
+    """Makes what is asked for on DEVICE, such as torch.zeros(3, device="elsewhere")."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
+
+
+@contextmanager
+def elsewhere() -> Iterator[torch.device]:
+    """DEVICE as if there were one, within the block."""
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=DEVICE) is a copy that the mode sees
+    try:
+        with _Factories():
+            yield DEVICE
+    finally:
+        torch._C._set_only_lift_cpu_tensors(False)
+
+
+def main() -> None:
+    """Of each case named: float32 pixels in which its image differs from the reference's, in which its image in spec
+    mode differs from the CPU's, and the largest distance of its trace from the CPU's. JSON on stdout."""
+    print(json.dumps({name: _measured(load(name)) for name in sys.argv[1:] or CASES}))
+
+
+def _measured(case: Case) -> tuple[int, int, float]:
+    config, spec, (slow, fast) = case.config(), case.config("--mode", "spec"), case.pixels[0]
+    with elsewhere() as device, torch.no_grad():
+        image, right = (simulate(each, device=device, dtype=torch.float64) for each in (config, spec))
+        lines = trace_pixel(config, slow, fast, device=device, dtype=torch.float64)
+    assert image.device == right.device == device
+    here = trace_pixel(config, slow, fast, device="cpu", dtype=torch.float64)
+    assert [line.name for line in lines] == [line.name for line in here]
+    roi = config.detector.rendered
+    window = image.cpu().float()[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1].flatten()
+    wrong = int((window != torch.from_numpy(case.image())).sum())
+    other = simulate(spec, device="cpu", dtype=torch.float64)
+    return wrong, int((right.cpu().float() != other.float()).sum()), max(map(_distance, lines, here))
+
+
+def _distance(one: Line, other: Line) -> float:
+    """Of their numbers, relative to the largest."""
+    numbers = [(a, b) for a, b in zip(one.values, other.values) if not isinstance(a, str)]
+    largest = max((abs(b) for _, b in numbers), default=0.0) or 1.0
+    return max((abs(a - b) / largest for a, b in numbers), default=0.0)
+
+
+if __name__ == "__main__":
+    main()
