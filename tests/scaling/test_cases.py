@@ -29,7 +29,12 @@ def test_an_unknown_name_lists_the_shipped_ones():
         find_case("nope")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"name": "x"}', '{"flags": "-N 1", "traced_pixels_slow_fast": [1]}'])
+FRACTION = '{"flags": "-N 1", "traced_pixels_slow_fast": [[1.5, 2]]}'  # must not become pixel 1
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"name": "x"}', '{"flags": "-N 1", "traced_pixels_slow_fast": [1]}', FRACTION]
+)
 def test_a_broken_case_file_is_one_line(tmp_path, content):
     (tmp_path / "case.json").write_text(content)
     with pytest.raises(BadInput, match=r"case.json: expected"):

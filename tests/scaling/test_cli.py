@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tools.scaling import cli, commands, repo, steps
+from tools.scaling.cases import find_case
+from tools.scaling.cli.steps import _changes
 from tools.scaling.errors import BadInput, GateFailed
-from tools.scaling.repo import CANONICAL_TRACE, ROOT
+from tools.scaling.repo import CANONICAL_TRACE, ROOT, from_root
 from tools.scaling.steps import STEPS
 
 GOLDEN = ROOT / "tests" / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"
@@ -376,3 +379,40 @@ def test_the_documentation_names_every_step_and_subcommand():
 def test_ci_runs_what_the_readme_says():
     assert "\nnox -s tests\n" in Path(ROOT / ".ci/run").read_text()
     assert "\n    nox -s tests\n" in (ROOT / "README.md").read_text()
+
+
+def test_a_path_without_a_case_is_named_alone(capsys, tmp_path):
+    code, _, error = harness(capsys, tmp_path, tmp_path / "py.log")
+    assert (code, error) == (2, f"error: {tmp_path}: expected a folder with case.json, got none\n")
+
+
+def test_paths_typed_in_a_subfolder_are_found_from_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT / "tests" / "golden")
+    assert find_case(from_root("./supervisor_one_reflection")).reference((685, 1039)) == GOLDEN
+    assert from_root(GOLDEN) == str(GOLDEN)
+    monkeypatch.chdir(ROOT)
+    assert from_root("tests/golden/supervisor_one_reflection") == "tests/golden/supervisor_one_reflection"
+    changes = _changes("supervisor", GOLDEN, *[None] * 8)
+    assert (changes["case"], changes["c"]) == ("supervisor", str(GOLDEN))
+
+
+def test_work_goes_on_when_nobody_reads_its_lines():
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", "tools.scaling", "inspect", str(GOLDEN)]
+    done = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_before_the_work_is_one_line_or_none(capsys, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    assert run(capsys, "history") == (5, "", "error: interrupted by SIGINT\n")
+    code = "import os, runpy, signal, sys; sys.meta_path.insert(0, type('I', (), {'find_spec': lambda *a: "
+    code += "a[1] == 'tools.scaling.cli' and os.kill(os.getpid(), signal.SIGINT) or None})()); "
+    code += "runpy.run_module('tools.scaling', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

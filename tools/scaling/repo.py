@@ -24,6 +24,11 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
+def from_root(path: str | Path) -> str:
+    """The user's `path` as the children, which run in the repo's root, find it, too: absolute if typed elsewhere."""
+    return str(path) if Path.cwd() == ROOT else str(Path(path).absolute())
+
+
 def environment() -> dict[str, str]:
     """The environment of a child that imports torch: ours with EXPORTS, src in front of PYTHONPATH."""
     paths = [str(ROOT / EXPORTS["PYTHONPATH"]), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -4,6 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def find_case(name: str) -> Case:
     for folder in looked:
         if (folder / "case.json").is_file():
             return _read(folder)
+    if "/" in name:
+        raise BadInput(f"{name}: expected a folder with case.json, got none")
     shipped = sorted(p.parent.name for folder in SHIPPED for p in folder.glob("*/case.json"))
     raise BadInput(f"{name}: expected a folder with case.json or one of {', '.join(shipped)}; got neither")
 
@@ -76,7 +79,7 @@ def _read(folder: Path) -> Case:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: expected readable JSON, got: {why(error)}") from error
     try:
-        pixels = tuple((int(slow), int(fast)) for slow, fast in data.get("traced_pixels_slow_fast", ()))
+        pixels = tuple((index(slow), index(fast)) for slow, fast in data.get("traced_pixels_slow_fast", ()))
         flags = data["flags"]
         return Case(
             name=str(data.get("name", folder.name)),
@@ -97,7 +100,7 @@ def _read(folder: Path) -> Case:
 
 
 def _window(bounds: list[int]) -> Window:
-    slow_min, slow_max, fast_min, fast_max = map(int, bounds)
+    slow_min, slow_max, fast_min, fast_max = map(index, bounds)
     return slow_min, slow_max, fast_min, fast_max
 
 

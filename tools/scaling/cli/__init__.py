@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tools.scaling.cli import evidence, images, matrix, parity, region, steps  # noqa: F401 - they register their subcommands
 from tools.scaling.cli.options import app
-from tools.scaling.errors import EXIT_OK, BadInput, ScalingError
+from tools.scaling.errors import EXIT_OK, BadInput, Killed, ScalingError
 from tools.scaling.repo import EXPORTS, ROOT
 
 
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
         return BadInput.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted by SIGINT", file=sys.stderr)
+        return Killed.exit_code
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else EXIT_OK
     return EXIT_OK

@@ -1,5 +1,7 @@
 """What the subcommands share: the app, their options, and the one way to print a line."""
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -47,5 +49,13 @@ DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
 def say(line: str) -> None:
-    """One line for whoever is watching, at once."""
-    print(line, flush=True)
+    """One line for whoever is watching, at once.
+
+    Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files.
+    """
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -80,7 +80,7 @@ def compare(
 
         write_text(junit, comparison_junit(report))
     if as_json:
-        print(json.dumps(report.metrics(), indent=2, allow_nan=False))
+        say(json.dumps(report.metrics(), indent=2, allow_nan=False))
     else:
         from tools.scaling.render.terminal import comparison_lines
 

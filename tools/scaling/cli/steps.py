@@ -23,6 +23,7 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
+from tools.scaling.repo import from_root
 
 Image = Annotated[Extent | None, typer.Option(help="Simulate this too, and compare it with the reference's image.")]
 ImageC = Annotated[Path | None, typer.Option(metavar="FILE", help="The reference's image; else the case's own.")]
@@ -94,16 +95,16 @@ def _changes(
     image: Extent | None, image_c: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     return {
-        "case": case,
-        "c": str(c) if c else None,
+        "case": from_root(case) if case and "/" in case else case,
+        "c": from_root(c) if c else None,
         "pixel": pixel,
-        "hkl": str(hkl) if hkl else None,
+        "hkl": from_root(hkl) if hkl else None,
         "device": device,
         "dtype": dtype.value if dtype else None,
         "tolerance": tolerance,
         "memory_limit": memory_limit * 2**20 if memory_limit else None,
         "image": image.value if image else None,
-        "image_c": str(image_c) if image_c else None,
+        "image_c": from_root(image_c) if image_c else None,
     }
 
 
