@@ -68,6 +68,13 @@ def test_smv_is_read_in_either_byte_order(tmp_path, order):
     assert np.array_equal(found.values(found.pixels).numpy(), x.astype(int))
 
 
+def test_blanks_around_the_values_of_an_smv_header_mean_nothing(tmp_path):
+    x = RNG.integers(0, 65536, (31, 17)).astype(">u2")
+    (tmp_path / "a.img").write_bytes(smv(x, BYTE_ORDER=" big_endian ", TYPE="\tunsigned_short ", SIZE1=" 17 "))
+    found = open_image(tmp_path / "a.img")
+    assert np.array_equal(found.values(found.pixels).numpy(), x.astype(int))
+
+
 def test_the_references_own_smv_is_read():
     path = GOLDEN / "images_mid_counts" / "int.img"
     found = open_image(path)
@@ -94,6 +101,14 @@ DAMAGED = {
     ),
     "SMV without pixels": (smv(np.zeros((2, 3), "u2"), SIZE2="0"), "expected HEADER_BYTES, SIZE1 and SIZE2 above 0"),
     "torn npy": (b"\x93NUMPY\x01\x00\xff", "expected a .npy header, got one that is damaged or truncated"),
+    "npy of ten thousand signs": (
+        _npy(b"-" * 60000 + b"1"),
+        "expected a .npy header, got one that is damaged or truncated",
+    ),
+    "npy of ten thousand sums": (
+        _npy(b"1+" * 20000 + b"1"),
+        "expected a .npy header, got one that is damaged or truncated",
+    ),
     "npy of integers": (
         _npy(b"{'descr': '<i8', 'fortran_order': False, 'shape': (2, 3)}"),
         r"expected one of <f4, <f8, <u2 \(slow, fast\) in C order, got <i8 \(2, 3\) in C order",

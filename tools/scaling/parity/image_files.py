@@ -16,6 +16,7 @@ from tools.scaling.errors import BadInput
 _NPY = b"\x93NUMPY"
 _SMV = b"{\nHEADER_BYTES="
 _SMV_HEADER = 512
+_TOO_DEEP = (RecursionError, MemoryError)  # what a parser says of ten thousand brackets or signs
 _AROUND = 1 << 21  # bytes; the kernel may map so much (a huge page) where one byte is read
 # torch computes little with uint16: its bits are held as int16.
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "uint16": torch.int16}
@@ -136,7 +137,7 @@ def _npy(path: Path, memory: mmap.mmap) -> tuple[str, tuple[int, int], int]:
         offset = at + struct.unpack_from(width, memory, 8)[0]
         header = ast.literal_eval(memory[at:offset].decode("latin-1").strip())
         kind, fortran, shape = str(header["descr"]), header["fortran_order"], tuple(header["shape"])
-    except (struct.error, ValueError, SyntaxError, KeyError, TypeError, IndexError) as error:
+    except (struct.error, ValueError, SyntaxError, KeyError, TypeError, IndexError, *_TOO_DEEP) as error:
         raise BadInput(f"{path}: expected a .npy header, got one that is damaged or truncated") from error
     if kind not in _NPY_DTYPES or fortran or len(shape) != 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
         got = f"{kind} {shape} in {'Fortran' if fortran else 'C'} order"
@@ -164,4 +165,5 @@ def _smv(path: Path, memory: mmap.mmap, start: bytes) -> tuple[str, tuple[int, i
 
 
 def _smv_fields(header: bytes) -> dict[str, str]:
-    return dict(re.findall(r"(?m)^([A-Z0-9_]+)=[ \t]*([^;\n]*);", header.decode("latin-1")))
+    found = re.findall(r"(?m)^([A-Z0-9_]+)=([^;\n]*);", header.decode("latin-1"))
+    return {key: value.strip(" \t") for key, value in found}
