@@ -1,5 +1,6 @@
 """What is written of an image comparison: lines, Markdown, JSON, pictures, the bar, memory."""
 
+import errno
 import io
 import json
 import struct
@@ -13,7 +14,7 @@ import pytest
 from tools.scaling.errors import BadInput
 from tools.scaling.imaging import compare_image_files, write_images
 from tools.scaling.render.images import images_lines, images_markdown, progress_bar
-from tools.scaling.repo import ROOT
+from tools.scaling.repo import ROOT, protected_state
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
@@ -208,6 +209,46 @@ def test_a_folder_that_cannot_be_made_is_one_line(pair, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"file/out: expected a folder to write to, got: Not a directory$"):
         compare_image_files(*pair, shape=(60, 50), out=tmp_path / "file" / "out")
+
+
+def test_no_folder_takes_the_place_of_a_protected_file(pair):
+    before = protected_state()
+    for folder in (ROOT / "loop.sh", ROOT / "docs" / ".." / "supervisor.sh" / "images"):
+        with pytest.raises(BadInput, match=r"refused, (loop|supervisor).sh is protected and no tool writes it$"):
+            compare_image_files(*pair, shape=(60, 50), out=folder)
+    assert protected_state() == before
+    assert not (ROOT / "loop.sh").is_dir() and not (ROOT / "supervisor.sh").is_dir()
+
+
+def test_a_disk_that_is_full_at_the_fifth_file_leaves_the_old_five(pair, tmp_path, monkeypatch):
+    out, left = tmp_path / "out", [None] * 4
+    report = compare_image_files(*pair, shape=(60, 50), out=out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def full(handle: int) -> None:
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BadInput, match=r"out/ulp.png: cannot be written: No space left on device$"):
+        write_images(report, pair[1], pair[0], out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_ticks_of_a_scale_without_a_power_of_ten_are_its_ends(tmp_path, monkeypatch):
+    from tools.scaling.render import pictures
+
+    drawn = []
+    monkeypatch.setattr(pictures, "_png", lambda figure: drawn.append(figure) or b"")
+    np.full((9, 8), 3.0, "f4").tofile(tmp_path / "c.bin")
+    compare_image_files(tmp_path / "c.bin", tmp_path / "c.bin", shape=(9, 8), out=tmp_path / "out")
+    triptych, scatter, _ = drawn
+    for axis in (triptych.axes[3].xaxis, triptych.axes[4].xaxis):
+        assert [tick.get_text() for tick in axis.get_ticklabels()] == ["2.997", "3"]
+    for axis in (scatter.axes[0].xaxis, scatter.axes[0].yaxis):
+        assert [tick.get_text() for tick in axis.get_ticklabels()] == ["2.9993", "3"]
+        assert not len(axis.get_minorticklocs())
 
 
 def test_a_loosened_tolerance_is_the_first_thing_said(pair):

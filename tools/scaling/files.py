@@ -117,6 +117,19 @@ def _umask() -> int:
     return mask
 
 
+def make_folder(path: Path) -> None:
+    """The folder `path` and those above it, where they are missing.
+
+    Raises BadInput where that fails, or where one of them would take the place of a protected file.
+    """
+    for folder in (path, *path.parents):
+        refuse_protected(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path}: expected a folder to write to, got: {error.strerror}") from error
+
+
 def text_bytes(text: str) -> bytes:
     """`text` in ASCII; anything else in it is escaped."""
     return to_ascii(text).encode("ascii")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.scaling.errors import BadInput
-from tools.scaling.files import write_bytes, write_json, write_text
+from tools.scaling.files import json_bytes, make_folder, text_bytes, write_all
 
 if TYPE_CHECKING:
     from tools.scaling.parity.image_report import ImageReport
@@ -55,20 +55,14 @@ def write_images(report: "ImageReport", c: Path, py: Path, out: Path, command: s
     from tools.scaling.render import pictures
     from tools.scaling.render.images import images_markdown
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: expected a folder to write to, got: {error.strerror}") from error
+    make_folder(out)
     view = overview(open_image(c, report.shape), open_image(py, report.shape), report)
-    drawn = {
-        "triptych.png": pictures.triptych(report, view),
-        "scatter.png": pictures.scatter(report, view),
-        "ulp.png": pictures.ulp_histogram(report),
+    contents = {
+        out / "images.md": text_bytes(images_markdown(report, command)),
+        out / "images.json": json_bytes(report.to_dict()),
+        out / "triptych.png": pictures.triptych(report, view),
+        out / "scatter.png": pictures.scatter(report, view),
+        out / "ulp.png": pictures.ulp_histogram(report),
     }
-    paths = []
-    for name, data in drawn.items():
-        write_bytes(out / name, data)
-        paths.append(out / name)
-    write_text(out / "images.md", images_markdown(report, command))
-    write_json(out / "images.json", report.to_dict())
-    return [out / "images.md", out / "images.json", *paths]
+    write_all(contents)
+    return list(contents)

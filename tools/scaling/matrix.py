@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import Case, find_case
 from tools.scaling.errors import BadInput, Unavailable
-from tools.scaling.files import write_json, write_text
+from tools.scaling.files import make_folder, write_json, write_text
 from tools.scaling.live import IMAGE_FLAGS, gather_inputs, record_reference
 from tools.scaling.parity.matrix import (
     CaseResult,
@@ -237,10 +237,7 @@ def write_matrix(matrix: Matrix, folder: Path) -> list[Path]:
     """matrix.md and matrix.json in `folder`, which is made if need be. Returns their paths."""
     from tools.scaling.render.matrix import matrix_markdown
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: expected a folder to write to, got: {error.strerror}") from error
+    make_folder(folder)
     paths: list[Path] = [folder / "matrix.md", folder / "matrix.json"]
     write_text(paths[0], matrix_markdown(matrix))
     data: dict[str, Any] = matrix.to_dict()

@@ -13,7 +13,7 @@ from tools.scaling.commands import with_hkl
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
-from tools.scaling.files import write_bytes, write_json
+from tools.scaling.files import make_folder, write_bytes, write_json
 from tools.scaling.repo import digest, relative
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def simulate_region(
     from tools.scaling.parity.engine import open_device
 
     open_device(device)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / IMAGE
     values = _simulated(region, device, dtype, block, threads)
     write_bytes(path, values)

@@ -9,6 +9,7 @@ from tools.scaling.parity.image_report import ImageReport
 from tools.scaling.render.images import verdict_line
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from tools.scaling.parity.image_views import Overview
@@ -21,6 +22,7 @@ _SLENDER = 3  # times as long as broad: such images are drawn broader than they 
 _PANEL = 3.88  # inches, the width of one of three; at 120 points an inch, one for each of image_views.SIDE pixels
 _HIGHEST = 6.0  # inches
 _AROUND = 1.75  # inches above and below a panel
+_NARROW = 2.0  # times the lower end: a logarithmic scale that ends there has no power of ten to show
 _LINEAR = 1e-6  # of the largest residual; below this the colours are linear
 
 
@@ -62,6 +64,8 @@ def triptych(report: ImageReport, view: "Overview") -> bytes:
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.92, pad=0.03, aspect=32)
         bar.set_label(unit, fontsize=8)
         bar.ax.tick_params(which="both", labelsize=7)
+        if norm is values and view.shown[1] < _NARROW * view.shown[0]:
+            _ends_only(bar.ax.xaxis, *view.shown)
         if norm is signed:
             ends = [-farthest, farthest] if view.farthest else []
             bar.set_ticks([0.0, *ends], labels=["0", *(f"{end:.1e}" for end in ends)])
@@ -90,6 +94,9 @@ def scatter(report: ImageReport, view: "Overview") -> bytes:
     axis = figure.subplots()
     edges, counts = view.edges.numpy(), view.pairs.T.numpy()
     axis.set(xscale="log", yscale="log", xlabel="reference", ylabel="port", aspect="equal")
+    if edges[-1] < _NARROW * edges[0]:
+        for scale in (axis.xaxis, axis.yaxis):
+            _ends_only(scale, float(edges[0]), float(edges[-1]))
     axis.plot(edges[[0, -1]], edges[[0, -1]], color=_GREY, linewidth=0.6, zorder=0)
     if counts.any():
         shown = axis.pcolormesh(edges, edges, counts, norm=LogNorm(1, max(counts.max(), 2)), cmap="viridis")
@@ -135,6 +142,12 @@ def _name(low: int, high: int) -> str:
     if low == high:
         return str(low)
     return f"{low}-{high}" if high < 1024 else f"$2^{{{low.bit_length() - 1}}}$-$2^{{{high.bit_length()}}}$"
+
+
+def _ends_only(scale: "Axis", low: float, high: float) -> None:
+    """Ticks at the ends of a logarithmic scale: those between would be written one over the other."""
+    scale.set_ticks([low, high], labels=[f"{end:.5g}" for end in (low, high)])
+    scale.set_ticks([], minor=True)
 
 
 def _figure(width: float, height: float, report: ImageReport) -> "Figure":
