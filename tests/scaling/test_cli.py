@@ -416,3 +416,23 @@ def test_an_interrupt_before_the_work_is_one_line_or_none(capsys, monkeypatch):
     code += "runpy.run_module('tools.scaling', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_page_that_is_no_command_line_is_refused_before_the_run(capsys, tmp_path):
+    root = tmp_path / "bundles"
+    code, _, error = run(capsys, "phase-m1", "--on-blocked", "page 'me", "--reports-root", root)
+    assert (code, root.exists()) == (2, False)
+    assert error == "error: --on-blocked page 'me: expected a command line, got: No closing quotation\n"
+
+
+def test_the_page_goes_out_when_the_terminal_is_a_full_disk(case, tmp_path):
+    said, root = tmp_path / "paged", tmp_path / "bundles"
+    page = f"{sys.executable} -c 'import sys; open(sys.argv[1], chr(119)).write(sys.argv[2])' {said}"
+    argv = [sys.executable, "-m", "tools.scaling", "phase-m1", "--case", str(case(A__mat="1 2 3")), "--no-stage"]
+    argv += ["--c", str(GOLDEN), "--reports-root", str(root), "--on-blocked", page]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(argv, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    (bundle,) = root.iterdir()
+    assert said.read_text() == str(bundle)
+    assert (bundle / "sha256.txt").is_file()

@@ -120,6 +120,7 @@ def phase_m1(
 
     Raises the failure after the blocked evidence is written and sealed; its exit code is the step's own.
     """
+    page = _words(on_blocked) if on_blocked else []
     with interruptible(), Run(settings, say, sign=_signing_key(sign)) as run:
         try:
             run.step = STEPS[0].name
@@ -134,9 +135,14 @@ def phase_m1(
             go_deaf()
             error = as_scaling_error(problem)
             run.stop_worker()
-            _block(run, error, say)
-            if on_blocked and run.bundle is not None:
-                _page(on_blocked, run.bundle, say)
+
+            def tell(line: str) -> None:
+                with suppress(OSError):  # what is said may go to the disk that is full: the page goes out all the same
+                    say(line)
+
+            _block(run, error, tell)
+            if page and run.bundle is not None:
+                _page(page, run.bundle, tell)
             raise Blocked(error, run) from problem
 
 
@@ -201,9 +207,17 @@ def audit(run: Run, error: ScalingError) -> str:
     return f"{text}Kept:\n\n{kept}\nNothing was retried. Mend the cause and start a new run: nox -s phase_m1\n"
 
 
-def _page(command: str, bundle: Bundle, say: Callable[[str], None]) -> None:
+def _words(command: str) -> list[str]:
+    """The words of --on-blocked, split before anything runs: a wrong one must not show only when it is needed."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise BadInput(f"--on-blocked {command}: expected a command line, got: {error}") from error
+
+
+def _page(words: list[str], bundle: Bundle, say: Callable[[str], None]) -> None:
     """Run the user's --on-blocked command once, with RUN_DIR as its last argument."""
-    argv = [*shlex.split(command), bundle.shown()]
+    argv = [*words, bundle.shown()]
     try:
         code = subprocess.run(argv, check=False).returncode
         say(f"--on-blocked {shlex.join(argv)}: exit {code}")
