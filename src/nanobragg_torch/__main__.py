@@ -80,6 +80,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     config = parse(flags, dump=Path(NAME))
     _warn(config.warnings)
 
+    import numpy as np
     import torch
 
     from nanobragg_torch import simulate, trace
@@ -98,7 +99,8 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         return EXIT_NO_DEVICE
     dtype = getattr(torch, options["--dtype"])
     threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
-    with torch.no_grad():
+    # What float32 cannot hold is infinite in the files, as in the reference's.
+    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         exp = prepare(config, device=device, dtype=dtype)
         _warn(exp.warnings)
         if config.output.trace_pixel is not None:
@@ -108,8 +110,8 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         run = simulate.start(exp, block)
         image = simulate.render_image(run, threads).cpu().numpy()
         measured = statistics(run, image, threads)
-    made = make_outputs(run, image, measured, dump=Path(NAME))
-    write_files(made.files)
+        made = make_outputs(run, image, measured, dump=Path(NAME))
+        write_files(made.files)
     print("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
     return 0
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ def test_the_float_image_is_that_of_the_reference(capsys: pytest.CaptureFixture[
     assert out.splitlines()[:-2] == (GOLDEN / case.name / "facts.txt").read_text().splitlines()
     assert out.splitlines()[-1] == "wrote out.bin intimage.img Fdump.bin"
     assert sorted(path.name for path in Path().iterdir()) == ["Fdump.bin", "intimage.img", "out.bin"]
+
+
+def test_pixels_beyond_float32_are_infinite_and_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert main([*SMALL.split(), "-seed", "1", "-fluence", "1e70"]) == 0
+    assert capsys.readouterr().err == ""
+    assert np.isinf(np.fromfile("floatimage.bin", "<f4")).all()
 
 
 def test_it_runs_as_a_module_and_writes_what_the_reference_writes() -> None:
