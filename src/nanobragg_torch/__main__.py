@@ -106,14 +106,27 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         if config.output.trace_pixel is not None:
             slow, fast = config.output.trace_pixel
             lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
-            sys.stdout.write(trace.render(lines))
+            _say(trace.render(lines))
         run = simulate.start(exp, block)
         image = simulate.render_image(run, threads).cpu().numpy()
         measured = statistics(run, image, threads)
         made = make_outputs(run, image, measured, dump=Path(NAME))
         write_files(made.files)
-    print("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
+    _say("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]) + "\n")
     return 0
+
+
+def _say(text: str) -> None:
+    """Print at once. Who stops reading (`| head -1`) gets the images all the same; a full disk is an error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise NanoBraggError(f"standard output: cannot be written: {error.strerror}") from error
 
 
 def _warn(warnings: Sequence[str]) -> None:
