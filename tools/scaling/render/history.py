@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tools.scaling.evidence.history import History, Regression, Row, Series
 from tools.scaling.files import one_line
+from tools.scaling.render.words import counted
 
 # One character a level, 0 to 7; ASCII, so that it reads the same in a log.
 SPARKS = "_.:-=+*#"
@@ -24,7 +25,7 @@ def history_lines(history: History) -> Iterator[str]:
     yield ""
     for regression in history.regressions:
         yield _told(regression)
-    yield f"{len(history.rows)} bundles, {len(history.regressions)} regressions"
+    yield f"{counted(len(history.rows), 'bundle')}, {counted(len(history.regressions), 'regression')}"
 
 
 def sparkline(series: Series) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tools.scaling.evidence.mutations import Tally
 from tools.scaling.evidence.verify import ChainVerdict, Signature, Standing, Verdict
 from tools.scaling.files import one_line
+from tools.scaling.render.words import counted
 from tools.scaling.replaying import Difference, Replay
 
 _STANDING = {
@@ -39,7 +40,8 @@ def chain_lines(chain: ChainVerdict) -> Iterator[str]:
             yield f"{verdict.bundle}: {_STANDING[Standing.OPEN]}"
     bad = {verdict.bundle for verdict in chain.verdicts if not verdict.ok} | lost
     closed = len(lost | {verdict.bundle for verdict in chain.verdicts}) - still_open
-    state = f"{closed} bundles hold" if chain.ok else f"{len(bad)} of {closed} bundles do not hold"
+    bundles, hold = counted(closed, "bundle"), "holds" if closed == 1 else "hold"
+    state = f"{bundles} {hold}" if chain.ok else f"{len(bad)} of {bundles} do not hold"
     newest = f"; newest {chain.newest}: {_STANDING[chain.standing]}" if chain.newest else ""
     yield f"{chain.root}: {state}{newest}"
 
