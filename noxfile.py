@@ -18,6 +18,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["phase_m1"]
 
 ROOT = Path(__file__).parent
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]  # each process imports torch
 PATIENCE = 30.0  # seconds a run has, once interrupted, to write its blocked evidence
 # A session's own environment is never used: leave it empty, which takes no time.
 everyday = functools.partial(nox.session, venv_params=["--without-pip"])
@@ -169,7 +170,7 @@ def traps(session: nox.Session) -> None:
 @on_request()
 def tests(session: nox.Session) -> None:
     """The full suite."""
-    session.run(shared_python(session), "-m", "pytest", *session.posargs, external=True)
+    session.run(shared_python(session), "-m", "pytest", *SIDE_BY_SIDE, *session.posargs, external=True)
 
 
 @on_request()
