@@ -390,3 +390,11 @@ def test_of_several_who_fit_one_is_hit(monkeypatch):
     assert len(hit("any")) == 1
     assert hit("all") == [11, 12, 13]
     assert hit("worker") == hit("terminal") == []
+
+
+def test_a_page_that_is_not_there_is_refused_before_the_runs(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        kills.main(["--docs", str(tmp_path / "absent.md")])
+    assert capsys.readouterr().err.endswith(
+        f"expected a Markdown file with the marks, got none at {tmp_path}/absent.md\n"
+    )

@@ -269,6 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--docs", type=Path, help="Markdown file whose marked part gets the table.")
     options = parser.parse_args(arguments)
+    if options.docs is not None and not options.docs.is_file():
+        parser.error(f"--docs: expected a Markdown file with the marks, got none at {options.docs}")
 
     def say(line: str) -> None:
         sys.stdout.write(f"{line}\n")
