@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,9 +174,22 @@ def _starve(present: list[tuple[int, Victim]], kill: Kill, group: Path) -> list[
     wanted = random.Random(kill.number).choice((Victim("parent"), Victim("program", "worker")))
     for each, victim in present:
         if victim == wanted:
-            with suppress(OSError):
+            with suppress(OSError), _stopped(each):
                 Path(f"/proc/{each}/oom_score_adj").write_text("1000")
                 argv = [sys.executable, "-c", HOG, str(group), str(each)]
                 subprocess.run(argv, check=False, timeout=60, stderr=subprocess.DEVNULL)
                 return [] if each in processes() else [victim]  # the kernel may choose the hog first
     return []
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    """Stopped, so that no child inherits its oom_score_adj and is chosen beside it."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX":
+            time.sleep(0.001)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
