@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
+import psutil
 import pytest
 
 from tools.scaling import kill_scene, kills
@@ -398,3 +399,15 @@ def test_a_page_that_is_not_there_is_refused_before_the_runs(tmp_path, capsys):
     assert capsys.readouterr().err.endswith(
         f"expected a Markdown file with the marks, got none at {tmp_path}/absent.md\n"
     )
+
+
+@linux
+def test_who_is_to_run_out_of_memory_has_no_children_meanwhile():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with kill_scene._stopped(child.pid):
+            assert psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
+        assert psutil.Process(child.pid).status() != psutil.STATUS_STOPPED
+    finally:
+        child.kill()
+        child.wait()
