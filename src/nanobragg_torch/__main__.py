@@ -38,10 +38,10 @@ _OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "-help", "--help"} & set(arguments):
-        print(_HELP + _flag_list())
-        return 0
     try:
+        if {"-h", "-help", "--help"} & set(arguments):
+            _say(_HELP + _flag_list() + "\n")
+            return 0
         options, flags = _split(arguments)
         return _run(flags, options)
     except NanoBraggError as error:
@@ -118,15 +118,12 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
 
 def _say(text: str) -> None:
     """Print at once. Who stops reading (`| head -1`) gets the images all the same; a full disk is an error."""
+    from nanobragg_torch.io.standard_output import say
+
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        say(text)
     except OSError as error:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        if not isinstance(error, BrokenPipeError):
-            raise NanoBraggError(f"standard output: cannot be written: {error.strerror}") from error
+        raise NanoBraggError(f"standard output: cannot be written: {error.strerror}") from error
 
 
 def _warn(warnings: Sequence[str]) -> None:

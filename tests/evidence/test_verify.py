@@ -461,13 +461,16 @@ def test_the_envelope_is_signed_as_dsse_says(signed, keys):
     """Checked by hand: the signature is over the pre-authentication encoding of type and payload."""
     import base64
 
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     envelope = json.loads(signed.path("attestation.json").read_text())
     kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"])
     encoded = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
     key, (signature,) = load_pem_public_key(keys[1].read_bytes()), envelope["signatures"]
-    key.verify(base64.b64decode(signature["sig"]), encoded)
+    assert key.verify(base64.b64decode(signature["sig"]), encoded) is None
+    with pytest.raises(InvalidSignature):
+        key.verify(base64.b64decode(signature["sig"]), payload)
 
 
 def test_a_key_of_another_kind_is_named(tmp_path, keys):

@@ -1,12 +1,14 @@
 """Every variant of the table changes what it says it changes, and mutants of the port are found."""
 
+import random
+
 import pytest
 import torch
 
 from nanobragg_torch import quirks
 from nanobragg_torch.flags import parse
 from tools.scaling.cases import find_case
-from tools.scaling.parity import explain_rules, mutants
+from tools.scaling.parity import explain_rules, mutant_rules, mutants
 from tools.scaling.parity.explain_defects import SIBLINGS
 from tools.scaling.parity.explain_graph import evaluate
 from tools.scaling.parity.explain_pixel import prepared_pixel
@@ -93,7 +95,7 @@ def test_rounding_is_no_defect():
 
 def test_a_mutant_leaves_the_port_as_it_was():
     where = mutants.subject("supervisor")
-    mutant = mutants.fixed_mutants(mutants.random.Random(3), where)[0]
+    mutant = mutant_rules.fixed_mutants(random.Random(3), where)[0]
     assert mutants.broken_trace((mutant,), where).records != where.clean.records
     assert mutants.traced(where.config, where.pixel).records == where.clean.records
 

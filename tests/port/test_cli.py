@@ -190,3 +190,6 @@ def test_a_reader_that_leaves_costs_no_image_and_a_full_disk_is_one_line() -> No
         done = subprocess.run([*argv, "b.bin"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.stderr == "nanobragg_torch: standard output: cannot be written: No space left on device\n"
     assert (done.returncode, Path("b.bin").exists()) == (2, False)
+    with Path("/dev/full").open("wb") as full:
+        asked = subprocess.run([*argv[:3], "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (asked.returncode, asked.stderr) == (2, done.stderr)

@@ -4,16 +4,17 @@ import os
 import signal
 import sys
 
-if sys.argv[1:] == ["worker"] or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+WORKER = sys.argv[1:] == ["worker"]
+if WORKER or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     # nothing is begun yet that is to be tidied up, and a traceback of the imports tells nothing
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-if sys.argv[1:] == ["worker"]:
+if WORKER:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
-from tools.scaling.cli import main
+from tools.scaling.cli import main  # noqa: E402 - it takes a while
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["worker"] and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if not WORKER and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # in a worker it would be a command that failed
     if "NOX_CURRENT_SESSION" in os.environ:  # nox, killed, would leave us running
         from tools.scaling.evidence.memory_guard import die_with_parent

@@ -1,7 +1,5 @@
 """What the subcommands share: the app, their options, and the one way to print a line."""
 
-import os
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -49,13 +47,7 @@ DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
 def say(line: str) -> None:
-    """One line for whoever is watching, at once.
+    """One line for whoever is watching."""
+    from nanobragg_torch.io import standard_output
 
-    Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files.
-    """
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    standard_output.say(line + "\n")

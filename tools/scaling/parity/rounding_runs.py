@@ -21,7 +21,8 @@ from tools.scaling.parity.explain_graph import Graph
 from tools.scaling.parity.explain_pixel import prepared_pixel
 from tools.scaling.parity.explain_rules import build
 from tools.scaling.parity.explain_sides import lay
-from tools.scaling.parity.mutants import SUBJECTS, Mutant, Subject, applied, subject, traced
+from tools.scaling.parity.mutant_rules import Mutant, Subject
+from tools.scaling.parity.mutants import SUBJECTS, applied, subject, traced
 
 # A neighbour of these is another kind of run: they are compared with 0 or 1, or count things.
 _KEPT = frozenset({"polarized", "cells", "size_m", "water_m", "dmin_m", "fudge"})

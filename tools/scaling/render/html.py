@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.render import curves
 from tools.scaling.render.view import Index, Number, Page
+from tools.scaling.render.words import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,6 +53,7 @@ def _environment() -> "Environment":
         keep_trailing_newline=True,
     )
     filters = {
+        "counted": counted,
         "value": value,
         "delta": delta,
         "magnitude": magnitude,
