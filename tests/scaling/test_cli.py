@@ -436,3 +436,14 @@ def test_the_page_goes_out_when_the_terminal_is_a_full_disk(case, tmp_path):
     (bundle,) = root.iterdir()
     assert said.read_text() == str(bundle)
     assert (bundle / "sha256.txt").is_file()
+
+
+def test_a_python_without_the_environment_is_told_where_it_is():
+    """-S: without what is installed."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "tools.scaling", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    said = (
+        f"error: {sys.executable} has no typer; the environment that nox makes has it: source .nox/shared/bin/activate"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said + "\n")

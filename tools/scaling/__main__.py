@@ -11,7 +11,13 @@ if WORKER or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
 if WORKER:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
-from tools.scaling.cli import main  # noqa: E402 - it takes a while
+try:
+    from tools.scaling.cli import main  # it takes a while
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no {error.name}; "
+        "the environment that nox makes has it: source .nox/shared/bin/activate"
+    )
 
 if __name__ == "__main__":
     if not WORKER and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
