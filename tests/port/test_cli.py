@@ -180,16 +180,17 @@ def test_an_interrupted_run_leaves_the_old_files() -> None:
 def test_a_reader_that_leaves_costs_no_image_and_a_full_disk_is_one_line() -> None:
     flags = "-cell 10 10 10 90 90 90 -default_F 1 -lambda 1 -distance 100 -detpixels 20 -N 3 -nonoise -nopgm"
     argv = [sys.executable, "-m", "nanobragg_torch", *flags.split(), "-trace_pixel", "3", "3", "-floatfile"]
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # a Python as users have it
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*argv, "a.bin"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*argv, "a.bin"], stdout=writing, stderr=subprocess.PIPE, text=True, env=buffered)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("a.bin").stat().st_size == 20 * 20 * 4
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*argv, "b.bin"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([*argv, "b.bin"], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert done.stderr == "nanobragg_torch: standard output: cannot be written: No space left on device\n"
     assert (done.returncode, Path("b.bin").exists()) == (2, False)
     with Path("/dev/full").open("wb") as full:
-        asked = subprocess.run([*argv[:3], "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        asked = subprocess.run([*argv[:3], "--help"], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert (asked.returncode, asked.stderr) == (2, done.stderr)

@@ -18,6 +18,7 @@ from tools.scaling.errors import BadInput, GateFailed
 from tools.scaling.repo import CANONICAL_TRACE, ROOT, from_root
 from tools.scaling.steps import STEPS
 
+BUFFERED = os.environ | {"PYTHONUNBUFFERED": ""}  # a Python as users have it
 GOLDEN = ROOT / "tests" / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"
 
 
@@ -400,7 +401,7 @@ def test_work_goes_on_when_nobody_reads_its_lines():
     reading, writing = os.pipe()
     os.close(reading)
     argv = [sys.executable, "-m", "tools.scaling", "inspect", str(GOLDEN)]
-    done = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(argv, cwd=ROOT, env=BUFFERED, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -431,8 +432,8 @@ def test_the_page_goes_out_when_the_terminal_is_a_full_disk(case, tmp_path):
     argv = [sys.executable, "-m", "tools.scaling", "phase-m1", "--case", str(case(A__mat="1 2 3")), "--no-stage"]
     argv += ["--c", str(GOLDEN), "--reports-root", str(root), "--on-blocked", page]
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(argv, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        done = subprocess.run(argv, cwd=ROOT, env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: file system: No space left on device\n")
     (bundle,) = root.iterdir()
     assert said.read_text() == str(bundle)
     assert (bundle / "sha256.txt").is_file()

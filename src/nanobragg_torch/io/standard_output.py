@@ -7,13 +7,21 @@ import sys
 def say(text: str) -> None:
     """Write `text`, which brings its own line ends, and flush it.
 
-    Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files.
-    Raises OSError where standard output cannot be written otherwise, as on a full disk.
+    Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files: from
+    then on nobody hears what is said. Raises OSError where standard output cannot be written otherwise, as on a full
+    disk. Either way nothing stays behind that the interpreter would try to write at its end.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+    except OSError as error:
+        stdout, gone = sys.stdout.fileno(), isinstance(error, BrokenPipeError)
+        kept, nowhere = os.dup(stdout), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stdout)
+        sys.stdout.flush()
+        if not gone:
+            os.dup2(kept, stdout)
+        os.close(kept)
         os.close(nowhere)
+        if not gone:
+            raise
