@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if {"-h", "-help", "--help"} & set(arguments):
-            _say(_HELP + _flag_list() + "\n")
+            _say(_HELP + _flag_list())
             return 0
         options, flags = _split(arguments)
         return _run(flags, options)
@@ -106,22 +106,22 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         if config.output.trace_pixel is not None:
             slow, fast = config.output.trace_pixel
             lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
-            _say(trace.render(lines))
+            _say(trace.render(lines), end="")
         run = simulate.start(exp, block)
         image = simulate.render_image(run, threads).cpu().numpy()
         measured = statistics(run, image, threads)
         made = make_outputs(run, image, measured, dump=Path(NAME))
         write_files(made.files)
-    _say("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]) + "\n")
+    _say("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
     return 0
 
 
-def _say(text: str) -> None:
+def _say(text: str, end: str = "\n") -> None:
     """Print at once. Who stops reading (`| head -1`) gets the images all the same; a full disk is an error."""
     from nanobragg_torch.io.standard_output import say
 
     try:
-        say(text)
+        say(text, end)
     except OSError as error:
         raise NanoBraggError(f"standard output: cannot be written: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nanobragg_torch.io.standard_output import say
 from tools.scaling.errors import ScalingError
 from tools.scaling.evidence.memory_guard import Limit, Verdict, run
 from tools.scaling.evidence.plan import FOOTPRINT, MARGIN, Footprint
@@ -77,12 +78,6 @@ def peak(request: Request, limit: Limit | None = None) -> int:
     if outcome.verdict is not Verdict.OK:
         raise ScalingError(outcome.message)
     return outcome.peak_bytes
-
-
-def say(line: str) -> None:
-    """One line for whoever is watching, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _square(edge: int, *more: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from nanobragg_torch.io.standard_output import say
 from tools.scaling.evidence import cgroup
 from tools.scaling.evidence.memory import STOP_PERCENT
 from tools.scaling.files import write_text
@@ -271,10 +272,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.docs is not None and not options.docs.is_file():
         parser.error(f"--docs: expected a Markdown file with the marks, got none at {options.docs}")
-
-    def say(line: str) -> None:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
 
     for number in SIGNALS[1:]:  # what we were told to ignore (nohup, the background of a shell) the runs must hear
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -4,15 +4,15 @@ import os
 import sys
 
 
-def say(text: str) -> None:
-    """Write `text`, which brings its own line ends, and flush it.
+def say(text: str, end: str = "\n") -> None:
+    """Write `text` and `end`, and flush them.
 
     Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files: from
     then on nobody hears what is said. Raises OSError where standard output cannot be written otherwise, as on a full
     disk. Either way nothing stays behind that the interpreter would try to write at its end.
     """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(text + end)
         sys.stdout.flush()
     except OSError as error:
         stdout, gone = sys.stdout.fileno(), isinstance(error, BrokenPipeError)

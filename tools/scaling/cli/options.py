@@ -50,4 +50,4 @@ def say(line: str) -> None:
     """One line for whoever is watching."""
     from nanobragg_torch.io import standard_output
 
-    standard_output.say(line + "\n")
+    standard_output.say(line)

@@ -69,14 +69,11 @@ def _float32(x: Tensor) -> Tensor:
     return x.float().to(torch.float64)
 
 
-def _of_result(change: Change, part: int | None = None, call: int | None = None) -> Callable[..., Any]:
-    """Wrap: change the function's result, or the part of a tuple, at every call or at the `call`th alone."""
-    count = iter(range(10**9))
+def _of_result(change: Change, part: int | None = None) -> Callable[..., Any]:
+    """Wrap: change the function's result, or the part of a tuple."""
 
     def wrap(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        if call is not None and next(count) != call:
-            return result
         if part is None:
             return change(result)
         if isinstance(result, tuple):
@@ -136,8 +133,6 @@ _POINTS: tuple[tuple[str, Any, str, int | str | None, str, tuple[str, ...]], ...
     ("corrections", evaluate, "final_solid_angle", None, "omega_pixel", ()),
     ("corrections", evaluate, "final_capture", None, "capture_fraction", ()),
 )
-
-_SCALARS = ("beam_ratio", "near_distance", "nearest", "grating")
 
 
 def _names(*names: str) -> tuple[str, ...]:

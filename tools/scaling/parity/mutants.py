@@ -21,6 +21,7 @@ import torch
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.flags import parse
+from nanobragg_torch.io.standard_output import say
 from nanobragg_torch.trace import render, trace_pixel
 from tools.scaling.cases import find_case
 from tools.scaling.errors import BadInput
@@ -252,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
     alarms = false_alarms(options.rounding, options.seed)
     text = table(single, double, options.rounding, alarms, options.seed)
     write_text(options.out, text)
-    sys.stdout.write("\n".join([*text.splitlines()[4:9], *alarms]) + "\n")
+    say("\n".join([*text.splitlines()[4:9], *alarms]))
     good = sum(each.rank == 1 for each in single) >= 0.97 * len(single)
     near = sum(0 < each.rank <= 3 for each in single) >= 0.99 * len(single)
     return 0 if good and near and not alarms and all(a.rank and b.rank for a, b in double) else 1

@@ -2,6 +2,7 @@
 
 import sys
 
+from nanobragg_torch.io.standard_output import say
 from tools.scaling.files import write_text
 from tools.scaling.render.traps import traps_lines, traps_markdown
 from tools.scaling.repo import ROOT
@@ -13,7 +14,7 @@ PAGE = ROOT / "docs" / "traps.md"
 def main() -> int:
     result = run_traps()
     write_text(PAGE, traps_markdown(result))
-    sys.stdout.write("\n".join([*traps_lines(result), f"wrote {PAGE}"]) + "\n")
+    say("\n".join([*traps_lines(result), f"wrote {PAGE}"]))
     return 1 if result.wrong else 0
 
 
