@@ -140,7 +140,7 @@ def parity_matrix(session: nox.Session) -> None:
 @on_request()
 def mutations(session: nox.Session) -> None:
     """Mutate a chain of bundles 10,000 times; verify --all must name every one."""
-    scaling(session, "mutations")
+    scaling(session, "study", "mutations")
 
 
 @on_request()

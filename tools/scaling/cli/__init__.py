@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tools.scaling.cli import evidence, images, matrix, parity, region, steps  # noqa: F401 - they register their subcommands
+from tools.scaling.cli import evidence, images, matrix, parity, region, steps, study  # noqa: F401 - they register their subcommands
 from tools.scaling.cli.options import app
 from tools.scaling.errors import EXIT_OK, BadInput, Killed, ScalingError
 from tools.scaling.repo import EXPORTS, ROOT

@@ -152,22 +152,3 @@ def index(reports_root: ReportsRoot = DEFAULT_ROOT) -> None:
     from tools.scaling.pages.index import write_index
 
     say(f"wrote {write_index(reports_root)}")
-
-
-@app.command()
-def mutations(
-    count: Annotated[int, typer.Option(help="How many mutations.", min=1)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
-) -> None:
-    """Mutate a chain of bundles at random and count what verify --all names."""
-    from tempfile import TemporaryDirectory
-
-    from tools.scaling.evidence.mutations import run
-    from tools.scaling.render.verification import tally_lines
-
-    with TemporaryDirectory(prefix="mutations-") as folder:
-        tally = run(count, seed, Path(folder))
-    for line in tally_lines(tally):
-        say(line)
-    if not tally.ok:
-        raise GateFailed("mutations: not all were named")
