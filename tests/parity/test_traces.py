@@ -329,3 +329,33 @@ def test_reading_and_inspecting_import_neither_torch_nor_numpy():
         "sys.exit(len({'torch', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=GOLDEN.parents[1]).returncode == 0
+
+
+# Where reading were quadratic in the length of a line, each of these would take from minutes to hours.
+LONG = 200_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TRACE_C_" * LONG,
+        "TRACE_C_A" * LONG,
+        "TRACE_C:" * LONG,
+        "TRACE_CONFIG:" * LONG,
+        "TRACE_C: v" + " " * LONG + "x",
+        "TRACE_C:" + "a" * LONG + "(",
+        "TRACE_C: v [" + "1 2;" * LONG + "]",
+        "TRACE_CONFIG: " + "spixel=1, " * LONG,
+        "DETECTOR_FAST_AXIS" + " " * LONG + "TRACE_C",
+        "\r" * LONG,
+    ],
+    ids=lambda line: f"{line[:12]!r}...",
+)
+def test_a_line_without_an_end_is_read_once(line):
+    assert values(f"TRACE_C: a 1\n{line}\nTRACE_C: b 2\n", "b") == [(2.0,)]
+
+
+def test_a_field_with_many_values_is_read_once():
+    trace = parse_trace(f"TRACE_C_SOURCE2: a={'1 ' * LONG}b=2\n".encode(), "x.log")
+    assert [len(record.values) for record in trace.records] == [LONG, 1]
+    assert trace.names == ("SOURCE2.a", "SOURCE2.b")

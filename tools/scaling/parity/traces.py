@@ -19,7 +19,8 @@ MAX_BYTES = 256 * 1024 * 1024
 
 # A tear glues a trace line to other text, so the prefix counts anywhere in a line. Only the grouped
 # form (TRACE_C_PHI key=value) does without a colon; prose that mentions TRACE_C is no trace.
-_MARK = re.compile(r"(?:(TRACE_(?:C|PY))(?:_([A-Z][A-Z0-9_]*)(?=[: \t]):?|:)|(TRACE_CONFIG):)")
+# A group's name has a bound, and gives nothing back once it is read: a line of prefixes alone takes no longer than any.
+_MARK = re.compile(r"(?:(TRACE_(?:C|PY))(?:_([A-Z][A-Z0-9_]{0,63}+)(?=[: \t]):?|:)|(TRACE_CONFIG):)")
 _BARE = re.compile(r"[ \t]*(DETECTOR_(?:FAST_AXIS|SLOW_AXIS|NORMAL_AXIS|PIX0_VECTOR))(?:[ \t]+(.*)|)$")
 _NAMED = re.compile(r"[ \t]*([A-Za-z_]\w*)(?:[ \t]*=[ \t]*|[ \t]+|$)(.*)$", re.ASCII)
 _PIXEL = re.compile(r"spixel=(\d{1,9}), *fpixel=(\d{1,9})\)", re.ASCII)
@@ -315,17 +316,16 @@ def _tokens(text: str) -> list[str]:
 
 def _fields(body: str) -> list[tuple[str, str]]:
     """`key=value key=value value`: each key with the text up to the next key; else empty."""
-    fields: list[tuple[str, str]] = []
+    fields: list[tuple[str, list[str]]] = []
     for token in _tokens(body):
         match = _FIELD.fullmatch(token)
         if match:
-            fields.append((match[1], match[2]))
+            fields.append((match[1], [match[2]]))
         elif fields:
-            name, text = fields[-1]
-            fields[-1] = (name, f"{text} {token}".strip(_BLANKS))
+            fields[-1][1].append(token)
         else:
             return []
-    return fields
+    return [(name, " ".join(tokens).strip(_BLANKS)) for name, tokens in fields]
 
 
 def _shown(text: str) -> str:
