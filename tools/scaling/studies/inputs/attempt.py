@@ -1,0 +1,40 @@
+"""One bad input: a command line, the files that it names, and whether it must be refused."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+# A small still that the port renders in a moment; what an attempt adds comes behind it, so that the last flag wins.
+STILL = shlex.split(
+    "-cell 50 60 70 80 95 105 -default_F 100 -N 5 -nonoise -nopgm -lambda 1.1 -distance 100 -detpixels 32 -pixel 2"
+    " -oversample 1"
+)
+PORT, TOOLS = "nanobragg_torch", "tools.scaling"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`python -m MODULE WORDS`, run in a folder of its own that holds the files of the attempt.
+
+    refused: it must end with an exit code above 0; otherwise an answer is as good as a refusal.
+    """
+
+    words: tuple[str, ...]
+    refused: bool = True
+    module: str = PORT
+
+
+# Writes the files of one attempt into the folder, and returns the attempt; the same Random gives the same attempt.
+Kind = Callable[[Random, Path], Attempt]
+
+
+def still(*words: str, refused: bool = True) -> Attempt:
+    """The small still with `words` behind it."""
+    return Attempt((*STILL, *words), refused)
+
+
+def tools(*words: str, refused: bool = True) -> Attempt:
+    """A subcommand of the automation."""
+    return Attempt(words, refused, TOOLS)

@@ -1,0 +1,50 @@
+"""Endings of bad inputs -> lines for a terminal, and the page."""
+
+from collections.abc import Sequence
+
+from tools.scaling.files import to_ascii
+from tools.scaling.studies.inputs.run import KINDS, MEMORY, PATIENCE, Ending
+
+_LONGEST = 200  # characters of a command that a table shows
+
+
+def verdict_line(endings: Sequence[Ending]) -> str:
+    wrong = sum(bool(ending.fault) for ending in endings)
+    return f"{'FAIL' if wrong else 'PASS'}: {len(endings) - wrong} of {len(endings)} bad inputs ended as they should"
+
+
+def study_lines(endings: Sequence[Ending]) -> list[str]:
+    """Every fault with its command, and the verdict last."""
+    faults = [f"{ending.number}: {ending.fault}: {ending.command}" for ending in endings if ending.fault]
+    return [to_ascii(line) for line in [*faults, verdict_line(endings)]]
+
+
+def study_markdown(endings: Sequence[Ending], seed: int) -> str:
+    """The page: a row for each kind, and what one attempt of it was told."""
+    rows = []
+    for kind in KINDS:
+        mine = [ending for ending in endings if ending.kind == kind]
+        if not mine:
+            continue
+        refused = [ending for ending in mine if ending.exit_code]
+        wrong = sum(bool(ending.fault) for ending in mine)
+        said = (refused or mine)[0].said
+        rows.append(f"| {kind} | {len(mine)} | {len(refused)} | {wrong} | {_cell(said)} |")
+    page = f"""\
+# Bad inputs
+
+`nox -s inputs -- --count {len(endings)} --seed {seed} --page` makes this page. Each attempt runs in a clean folder,
+with {PATIENCE:g} seconds and {MEMORY >> 30} GiB. It has to be answered, or refused with one line and an exit code of
+the table; a traceback, a hang, a kill, a file left behind by a refusal, or an escape code on the terminal is a fault.
+
+{verdict_line(endings)}
+
+| kind | attempts | refused | faults | what one of them was told |
+|---|---|---|---|---|
+""" + "\n".join(rows)
+    return to_ascii(page + "\n")
+
+
+def _cell(text: str) -> str:
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
