@@ -138,6 +138,12 @@ def parity_matrix(session: nox.Session) -> None:
 
 
 @on_request()
+def inputs(session: nox.Session) -> None:
+    """Give the port and the tools 400 bad inputs: none may end in a traceback, a hang or a kill."""
+    scaling(session, "study", "inputs")
+
+
+@on_request()
 def mutations(session: nox.Session) -> None:
     """Mutate a chain of bundles 10,000 times; verify --all must name every one."""
     scaling(session, "study", "mutations")

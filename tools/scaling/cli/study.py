@@ -32,3 +32,25 @@ def mutations(count: Count = 10_000, seed: Seed = 0) -> None:
         say(line)
     if not tally.ok:
         raise GateFailed("mutations: not all were named")
+
+
+@study.command()
+def inputs(
+    count: Count = 400,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="How many at a time.", min=1)] = 2,
+    page: Annotated[bool, typer.Option("--page", help="Write docs/bugs/bad_inputs.md.")] = False,
+) -> None:
+    """Give the port and the tools bad inputs, generated; exit 1 unless each is answered or refused in one line."""
+    from tools.scaling.files import write_text
+    from tools.scaling.repo import ROOT
+    from tools.scaling.studies.inputs.run import run_study
+    from tools.scaling.studies.inputs.text import study_lines, study_markdown
+
+    endings = run_study(count, seed, jobs)
+    if page:
+        write_text(ROOT / "docs" / "bugs" / "bad_inputs.md", study_markdown(endings, seed))
+    for line in study_lines(endings):
+        say(line)
+    if any(ending.fault for ending in endings):
+        raise GateFailed("inputs: not every bad input ended as it should")
