@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanobragg_torch.errors import FlagError, NanoBraggError
+from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError
 
 if TYPE_CHECKING:
     from nanobragg_torch.config import Output
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 EXIT_NO_DEVICE = 3
+EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
 
 _HELP = """\
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(flags, options)
     except NanoBraggError as error:
         print(f"nanobragg_torch: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return EXIT_DOES_NOT_FIT if isinstance(error, DoesNotFit) else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("nanobragg_torch: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -59,7 +59,12 @@ def _dump(given: Given) -> Path | None:
     stray: Path | None = given["dump"]
     if stray is None or not stray.is_file() or not given["quirks"].on("Q57"):
         return None
-    given["warnings"].append(f"{stray}: structure factors are read from it, there is no -hkl (Q57)")
+    default = given.get("default_F", 0.0)
+    instead = f": in the box of its indices they replace -default_F {default:g}" if default != 0.0 else ""
+    given["warnings"].append(
+        f"{stray}: structure factors are read from it, there is no -hkl (Q57){instead}; remove it, or give"
+        " --quirk Q57=off"
+    )
     return stray
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,12 +21,13 @@ AVOGADRO = 6.02214179e23
 class Sources:
     """incident: (sources, 3) unit directions of flight; wavelength: (sources,) metres.
 
-    weight: (sources,), None where all count the same (Q13).
+    weight: (sources,), None where all count the same (Q13). warnings: lines for a person about the file.
     """
 
     incident: Tensor
     wavelength: Tensor
     weight: Tensor | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def source_position(beam: Tensor, polar: Tensor, hdiv: Tensor, vdiv: Tensor) -> Tensor:
@@ -52,8 +53,9 @@ def build_sources(config: Config, axes: Axes, like: Tensor) -> Sources:
     if beam.source_file is not None:
         from nanobragg_torch.io.sources import read_sources
 
-        rows = read_sources(beam.source_file, comments=not config.quirks.on("Q12"))
-        return _listed_sources(rows, axes.beam, wavelength, weighted=not config.quirks.on("Q13"))
+        listed = read_sources(beam.source_file, config.quirks)
+        found = _listed_sources(listed.rows, axes.beam, wavelength, weighted=not config.quirks.on("Q13"))
+        return replace(found, warnings=listed.warnings)
     hdiv, vdiv, kept = _directions(beam.horizontal, beam.vertical, beam.round_divergence, like)
     if not bool(kept.any()):
         raise FlagError(

@@ -11,3 +11,7 @@ class FlagError(NanoBraggError):
 
 class InputError(NanoBraggError):
     """A file or a requested pixel is not what it should be: "FILE:LINE: expected X, got Y"."""
+
+
+class DoesNotFit(NanoBraggError):
+    """What was asked for needs more memory than there is; nothing was started."""

@@ -86,7 +86,8 @@ class Experiment:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines for a person about the files that were read."""
-        return (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
+        listed = (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
+        return (*listed, *self.sources.warnings)
 
     @property
     def n_subpixels(self) -> int:

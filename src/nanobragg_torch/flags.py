@@ -19,7 +19,7 @@ from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flag_values import KINDS, is_number
 from nanobragg_torch.header import read_headers
 from nanobragg_torch.io.sources import read_columns
-from nanobragg_torch.quirks import MODES, Quirks, of_mode
+from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
 from nanobragg_torch.sampling import radians
 
 Given = dict[str, Any]
@@ -259,11 +259,10 @@ def _words(argv: Sequence[str], folders: Sequence[Path]) -> list[_Word]:
 def _quirks(words: Sequence[_Word]) -> Quirks:
     """The switches: the last --mode first, then --quirk and --phi-mode in order."""
     modes = [word.value for word in words if word.argument == "--mode"]
-    quirks = dataclasses.replace(of_mode(modes[-1] if modes else MODES[0]), chosen=bool(modes))
+    quirks = dataclasses.replace(of_mode(modes[-1] if modes else MODES[0]), chosen=frozenset(IDS if modes else ()))
     for word in words:
         if word.flag.values in ("quirk", "phi mode"):
-            chosen = quirks.chosen or word.value[0] in ("Q10", "Q11")
-            quirks = dataclasses.replace(quirks.switched(*word.value), chosen=chosen)
+            quirks = dataclasses.replace(quirks.switched(*word.value), chosen=quirks.chosen | {word.value[0]})
         elif word.flag.key == "as_given":
             quirks = dataclasses.replace(quirks, as_given=word.value)
     return quirks

@@ -131,13 +131,13 @@ class Quirks:
     as_given: detector and beam vectors that are used as they were typed: not unitised, and `odet` not
         regenerated (Q03). No mode of the reference does this: it is the defect of an earlier port, kept so
         that its figures stay reproducible.
-    chosen: somebody asked for these switches (--mode, or Q10 or Q11 by --quirk). Where nobody did, a reflection
-        list that the reference would misread (Q10, Q11) is an error, not half a list.
+    chosen: the switches that somebody asked for (--mode: all; --quirk: one). Where nobody asked for those of a
+        file's reading (Q10, Q11, Q12), what the reference would misread is an error, not half a list.
     """
 
     off: frozenset[str] = field(default=frozenset())
     as_given: frozenset[str] = frozenset()
-    chosen: bool = False
+    chosen: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         unknown = sorted(self.off - set(IDS))
@@ -147,6 +147,10 @@ class Quirks:
     def on(self, quirk: str) -> bool:
         """Whether `quirk` ("Q29") is as in the reference."""
         return quirk not in self.off
+
+    def strict(self, *quirks: str) -> bool:
+        """Whether all of `quirks` are on and nobody asked for any of them."""
+        return not self.chosen.intersection(quirks) and self.off.isdisjoint(quirks)
 
     def switched(self, quirk: str, on: bool) -> Quirks:
         """A copy with one switch set. Raises ValueError for one that is not in the table."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.config import StructureFactors
-from nanobragg_torch.io.fdump import read_fdump
+from nanobragg_torch.io.fdump import GRID_CELL, read_fdump
 from nanobragg_torch.io.hkl import read_hkl
+from nanobragg_torch.io.room import require_room
 from nanobragg_torch.quirks import Quirks
 from nanobragg_torch.vectors import to_tensor
 
@@ -51,9 +52,13 @@ def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> List
     if structure.hkl_file is None:
         if structure.dump_file is None:
             return None
-        return Listed(*read_fdump(structure.dump_file, skip_white_space=quirks.on("Q22")))
-    listed = read_hkl(structure.hkl_file, tokens=quirks.on("Q10"), whole=quirks.on("Q11"), strict=not quirks.chosen)
+        dump = read_fdump(structure.dump_file, skip_white_space=quirks.on("Q22"))
+        return Listed(dump.values, dump.lowest, dump.counts, dump.warning)
+    listed = read_hkl(structure.hkl_file, quirks)
     counts = listed.counts
+    cells = (counts[0] + 1) * (counts[1] + 1) * (counts[2] + 1)
+    shown = " x ".join(map(str, counts))
+    require_room(GRID_CELL * cells, f"{structure.hkl_file}: a grid of {shown} structure factors")
     values = np.zeros([count + 1 for count in counts])
     values[: counts[0], : counts[1], : counts[2]] = float(structure.default_F)
     values[tuple((listed.hkl - np.asarray(listed.lowest)).T)] = listed.F

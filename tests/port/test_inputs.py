@@ -151,16 +151,20 @@ def test_the_dump_of_a_run_serves_the_next(capsys: pytest.CaptureFixture[str]) -
     flags = f"{SMALL.replace('-default_F 10 ', '')} -nointerpolate"
     run(f"{flags} -hkl {INPUTS}/p1.hkl")
     first = float_image()
-    values, lowest, counts = read_fdump(Path("Fdump.bin"), skip_white_space=False)
-    assert values.shape == tuple(count + 1 for count in counts)
+    dump = read_fdump(Path("Fdump.bin"), skip_white_space=False)
+    lowest, counts = dump.lowest, dump.counts
+    assert dump.values.shape == tuple(count + 1 for count in counts)
     header = Path("Fdump.bin").read_bytes()[:40]
     bounds = [(low, low + n - 1) for low, n in zip(lowest, counts)]
     assert header.startswith(" ".join(f"{low} {high}" for low, high in bounds).encode() + b"\n\f")
     capsys.readouterr()
     run(flags)  # neither -hkl nor -default_F
-    warning = "nanobragg_torch: warning: Fdump.bin: structure factors are read from it, there is no -hkl (Q57)\n"
-    assert capsys.readouterr().err == warning
+    stale = "nanobragg_torch: warning: Fdump.bin: structure factors are read from it, there is no -hkl (Q57)"
+    out = "; remove it, or give --quirk Q57=off\n"
+    assert capsys.readouterr().err == stale + out
     assert np.array_equal(float_image(), first)
+    run(f"{flags} -default_F 5")
+    assert capsys.readouterr().err == f"{stale}: in the box of its indices they replace -default_F 5{out}"
     run(f"{flags} -default_F 5 --quirk Q57=off")  # the stray file is left alone
     assert not np.array_equal(float_image(), first)
     Path("kept").write_bytes(Path("Fdump.bin").read_bytes())
@@ -244,7 +248,8 @@ def test_taps_of_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest
          "-round_div: expected a source inside the ellipse of divergence, got none; -square_div cuts none"),
         ({}, "-mosaic 1 -mosaic_dom 0", "-mosaic_dom: expected at least 1 domain for the mosaic spread, got 0"),
         ({"h": "# h k l F\n1 2 3 4\n"}, "-hkl h",
-         "h:1: expected h k l F (three integers and a number), got '# h k l F'"),
+         "h:1: expected h k l F (three integers and a number), got '# h k l F'; --quirk Q10=off skips # comments and"
+         " further columns; --mode c-parity reads as the reference does"),
         ({"h": ""}, "-hkl h", "h:1: expected reflections (h k l F), got none"),
         ({"s": "\n"}, "-sourcefile s", "s:1: expected sources (X Y Z weight wavelength), got none"),
         ({"h": "1 2 3 4\nx 2 3 4\n"}, "-hkl h --mode spec",
@@ -266,8 +271,10 @@ def test_bad_input_is_one_line_and_no_file(
 def test_a_source_of_wavelength_0(capsys: pytest.CaptureFixture[str]) -> None:
     """A last line without newline reads so (Q12): NaN as in the reference, indices as its casts give them."""
     Path("s").write_text("-10 0 0.1")
-    run(f"{SMALL} -sourcefile s -trace_pixel 1 2")
-    lines = capsys.readouterr().out.splitlines()
+    run(f"{SMALL} -sourcefile s -trace_pixel 1 2 --mode c-parity")
+    said = capsys.readouterr()
+    assert said.err == ("nanobragg_torch: warning: s: 1 of 1 sources have the wavelength 0: pixels are NaN (Q12)\n")
+    lines = said.out.splitlines()
     assert "TRACE_PY: hkl_rounded -2147483648 -2147483648 -2147483648" in lines
     assert "TRACE_PY: F_latt nan" in lines
     assert np.isnan(float_image()).all()
@@ -276,7 +283,7 @@ def test_a_source_of_wavelength_0(capsys: pytest.CaptureFixture[str]) -> None:
 def test_dmin_removes_a_source_of_wavelength_0() -> None:
     Path("one").write_text("-10 0 0 1 1e-10\n")
     Path("two").write_text("-10 0 0 1 1e-10\n-10 0.013 0.1")
-    flags = f"{SMALL} -dmin 0.1 -sourcefile"
+    flags = f"{SMALL} -dmin 0.1 --mode c-parity -sourcefile"
     run(f"{flags} one")
     alone = float_image()
     run(f"{flags} two")

@@ -281,7 +281,7 @@ def sources(folder: Path, text: str, flags: str = "") -> Experiment:
 @quirk("Q12")
 def _(folder: Path) -> None:
     text = "# two sources\n-10 0 0 1 1e-10\r\n-10 0 0.1"
-    found = sources(folder, text).sources
+    found = sources(folder, text, "--mode c-parity").sources
     assert found.wavelength.tolist()[1:] == [1e-10, 0.0]
     assert found.wavelength.shape[0] == 3
     right = sources(folder, text, "--quirk Q12=off").sources
@@ -698,7 +698,10 @@ def _(_folder: Path) -> None:
 def _(folder: Path) -> None:
     (folder / "Fdump.bin").write_bytes(b"".join(fdump_pieces(np.full((3, 3, 3), 9.0), (-1, -1, -1), (2, 2, 2))))
     found = dumped(folder, "-nointerpolate")
-    assert found.config.warnings == (f"{folder}/Fdump.bin: structure factors are read from it, there is no -hkl (Q57)",)
+    assert found.config.warnings == (
+        f"{folder}/Fdump.bin: structure factors are read from it, there is no -hkl (Q57): in the box of its "
+        "indices they replace -default_F 1; remove it, or give --quirk Q57=off",
+    )
     assert found.listed is not None
     assert found.grid.values is not None
     assert dumped(folder, "--quirk Q57=off").listed is None

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from nanobragg_torch.errors import InputError
+from nanobragg_torch.io.inputs import open_file, size_of
+from nanobragg_torch.io.room import require_room
 
 NAME = "Fdump.bin"
 
 _BOUNDS = re.compile(rb"\s*" + rb"\s+".join([rb"([+-]?\d{1,9})"] * 6))
-_LARGEST = 2**31
+_WHITE = b"\t\n\v\f\r "
+_LARGEST = 2**31  # cells: more is no dump
+_HEAD = 256  # bytes that hold six integers
+GRID_CELL = 24  # bytes a cell, on the way from the file to the simulation
+
+
+@dataclass(frozen=True)
+class Dump:
+    """values: (Rh+1, Rk+1, Rl+1) float64; lowest, counts: the box without padding. warning: what was skipped (Q22)."""
+
+    values: np.ndarray
+    lowest: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    warning: str = ""
 
 
 def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple[int, int, int]) -> Iterator[bytes]:
@@ -24,29 +41,63 @@ def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple
         yield np.ascontiguousarray(plane, "<f8").tobytes()
 
 
-def read_fdump(path: Path, *, skip_white_space: bool) -> tuple[np.ndarray, tuple[int, int, int], tuple[int, int, int]]:
-    """(values, lowest, counts) of `path`; what the file lacks at its end is 0.
+def fdump_cells(path: Path) -> int:
+    """Cells of the grid in `path`, padding included. Raises InputError for what is no such file."""
+    with open_file(path) as stream:
+        _, _, shape = _header(path, stream)
+    return shape[0] * shape[1] * shape[2]
 
-    skip_white_space: all bytes that look like white space after the header are skipped, also those of the
-    first F (Q22), instead of the two separators. Raises InputError for what is no such file.
+
+def read_fdump(path: Path, *, skip_white_space: bool) -> Dump:
+    """The grid in `path`.
+
+    skip_white_space: all bytes that look like white space after the header are skipped, also those of the first F
+    (Q22), instead of the two separators; what is then missing at the end is 0. Raises InputError for what is no such
+    file or has fewer numbers than its header says, DoesNotFit for too many.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    match = _BOUNDS.match(data)
+    with open_file(path) as stream:
+        lowest, counts, shape = _header(path, stream)
+        begin, cells = stream.tell(), shape[0] * shape[1] * shape[2]
+        there = max(0, size_of(stream) - begin - 2)
+        if there < 8 * cells:
+            raise InputError(f"{path}: expected {cells} numbers of 8 bytes after the header, got {there} bytes")
+        require_room(GRID_CELL * cells, f"{path}: a grid of {' x '.join(map(str, shape))} structure factors")
+        skipped = _white_space(stream) if skip_white_space else 2
+        stream.seek(begin + skipped)
+        values = np.zeros(shape, "<f8")
+        stream.readinto(values.data.cast("B"))  # type: ignore[attr-defined]
+    if skipped > 2:
+        eaten = f"{path}: {skipped - 2} bytes of the first F look like white space and are skipped, so that every F is"
+        return Dump(
+            values, lowest, counts, f"{eaten} misread, as in the reference (Q22); --quirk Q22=off reads them right"
+        )
+    broken = int(np.count_nonzero(~np.isfinite(values)))
+    if broken:
+        raise InputError(f"{path}: expected finite structure factors, got {broken} that are not")
+    return Dump(values, lowest, counts)
+
+
+def _header(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]:
+    """(lowest, counts, shape with padding); the stream then stands at the separators."""
+    head = stream.read(_HEAD)
+    match = _BOUNDS.match(head)
     if match is None:
-        raise InputError(f"{path}: expected six integers (lowest and highest h, k, l), got {data[:30]!r}")
-    bounds = [int(word) for word in match.groups()]
-    lowest = (bounds[0], bounds[2], bounds[4])
-    counts = (bounds[1] - bounds[0] + 1, bounds[3] - bounds[2] + 1, bounds[5] - bounds[4] + 1)
-    if min(counts) < 1 or np.prod([float(count + 1) for count in counts]) > _LARGEST:
+        raise InputError(f"{path}: expected six integers (lowest and highest h, k, l), got {head[:30]!r}")
+    stream.seek(match.end())
+    h, h_top, k, k_top, l, l_top = map(int, match.groups())  # noqa: E741 -- a Miller index
+    counts = (h_top - h + 1, k_top - k + 1, l_top - l + 1)
+    shape = (counts[0] + 1, counts[1] + 1, counts[2] + 1)
+    if min(counts) < 1 or shape[0] * shape[1] * shape[2] > _LARGEST:
         raise InputError(f"{path}: expected indices of one crystal, got a box of {counts} indices")
-    body = data[match.end() :]
-    body = body.lstrip(b"\t\n\v\f\r ") if skip_white_space else body[2:]
-    shape = [count + 1 for count in counts]
-    size = int(np.prod(shape))
-    if not skip_white_space and len(body) < 8 * size:
-        raise InputError(f"{path}: expected {size} numbers of 8 bytes after the header, got {len(body)} bytes")
-    values = np.frombuffer(body[: 8 * size].ljust(8 * size, b"\0"), "<f8")
-    return values.reshape(shape).copy(), lowest, counts
+    return (h, k, l), counts, shape
+
+
+def _white_space(stream: BinaryIO) -> int:
+    """Bytes from here on that look like white space."""
+    count = 0
+    while chunk := stream.read(_HEAD):
+        rest = len(chunk.lstrip(_WHITE))
+        count += len(chunk) - rest
+        if rest:
+            break
+    return count

@@ -1,6 +1,7 @@
 # ruff: noqa: E741 -- l is a Miller index
 """Reflection list: h k l F (semantics 2.3)."""
 
+import io
 import math
 import re
 import warnings
@@ -10,12 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from nanobragg_torch.errors import InputError
+from nanobragg_torch.io.inputs import read_text
+from nanobragg_torch.io.room import require_room
+from nanobragg_torch.quirks import Quirks
 
 _COLUMNS = np.dtype([("h", np.int64), ("k", np.int64), ("l", np.int64), ("F", np.float64)])
 _LARGEST_GRID = 2**31  # cells of the index box: more is a mistyped index, not a crystal
 _EXPECTED = "expected h k l F (three integers and a number)"
-_REAL = re.compile(r"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan))", re.IGNORECASE)
-_WHOLE = re.compile(r"\s*([+-]?\d+)")
+_REAL = re.compile(r"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))", re.IGNORECASE | re.ASCII)
+_WHOLE = re.compile(r"\s*([+-]?\d+)", re.ASCII)
+_BLANKS = re.compile(r"[ \t\v\f]+")
+_ODD = re.compile(r"[^\t\n\v\f\r -~]")  # numpy takes some of these for blanks
+_PER_BYTE, _PER_BYTE_SLOWLY = 20, 48  # bytes of memory, where a line has eight
 
 
 @dataclass(frozen=True)
@@ -32,72 +39,104 @@ class Reflections:
     warning: str = ""
 
 
-def read_hkl(path: Path, *, tokens: bool = False, whole: bool = False, strict: bool = True) -> Reflections:
+def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
     """The reflections of `path`.
 
-    strict: every line holds four numbers, the first three of them integers; all else is an error. Otherwise:
+    Where nobody asked for Q10 or Q11, every line holds four numbers, the first three of them integers; all else is an
+    error. Otherwise:
 
-    tokens: in groups of four numbers wherever the lines end, up to the first word that is none (Q10), instead
-    of one a line, where further columns and # comments are skipped. whole: an index that is not written as
-    an integer ends the list, though the box counts what follows (Q11), instead of being read as a number.
-    Raises InputError where there is no reflection, and for a line that is none.
+    Q10: in groups of four numbers wherever the lines end, up to the first word that is none; off: one a line, where
+    further columns and # comments are skipped. Q11: an index that is not written as an integer ends the list, though
+    the box counts what follows; off: it is read as a number.
+    Raises InputError where there is no reflection, and for a line that is none; DoesNotFit for too many.
     """
+    quirks = quirks or Quirks()
+    text = read_text(path, per_byte=_PER_BYTE)
+    fast = _all_alike(path, text)
+    if fast is not None:
+        return fast
+    require_room(_PER_BYTE_SLOWLY * len(text), f"{path}, {len(text)} bytes")
+    if quirks.strict("Q10", "Q11"):
+        return _strictly(path, text)
+    return _by_tokens(path, text, quirks.on("Q11")) if quirks.on("Q10") else _by_lines(path, text, quirks.on("Q11"))
+
+
+def _all_alike(path: Path, text: str) -> Reflections | None:
+    """Quickly, where every line holds three integers and a number, and nothing else; else None."""
+    if _ODD.search(text):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
             warnings.simplefilter("ignore", UserWarning)
-            table = np.loadtxt(path, dtype=_COLUMNS, comments=None, encoding="latin-1", ndmin=1)
-        if table.size == 0:
-            raise InputError(f"{path}:1: expected reflections (h k l F), got none")
-        hkl, f = np.stack([table["h"], table["k"], table["l"]], axis=1), table["F"]
-        if np.isfinite(f).all() and np.abs(hkl).max() < 1e9:
-            return _boxed(path, hkl, f, hkl)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+            table = np.loadtxt(io.StringIO(text), dtype=_COLUMNS, comments=None, ndmin=1)
     except (ValueError, OverflowError, DeprecationWarning):
-        pass
-    if strict:
-        return _strictly(path)
-    return _by_tokens(path, whole) if tokens else _by_lines(path, whole)
+        return None
+    if table.size == 0:
+        raise InputError(f"{path}:1: expected reflections (h k l F), got none")
+    hkl, f = np.stack([table["h"], table["k"], table["l"]], axis=1), table["F"]
+    if not np.isfinite(f).all() or hkl.max() >= 1e9 or hkl.min() <= -1e9:
+        return None
+    return _boxed(path, hkl, f, hkl)
 
 
 def _boxed(path: Path, hkl: np.ndarray, f: np.ndarray, counted: np.ndarray, warning: str = "") -> Reflections:
     """counted: the indices that make the box."""
     low, high = counted.min(axis=0), counted.max(axis=0)
-    counts = tuple(int(count) for count in high - low + 1)
-    if np.prod([float(count) for count in counts]) > _LARGEST_GRID:
-        raise InputError(f"{path}: expected indices of one crystal, got a box of {counts} indices")
-    h, k, l = (int(index) for index in low)
-    return Reflections(hkl, f, (h, k, l), (counts[0], counts[1], counts[2]), warning)
+    (h, k, l), (h_n, k_n, l_n) = low.tolist(), (high - low + 1).tolist()
+    if (h_n + 1) * (k_n + 1) * (l_n + 1) > _LARGEST_GRID:
+        raise InputError(f"{path}: expected indices of one crystal, got a box of {(h_n, k_n, l_n)} indices")
+    return Reflections(hkl, f, (h, k, l), (h_n, k_n, l_n), warning)
 
 
-def _strictly(path: Path) -> Reflections:
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n?|\n", text)
+
+
+def _words(line: str) -> list[str]:
+    return [word for word in _BLANKS.split(line) if word]
+
+
+def _strictly(path: Path, text: str) -> Reflections:
     """Only what every reader would read alike."""
     rows = []
-    with path.open(encoding="latin-1") as stream:
-        for number, line in enumerate(stream, start=1):
-            words = line.split()
-            if words and not (len(words) == 4 and all(_WHOLE.fullmatch(word) for word in words[:3])):
-                raise InputError(f"{path}:{number}: {_EXPECTED}, got {' '.join(words)[:60]!a}")
-            if words:
-                rows.append(_reflection(path, number, line, words))
+    for number, line in enumerate(_lines(text), start=1):
+        words = _words(line)
+        if words and not (len(words) == 4 and all(_WHOLE.fullmatch(word) for word in words[:3])):
+            raise InputError(f"{path}:{number}: {_EXPECTED}, got {' '.join(words)[:60]!a}{_way_out(words)}")
+        if words:
+            rows.append(_reflection(path, number, line, words))
     return _finished(path, rows, [row[:3] for row in rows], "")
 
 
-def _by_lines(path: Path, whole: bool) -> Reflections:
+def _way_out(words: list[str]) -> str:
+    """Which switches would skip or take a line."""
+    listed = _words(" ".join(words).partition("#")[0])
+    if listed and not (len(listed) >= 4 and all(_REAL.fullmatch(word) for word in listed[:4])):
+        return ""
+    if not all(float(word) % 1 == 0 for word in listed[:3]):
+        return ""
+    hints = []
+    if listed != words or len(words) > 4:
+        hints.append("--quirk Q10=off skips # comments and further columns")
+    if not all(_WHOLE.fullmatch(word) for word in listed[:3]):
+        hints.append("--quirk Q11=off takes 1.0 for 1")
+    return "".join(f"; {hint}" for hint in [*hints, "--mode c-parity reads as the reference does"])
+
+
+def _by_lines(path: Path, text: str, whole: bool) -> Reflections:
     rows, ended, lost = [], False, ""
     counted = []
-    with path.open(encoding="latin-1") as stream:
-        for number, line in enumerate(stream, start=1):
-            words = line.partition("#")[0].split()[:4]
-            if not words:
-                continue
-            values = _reflection(path, number, line, words)
-            counted.append(values[:3])
-            if whole and not all(_WHOLE.fullmatch(word) for word in words[:3]) and not ended:
-                ended, lost = True, f"{path}:{number}: the list ends at an index that is not an integer (Q11)"
-            if not ended:
-                rows.append(values)
+    for number, line in enumerate(_lines(text), start=1):
+        words = _words(line.partition("#")[0])[:4]
+        if not words:
+            continue
+        values = _reflection(path, number, line, words)
+        counted.append(values[:3])
+        if whole and not all(_WHOLE.fullmatch(word) for word in words[:3]) and not ended:
+            ended, lost = True, f"{path}:{number}: the list ends at an index that is not an integer (Q11)"
+        if not ended:
+            rows.append(values)
     return _finished(path, rows, counted, lost)
 
 
@@ -111,9 +150,8 @@ def _reflection(path: Path, number: int, line: str, words: list[str]) -> tuple[f
     return values
 
 
-def _by_tokens(path: Path, whole: bool) -> Reflections:
+def _by_tokens(path: Path, text: str, whole: bool) -> Reflections:
     """As the reference: one pass for the box with real numbers, one for the list with integers."""
-    text = path.read_text(encoding="latin-1")
     counted, end = _groups(text, (_REAL,) * 4)
     rows, stop = (counted, end) if not whole else _groups(text, (_WHOLE, _WHOLE, _WHOLE, _REAL))
     if not counted:

@@ -1,9 +1,14 @@
 """MOSFLM orientation matrix: nine numbers, three rows (semantics 2.1)."""
 
 import math
+import re
 from pathlib import Path
 
 from nanobragg_torch.errors import InputError
+from nanobragg_torch.io.inputs import read_text
+from nanobragg_torch.io.numbers import number
+
+_WORD = re.compile(r"[^ \t\n\v\f\r]+")
 
 
 def read_matrix(path: Path) -> tuple[float, ...]:
@@ -12,19 +17,14 @@ def read_matrix(path: Path) -> tuple[float, ...]:
     Raises InputError when the file cannot be read, holds fewer than nine numbers, or axes in one plane (Q21:
     the reference goes on with an undefined cell).
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    text = read_text(path, per_byte=2)
     found: list[float] = []
-    lines = text.splitlines()
-    for number, line in enumerate(lines, start=1):
-        for word in line.split():
-            if len(found) == 9:
-                break
-            found.append(_number(path, number, word, len(found)))
+    for match in _WORD.finditer(text):
+        if len(found) == 9:
+            break
+        found.append(_number(path, text.count("\n", 0, match.start()) + 1, match[0], len(found)))
     if len(found) < 9:
-        raise InputError(f"{path}:{max(len(lines), 1)}: expected 9 numbers, got {len(found)}")
+        raise InputError(f"{path}:{max(len(text.splitlines()), 1)}: expected 9 numbers, got {len(found)}")
     if not _volume(found) > 1e-9:
         raise InputError(f"{path}: expected three independent axes, got a cell without volume")
     return tuple(found)
@@ -39,15 +39,8 @@ def _volume(matrix: list[float]) -> float:
 
 
 def _number(path: Path, line: int, word: str, position: int) -> float:
-    expected = f"expected a number ({position + 1} of 9), got"
-    try:
-        value = float(word)
-    except ValueError:
-        raise InputError(f"{path}:{line}: {expected} {_shown(word)}") from None
-    if not math.isfinite(value):
-        raise InputError(f"{path}:{line}: {expected} {_shown(word)}")
+    value = number(word)
+    if value is None:
+        shown = ascii(word if len(word) <= 40 else word[:40] + "...")
+        raise InputError(f"{path}:{line}: expected a number ({position + 1} of 9), got {shown}")
     return value
-
-
-def _shown(word: str) -> str:
-    return ascii(word if len(word) <= 40 else word[:40] + "...")

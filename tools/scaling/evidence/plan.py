@@ -126,7 +126,7 @@ class Plan:
 def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Sizes:
     """The sizes of `config`; itemsize and outputs as in `Sizes`.
 
-    Reads its reflection list, or the size of its dump, for the grid. Raises InputError from the readers.
+    Reads its reflection list, or the head of its dump, for the grid. Raises InputError from the readers.
     """
     detector, beam = config.detector, config.beam
     roi = detector.rendered
@@ -135,7 +135,7 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
     if beam.source_file is not None:
         from nanobragg_torch.io.sources import read_sources
 
-        sources = len(read_sources(beam.source_file))
+        sources = len(read_sources(beam.source_file, config.quirks).rows)
     else:
         sources = beam.horizontal.count * beam.vertical.count * beam.dispersion.count
     cells, reflections = _grid(config)
@@ -162,11 +162,13 @@ def _grid(config: "Config") -> tuple[int, int]:
     if structure.hkl_file is not None:
         from nanobragg_torch.io.hkl import read_hkl
 
-        listed = read_hkl(structure.hkl_file, tokens=quirks.on("Q10"), whole=quirks.on("Q11"))
+        listed = read_hkl(structure.hkl_file, quirks)
         h, k, l = listed.counts  # noqa: E741 - a Miller index
         return (h + 1) * (k + 1) * (l + 1), len(listed.F)
     if structure.dump_file is not None:
-        return Path(structure.dump_file).stat().st_size // 8 + 1, 0
+        from nanobragg_torch.io.fdump import fdump_cells
+
+        return fdump_cells(structure.dump_file), 0
     return 0, 0
 
 

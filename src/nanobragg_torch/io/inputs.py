@@ -1,0 +1,60 @@
+"""Opening what a user names as input: a regular file, and nothing that would keep us waiting or fill the memory."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from nanobragg_torch.errors import InputError
+from nanobragg_torch.io.room import require_room
+
+_LINE_END = b"\n"
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of(mode: int) -> str:
+    """What a file of this st_mode is, in words; empty for a regular one."""
+    return next((name for test, name in _KINDS if test(mode)), "")
+
+
+def open_file(path: Path) -> BinaryIO:
+    """The regular file `path`, to be read. Raises InputError for anything else, at once.
+
+    A pipe that nobody writes to would wait for ever, a device could go on for ever, and a list is read twice.
+    """
+    try:
+        # without O_NONBLOCK, opening a pipe waits for its writer
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        stream = os.fdopen(handle, "rb") if not (kind := kind_of(os.fstat(handle).st_mode)) else None
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
+        raise InputError(f"{path!s}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if stream is None:
+        os.close(handle)
+        raise InputError(f"{path}: expected a regular file, got {kind}")
+    return stream
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes of an open file."""
+    return os.fstat(stream.fileno()).st_size
+
+
+def read_text(path: Path, *, per_byte: int) -> str:
+    """The text in `path`, of lines that end with \\n; every byte is one character.
+
+    per_byte: what each of its bytes comes to in memory, once it is understood. Raises InputError for what is no text,
+    DoesNotFit for what is too long.
+    """
+    with open_file(path) as stream:
+        require_room(per_byte * size_of(stream), f"{path}, {size_of(stream)} bytes")
+        data = stream.read()
+    at = data.find(b"\0")
+    if at >= 0:
+        raise InputError(f"{path}:{data.count(_LINE_END, 0, at) + 1}: expected text, got a byte 0: a binary file?")
+    return data.decode("latin-1")

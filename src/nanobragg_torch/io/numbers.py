@@ -1,0 +1,16 @@
+"""What counts as a number in a text: an ASCII decimal with an exponent or without."""
+
+import math
+import re
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def number(text: str) -> float | None:
+    """The float64 that all of `text` spells; None for anything else.
+
+    Python's float() takes more for a number than any other program does: 1_0, Arabic digits, blanks around it, nan.
+    None, too, for what float64 cannot hold (1e999).
+    """
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else None
