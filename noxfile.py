@@ -45,11 +45,6 @@ def shared_python(session: nox.Session) -> str:
     return str(python)
 
 
-def module(session: nox.Session, name: str) -> None:
-    """Run a module that has a command line of its own."""
-    session.run(shared_python(session), "-m", name, *session.posargs, external=True, env={"PYTHONPATH": "src"})
-
-
 def scaling(session: nox.Session, *arguments: str) -> None:
     """Run a subcommand of tools.scaling with the session's own arguments behind it."""
     python = shared_python(session)
@@ -152,25 +147,31 @@ def mutations(session: nox.Session) -> None:
 @on_request()
 def mutants(session: nox.Session) -> None:
     """Break the port's rules one at a time and count how often explain names the right one."""
-    module(session, "tools.scaling.parity.mutants")
+    scaling(session, "study", "mutants")
 
 
 @on_request()
 def kills(session: nox.Session) -> None:
     """Kill 200 runs at random and judge what each of them leaves and says."""
-    module(session, "tools.scaling.kills")
+    scaling(session, "study", "kills")
 
 
 @on_request()
 def bench(session: nox.Session) -> None:
-    """Ratios of speed, measured in one run: docs/performance.md and .json."""
-    module(session, "tools.scaling.bench")
+    """Ratios of speed, measured in one run; -- --out docs publishes them."""
+    scaling(session, "study", "bench")
+
+
+@on_request()
+def footprint(session: nox.Session) -> None:
+    """What the simulator holds: the constants of the memory planner, measured anew."""
+    scaling(session, "study", "footprint")
 
 
 @on_request()
 def traps(session: nox.Session) -> None:
     """Pairs of traces and images whose right verdict is known, judged by ours and by other tools."""
-    module(session, "tools.scaling.traps")
+    scaling(session, "study", "traps")
 
 
 @on_request()

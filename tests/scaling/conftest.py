@@ -1,12 +1,14 @@
 """A clone of this working tree that tests may spoil, and a way to run the tool in it."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +101,17 @@ def case_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sessions() -> Callable[..., list[list[str]]]:
+    """What a session of the noxfile runs, with arguments of its own; nothing is started."""
+    menu = runpy.run_path(str(ROOT / "noxfile.py"))
+
+    def commands(name: str, *posargs: str) -> list[list[str]]:
+        ran: list[list[str]] = []
+        fake = SimpleNamespace(venv_backend="none", posargs=posargs, run=lambda *argv, **_: ran.append([*argv]))
+        menu[name].func(fake)
+        return ran
+
+    return commands

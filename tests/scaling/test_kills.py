@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tools.scaling import kill_scene, kills
+from tools.scaling.errors import BadInput
 from tools.scaling.evidence import cgroup
 from tools.scaling.evidence.bundle import Bundle, CommandRecord
 from tools.scaling.kill_scene import Kill, Victim, cast, hears
@@ -393,12 +394,12 @@ def test_of_several_who_fit_one_is_hit(monkeypatch):
     assert hit("worker") == hit("terminal") == []
 
 
-def test_a_page_that_is_not_there_is_refused_before_the_runs(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        kills.main(["--docs", str(tmp_path / "absent.md")])
-    assert capsys.readouterr().err.endswith(
-        f"expected a Markdown file with the marks, got none at {tmp_path}/absent.md\n"
-    )
+def test_a_page_without_the_marks_is_refused_before_the_runs(tmp_path):
+    (tmp_path / "page.md").write_text("# Kills\n")
+    for name in ("absent.md", "page.md"):
+        with pytest.raises(BadInput, match=rf"{name}: expected a Markdown file with the marks .*, got none$"):
+            kills.study(1, 1, tmp_path / name, print)
+    assert (tmp_path / "page.md").read_text() == "# Kills\n"
 
 
 @linux

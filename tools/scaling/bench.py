@@ -1,4 +1,4 @@
-"""Ratios of speed, measured in one run: docs/performance.md and docs/performance.json.
+"""`study bench`: ratios of speed, measured in one run: docs/performance.md and docs/performance.json.
 
 Of the simulation here, of the comparison of images in bench_images. The simulation's yardstick is the sine floor:
 the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
@@ -8,7 +8,6 @@ other work slows down slows both.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -25,7 +24,6 @@ from typing import Any
 
 from tools.scaling import bench_images
 from tools.scaling.bench_images import SUBJECTS
-from tools.scaling.files import write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
@@ -56,55 +54,47 @@ class Turn:
         return self.simulation_cpu_s / self.floor_cpu_s
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure in child processes and write both files."""
-    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7, help="turns of each kind (default 7)")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of both files (default docs)")
-    parser.add_argument("--child", choices=("turns", "peak", "make", "beside", *SUBJECTS), help=argparse.SUPPRESS)
-    parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--candidate", default="wrong", help=argparse.SUPPRESS)
-    parser.add_argument("--shape", type=int, nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
-    if options.child:
-        json.dump(_measured(options), sys.stdout)
-        return 0
-    found = {"machine": machine(), "limits": LIMITS | bench_images.LIMITS, "turns": _child("turns", options.repeats)}
-    found |= _child("peak") | _comparison(options.repeats)
-    write_json(options.out / "performance.json", found)
-    write_text(options.out / "performance.md", page(found))
-    return 0
+def study(repeats: int) -> dict[str, Any]:
+    """All figures, each measured in a process of its own."""
+    found = {"machine": machine(), "limits": LIMITS | bench_images.LIMITS, "turns": _child("turns", repeats)}
+    return found | _child("peak") | _comparison(repeats)
 
 
-def _measured(options: argparse.Namespace) -> object:
-    """What a child is for."""
-    shape = tuple(options.shape or ())
-    if options.child == "turns":
-        return turns(options.repeats)
-    if options.child == "peak":
+def child() -> None:
+    """What a child process does: the measurement that its argument asks for, as JSON on standard output."""
+    json.dump(_measured(**json.loads(sys.argv[1])), sys.stdout)
+
+
+def _measured(
+    kind: str, repeats: int, images: str = "", candidate: str = "wrong", shape: Sequence[int] = (0, 0)
+) -> object:
+    if kind == "turns":
+        return turns(repeats)
+    if kind == "peak":
         return peak()
-    if options.child == "make":
-        return bench_images.make(options.images)
-    if options.child == "beside":
-        return bench_images.turns(options.images, shape, options.repeats)
-    return bench_images.memory(options.child, options.images, options.candidate, shape)
+    folder, size = Path(images), (shape[0], shape[1])
+    if kind == "make":
+        return bench_images.make(folder)
+    if kind == "beside":
+        return bench_images.turns(folder, size, repeats)
+    return bench_images.memory(kind, folder, candidate, size)
 
 
 def _comparison(repeats: int) -> dict:
     """Turns and peak memory of the comparison, each in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        place = ["--images", folder]
-        shape = [str(size) for size in _child("make", 1, *place)]
-        sparse = [str(bench_images.SPARSE)] * 2
-        compared = _child("beside", 3 * repeats, *place, "--shape", *shape)
+        shape = _child("make", images=folder)
+        sparse = [bench_images.SPARSE] * 2
+        compared = _child("beside", 3 * repeats, images=folder, shape=shape)
         subjects = [(name, "wrong", shape) for name in SUBJECTS]
         subjects += [(name, "sparse", sparse) for name in ("comparison", "pictures")]
-        memory = [_child(name, 1, *place, "--candidate", kind, "--shape", *size) for name, kind, size in subjects]
+        memory = [_child(name, images=folder, candidate=kind, shape=size) for name, kind, size in subjects]
     return {"comparison": compared, "comparison_memory": memory}
 
 
-def _child(kind: str, repeats: int = 1, *more: str) -> Any:
-    command = [sys.executable, "-m", "tools.scaling.bench", "--child", kind, "--repeats", str(repeats), *more]
+def _child(kind: str, repeats: int = 1, **more: Any) -> Any:
+    request = json.dumps({"kind": kind, "repeats": repeats, **more})
+    command = [sys.executable, "-c", "from tools.scaling.bench import child; child()", request]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
@@ -214,7 +204,7 @@ def page(found: dict) -> str:
     lines = [
         "# Performance",
         "",
-        "Written by `nox -s bench`; do not edit.",
+        "Made by `nox -s bench -- --out docs`; do not edit.",
         "",
         f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
         f"{here['torch']}; load average before the run {here['load_before']:.1f}.",
@@ -264,7 +254,3 @@ def _row(group: list[Turn]) -> str:
         f"{statistics.median(x.cpu_ratio for x in group):.2f}",
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

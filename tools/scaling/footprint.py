@@ -1,14 +1,13 @@
-"""`python -m tools.scaling.footprint`: measure what the simulator holds, for the constants of evidence/plan.py.
+"""`study footprint`: measure what the simulator holds, for the constants of evidence/plan.py.
 
 Each figure is the difference of two real runs under the memory guard that differ in one size alone.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nanobragg_torch.io.standard_output import say
 from tools.scaling.errors import ScalingError
 from tools.scaling.evidence.memory_guard import Limit, Verdict, run
 from tools.scaling.evidence.plan import FOOTPRINT, MARGIN, Footprint
@@ -84,8 +83,8 @@ def _square(edge: int, *more: str) -> tuple[str, ...]:
     return (*CASE, "-detpixels", str(edge), *more)
 
 
-def measure() -> Footprint:
-    """The figures of this machine, without any margin."""
+def measure(say: Callable[[str], None]) -> Footprint:
+    """The figures of this machine, without any margin; `say` gets each as it is measured."""
     listed = ("-hkl", str(ROOT / "tests/golden/inputs/p1.hkl"))
     base, edge = peak(Request(_square(64), SMALL)), 2000
     pixel8, pixel4 = ((peak(Request(_square(edge), SMALL, dtype=dtype)) - base) / edge**2 for dtype in DTYPES)
@@ -103,13 +102,9 @@ def measure() -> Footprint:
     return Footprint(base, *(max(0, round(x)) for x in (pixel8, pixel4, whole - alone, plain, tricubic, worker)))
 
 
-def main() -> None:
-    """Print what was measured beside the constants in use."""
-    found = measure()
-    say(f"{'':<16}{'measured':>14}{f'x {MARGIN}':>14}{'in use':>14}")
+def figure_lines(found: Footprint) -> list[str]:
+    """What was measured beside the constants in use."""
+    lines = [f"{'':<16}{'measured':>14}{f'x {MARGIN}':>14}{'in use':>14}"]
     for name, value in vars(found).items():
-        say(f"{name:<16}{value:>14}{value * MARGIN:>14.0f}{getattr(FOOTPRINT, name):>14}")
-
-
-if __name__ == "__main__":
-    main()
+        lines.append(f"{name:<16}{value:>14}{value * MARGIN:>14.0f}{getattr(FOOTPRINT, name):>14}")
+    return lines

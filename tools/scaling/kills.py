@@ -1,4 +1,4 @@
-"""`python -m tools.scaling.kills`: phase-m1 killed again and again at random, and what it said of each kill.
+"""`study kills`: phase-m1 killed again and again at random, and what it said of each kill.
 
 Every run starts in a throw-away clone, with a mark in its environment by which whatever it leaves is found. First
 one that nobody kills, the measure; then each kill until it has hit somebody: one that came when the run was over is
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from nanobragg_torch.io.standard_output import say
+from tools.scaling.errors import BadInput, GateFailed
 from tools.scaling.evidence import cgroup
 from tools.scaling.evidence.memory import STOP_PERCENT
 from tools.scaling.files import write_text
@@ -154,7 +154,7 @@ def _kind(line: str) -> str:
 
 
 def measured(clone: Clone) -> Measure:
-    """A run that nobody kills. Exits if it does not pass."""
+    """A run that nobody kills; GateFailed if it does not pass."""
     clone.reset()
     process, started = clone.start("measure", False, 0, None), time.monotonic()
     lines: dict[str, float] = {}
@@ -168,7 +168,7 @@ def measured(clone: Clone) -> Measure:
     ending = Ending(Kill(-1, "nobody", signal.SIGKILL, 1.0), code=process.returncode, last=clone.printed()[-1])
     judge(ending, clone.bundles(), found)
     if ending.wrong:
-        raise SystemExit(f"a run that nobody kills does not pass: {ending.wrong[0]}")
+        raise GateFailed(f"a run that nobody kills does not pass: {ending.wrong[0]}")
     return made
 
 
@@ -261,18 +261,10 @@ def write_docs(path: Path, text: str) -> None:
     write_text(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the campaign, print its table; 1 if any kill was not answered rightly."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m tools.scaling.kills", description=__doc__)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--docs", type=Path, help="Markdown file whose marked part gets the table.")
-    options = parser.parse_args(arguments)
-    if options.docs is not None and not options.docs.is_file():
-        parser.error(f"--docs: expected a Markdown file with the marks, got none at {options.docs}")
-
+def study(count: int, seed: int, out: Path | None, say: Callable[[str], None]) -> int:
+    """Run the campaign, say its table and write it between the marks of `out`; how many were answered wrongly."""
+    if out is not None and not (out.is_file() and BEGIN in out.read_text(errors="replace")):
+        raise BadInput(f"{out}: expected a Markdown file with the marks {BEGIN} and {END}, got none")
     for number in SIGNALS[1:]:  # what we were told to ignore (nohup, the background of a shell) the runs must hear
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
@@ -282,16 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _group(True) as group:
             if group is None:
                 say("no memory cgroup can be made here: no oom kills")
-        endings = campaign(clone, kills(options.count, options.seed, group is not None), measure, say)
+        endings = campaign(clone, kills(count, seed, group is not None), measure, say)
         measured(clone)  # also removes the groups of the dead
     rows = table(endings)
     for row in rows:
         say(row)
-    if options.docs is not None:
-        command = f"`python -m tools.scaling.kills --count {options.count} --seed {options.seed}`"
-        write_docs(options.docs, f"{command}, peak of a run {measure.peak_mib:.0f} MiB:\n\n" + "\n".join(rows))
-    return 1 if any(each.wrong for each in endings) else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    if out is not None:
+        command = f"`python -m tools.scaling study kills --count {count} --seed {seed}`"
+        write_docs(out, f"{command}, peak of a run {measure.peak_mib:.0f} MiB:\n\n" + "\n".join(rows))
+    return sum(bool(each.wrong) for each in endings)

@@ -9,6 +9,8 @@ from tools.scaling.cli.options import app
 from tools.scaling.errors import EXIT_OK, BadInput, Killed, ScalingError
 from tools.scaling.repo import EXPORTS, ROOT
 
+TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+
 
 def prepare() -> None:
     """Set what torch commands need: the exports, and the port that lies beside these tools."""
@@ -31,8 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
         return BadInput.exit_code
     except KeyboardInterrupt:
-        print("error: interrupted by SIGINT", file=sys.stderr)
-        return Killed.exit_code
+        return _interrupted()
     except SystemExit as ending:
+        if ending.code == TYPER_INTERRUPTED:
+            return _interrupted()
         return ending.code if isinstance(ending.code, int) else EXIT_OK
     return EXIT_OK
+
+
+def _interrupted() -> int:
+    print("error: interrupted by SIGINT", file=sys.stderr)
+    return Killed.exit_code

@@ -46,8 +46,8 @@ Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the resu
 DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
-def say(line: str) -> None:
+def say(line: str, end: str = "\n") -> None:
     """One line for whoever is watching."""
     from nanobragg_torch.io import standard_output
 
-    standard_output.say(line)
+    standard_output.say(line, end)

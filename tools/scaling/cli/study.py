@@ -1,26 +1,30 @@
-"""`study NAME`: what measures the product itself. Most write a page of docs, all print what they found."""
+"""`study NAME`: what measures the product itself. A study prints what it found; with --out it writes its page."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tools.scaling.cli.options import app, say
-from tools.scaling.errors import GateFailed
+from tools.scaling.errors import GateFailed, Unavailable
+from tools.scaling.files import write_json, write_text
 
 study = typer.Typer(
-    help="Measure these tools and the port themselves; most of it takes minutes.",
+    help="Measure these tools and the port themselves; some take minutes or hours.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(study, name="study")
-Count = Annotated[int, typer.Option(help="How many.", min=1)]
 Seed = Annotated[int, typer.Option(help="Of the random draw.")]
+Page = Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown page to write, too; without it none is.")]
 
 
 @study.command()
-def mutations(count: Count = 10_000, seed: Seed = 0) -> None:
+def mutations(
+    count: Annotated[int, typer.Option(help="How many mutations.", min=1)] = 10_000,
+    seed: Seed = 0,
+) -> None:
     """Mutate a chain of bundles at random and count what verify --all names; exit 1 unless it names every one."""
-    from pathlib import Path
     from tempfile import TemporaryDirectory
 
     from tools.scaling.evidence.mutations import run
@@ -36,21 +40,100 @@ def mutations(count: Count = 10_000, seed: Seed = 0) -> None:
 
 @study.command()
 def inputs(
-    count: Count = 400,
+    count: Annotated[int, typer.Option(help="How many inputs.", min=1)] = 400,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="How many at a time.", min=1)] = 2,
-    page: Annotated[bool, typer.Option("--page", help="Write docs/bugs/bad_inputs.md.")] = False,
+    out: Page = None,
 ) -> None:
     """Give the port and the tools bad inputs, generated; exit 1 unless each is answered or refused in one line."""
-    from tools.scaling.files import write_text
-    from tools.scaling.repo import ROOT
     from tools.scaling.studies.inputs.run import run_study
     from tools.scaling.studies.inputs.text import study_lines, study_markdown
 
     endings = run_study(count, seed, jobs)
-    if page:
-        write_text(ROOT / "docs" / "bugs" / "bad_inputs.md", study_markdown(endings, seed))
     for line in study_lines(endings):
         say(line)
+    if out is not None:
+        write_text(out, study_markdown(endings, seed))
     if any(ending.fault for ending in endings):
         raise GateFailed("inputs: not every bad input ended as it should")
+
+
+@study.command()
+def mutants(
+    singles: Annotated[int, typer.Option(help="Broken rules, one in each trace.", min=1)] = 150,
+    pairs: Annotated[int, typer.Option(help="Traces with two broken rules.", min=0)] = 50,
+    rounding: Annotated[int, typer.Option(help="Runs that differ by rounding only.", min=0)] = 1000,
+    seed: Seed = 1,
+    out: Page = None,
+) -> None:
+    """Break the port's rules on purpose and count how often explain names the right one; exit 1 if too seldom."""
+    from tools.scaling.parity import mutants as work
+
+    good, page, lines = work.study(singles, pairs, rounding, seed)
+    for line in lines:
+        say(line)
+    if out is not None:
+        write_text(out, page)
+    if not good:
+        raise GateFailed("mutants: expected 97 % named first, 99 % among three, both of all pairs, no false alarm")
+
+
+@study.command()
+def kills(
+    count: Annotated[int, typer.Option(help="How many kills.", min=1)] = 200,
+    seed: Seed = 1,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Page whose marked part gets the table.")] = None,
+) -> None:
+    """Kill runs at random moments and judge what each of them leaves and says; exit 1 if any is not right."""
+    from tools.scaling import kills as work
+
+    wrong = work.study(count, seed, out, say)
+    if wrong:
+        raise GateFailed(f"kills: {wrong} of {count} runs were not answered rightly")
+
+
+@study.command()
+def traps(out: Page = None) -> None:
+    """Judge pairs whose right verdict is known, by ours and by other tools; exit 1 where ours is wrong."""
+    from tools.scaling.render.traps import lost_columns, traps_lines, traps_markdown
+    from tools.scaling.traps.others import find_tools
+    from tools.scaling.traps.run import run_traps
+
+    tools = find_tools()
+    lost = lost_columns(tools, out.read_text("ascii", "replace")) if out is not None and out.exists() else []
+    if lost:
+        raise Unavailable(f"{out}: would lose what it says of {', '.join(lost)}: not installed here")
+    result = run_traps(tools)
+    for line in traps_lines(result):
+        say(line)
+    if out is not None:
+        write_text(out, traps_markdown(result))
+    if result.wrong:
+        raise GateFailed(f"traps: {len(result.wrong)} of {len(result.rows)} are not judged rightly")
+
+
+@study.command()
+def bench(
+    repeats: Annotated[int, typer.Option(help="Turns of each kind.", min=1)] = 7,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write performance.md and performance.json, too.")
+    ] = None,
+) -> None:
+    """Measure ratios of speed, and peaks of memory, in one run."""
+    from tools.scaling import bench as work
+
+    found = work.study(repeats)
+    page = work.page(found)
+    say(page, end="")
+    if out is not None:
+        write_json(out / "performance.json", found)
+        write_text(out / "performance.md", page)
+
+
+@study.command()
+def footprint() -> None:
+    """Measure what the simulator holds: the constants by which the memory planner counts."""
+    from tools.scaling.footprint import figure_lines, measure
+
+    for line in figure_lines(measure(say)):
+        say(line)

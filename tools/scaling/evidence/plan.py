@@ -28,7 +28,7 @@ MASKED = 16  # bytes a pixel, where a mask names the rendered ones
 
 @dataclass(frozen=True)
 class Footprint:
-    """What the simulator holds, in bytes, as `python -m tools.scaling.footprint` measures it.
+    """What the simulator holds, in bytes, as `study footprint` measures it.
 
     base: interpreter, torch and what all pixels share. pixel8, pixel4: of the image, a pixel, in float64 and
     float32. outputs: what the command line's statistics and files take beside it. term, tricubic: a term in a

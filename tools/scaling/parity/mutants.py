@@ -1,12 +1,9 @@
-"""How well `explain` finds a defect whose place is known: the port is broken on purpose, one rule at a time.
-
-    python -m tools.scaling.parity.mutants [--singles 150] [--pairs 50] [--rounding 1000] [--seed 1] [--out FILE.md]
+"""`study mutants`: how well `explain` finds a defect whose place is known. The port is broken, a rule at a time.
 
 Every mutant of mutant_rules replaces the result of one function of nanobragg_torch, or one input, while a pixel
 is traced; the function is restored before the two traces are explained.
 """
 
-import argparse
 import math
 import random
 import sys
@@ -14,25 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.flags import parse
-from nanobragg_torch.io.standard_output import say
 from nanobragg_torch.trace import render, trace_pixel
 from tools.scaling.cases import find_case
 from tools.scaling.errors import BadInput
-from tools.scaling.files import write_text
 from tools.scaling.parity.explain import explain
 from tools.scaling.parity.explain_records import Explanation
 from tools.scaling.parity.mutant_rules import FLOORS, Mutant, Subject, fixed_mutants, sized_mutants
 from tools.scaling.parity.traces import Trace, parse_trace
-from tools.scaling.repo import ROOT
-
-PAGE = "docs/architecture/mutants.md"
 
 
 @dataclass(frozen=True)
@@ -206,8 +197,8 @@ def table(
     lines = [
         "# Mutants",
         "",
-        f"`python -m tools.scaling.parity.mutants --singles {len(single)} --pairs {len(double)} "
-        f"--rounding {rounding} --seed {seed}` wrote this page (`nox -s mutants`). "
+        f"`python -m tools.scaling study mutants --singles {len(single)} --pairs {len(double)} "
+        f"--rounding {rounding} --seed {seed}` made this page (`nox -s mutants`). "
         "What it means: [attribution.md](attribution.md).",
         "",
         f"- single mutants: {len(single)}, {unlisted} of them in no table of `explain`",
@@ -238,26 +229,14 @@ def _row(each: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure, write the table where asked. Returns 1 where localisation falls short."""
-    parser = argparse.ArgumentParser(prog="python -m tools.scaling.parity.mutants", description=__doc__.split("\n")[0])
-    parser.add_argument("--singles", type=int, default=150)
-    parser.add_argument("--pairs", type=int, default=50)
-    parser.add_argument("--rounding", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=ROOT / PAGE, help=f"page for the table, by default {PAGE}")
-    options = parser.parse_args(argv)
-    single, double = singles(options.singles, options.seed), pairs(options.pairs, options.seed)
+def study(n_singles: int, n_pairs: int, n_rounding: int, seed: int) -> tuple[bool, str, list[str]]:
+    """Whether localisation is as good as it must be, the page, and the lines for whoever is watching."""
     from tools.scaling.parity.rounding_runs import false_alarms
 
-    alarms = false_alarms(options.rounding, options.seed)
-    text = table(single, double, options.rounding, alarms, options.seed)
-    write_text(options.out, text)
-    say("\n".join([*text.splitlines()[4:9], *alarms]))
+    single, double = singles(n_singles, seed), pairs(n_pairs, seed)
+    alarms = false_alarms(n_rounding, seed)
+    text = table(single, double, n_rounding, alarms, seed)
     good = sum(each.rank == 1 for each in single) >= 0.97 * len(single)
     near = sum(0 < each.rank <= 3 for each in single) >= 0.99 * len(single)
-    return 0 if good and near and not alarms and all(a.rank and b.rank for a, b in double) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    both = all(one.rank and two.rank for one, two in double)
+    return good and near and both and not alarms, text, [*text.splitlines()[4:9], *alarms]

@@ -1,8 +1,9 @@
 """Result of the traps -> Markdown and lines. No arithmetic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tools.scaling.files import to_ascii
+from tools.scaling.traps.others import Tool
 from tools.scaling.traps.record import Verdict
 from tools.scaling.traps.run import OURS, Result, Row
 
@@ -10,7 +11,8 @@ _INTRODUCTION = """\
 # Traps
 
 Pairs of files whose right verdict is known. `fail` and `error` (the input is refused, or the tool breaks off) are
-equally right where the pair must not pass; a verdict in **bold** is wrong. Made by `nox -s traps`, as measured.
+equally right where the pair must not pass; a verdict in **bold** is wrong. Made by `nox -s traps -- --out
+docs/traps.md`, as measured.
 
 - ours: traces through `compare` and the judge of the parity matrix, images through `images --gate`
 - numpy.allclose, torch.testing.assert_close, Polygraphy (Comparator.compare_accuracy), fieldcompare (its command line)
@@ -68,6 +70,11 @@ def traps_markdown(result: Result) -> str:
             _table(head, [(row.trap.name, row.trap.right, *_verdicts(row, names)) for row in rows]),
         ]
     return to_ascii("\n\n".join(part for part in parts if part) + "\n")
+
+
+def lost_columns(tools: Sequence[Tool], page: str) -> list[str]:
+    """The tools of a page that are not installed here, so that a new page would be without their verdicts."""
+    return [tool.name for tool in tools if tool.judge is None and f"\n| {tool.name} | " in page]
 
 
 def _scores(result: Result) -> Iterable[tuple[str, int, int]]:
