@@ -8,11 +8,23 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cli.junit import errors_to_junit
-from tools.scaling.cli.options import DEFAULT_ROOT, AsJson, CaseName, Device, Junit, ReportsRoot, RunDir, app, say
+from tools.scaling.cli.options import (
+    BUNDLES,
+    DEFAULT_ROOT,
+    PARTS,
+    AsJson,
+    CaseName,
+    Device,
+    Junit,
+    ReportsRoot,
+    RunDir,
+    app,
+    say,
+)
 from tools.scaling.errors import BadInput, GateFailed
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def env(
     out: Annotated[Path | None, typer.Option(help="Where to write it; without it, into the bundle.")] = None,
     run_dir: RunDir = None,
@@ -28,7 +40,7 @@ def env(
     say(f"wrote {path}")
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def check(
     run_dir: RunDir = None,
     case: CaseName = None,
@@ -52,7 +64,7 @@ def check(
         raise GateFailed(f"check: {', '.join(failed)} not as expected")
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def collect(
     files: Annotated[list[str] | None, typer.Argument(help="Test files; default the mapped ones.")] = None,
 ) -> None:
@@ -64,7 +76,7 @@ def collect(
         commands.pytest_files([name], "--collect-only")
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def pytest(
     device: Device = "cpu",
     optional: Annotated[bool, typer.Option("--optional", help="Without the device, say why and pass.")] = False,
@@ -77,7 +89,7 @@ def pytest(
         say(f"SKIP {reason}")
 
 
-@app.command()
+@app.command(rich_help_panel=BUNDLES)
 def verify(
     run_dir: Annotated[Path | None, typer.Argument(help="A sealed bundle.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every bundle, and the chain that they are.")] = False,
@@ -109,7 +121,7 @@ def verify(
         raise GateFailed(f"{reports_root if every else run_dir}: does not hold")
 
 
-@app.command()
+@app.command(rich_help_panel=BUNDLES)
 def replay(run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")], as_json: AsJson = False) -> None:
     """Run a bundle's steps again from its commit and name the first thing that differs."""
     from tools.scaling.render.verification import replay_lines
@@ -122,7 +134,7 @@ def replay(run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")], as
         raise GateFailed(f"{run_dir}: the replay differs")
 
 
-@app.command()
+@app.command(rich_help_panel=BUNDLES)
 def history(
     since: Annotated[str | None, typer.Option(help="Bundles from this time on, e.g. 2026-11-23.")] = None,
     as_json: AsJson = False,
@@ -137,7 +149,7 @@ def history(
         say(line)
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> None:
     """Write report.html into a bundle that is not sealed yet."""
     from tools.scaling.evidence.bundle import open_bundle
@@ -146,7 +158,7 @@ def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> No
     say(f"wrote {write_report(open_bundle(DEFAULT_ROOT, run_dir))}")
 
 
-@app.command()
+@app.command(rich_help_panel=BUNDLES)
 def index(reports_root: ReportsRoot = DEFAULT_ROOT) -> None:
     """Write reports/index.html: all bundles, filterable, with their trends."""
     from tools.scaling.pages.index import write_index

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cli.junit import errors_to_junit
-from tools.scaling.cli.options import AsJson, Junit, app, say
+from tools.scaling.cli.options import IMAGES, AsJson, Junit, app, say
 from tools.scaling.errors import GateFailed
 from tools.scaling.files import write_text
 
 
-@app.command()
+@app.command(rich_help_panel=IMAGES)
 def images(
     c: Annotated[Path, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")],
     py: Annotated[Path, typer.Option("--py", help="The port's image.")],

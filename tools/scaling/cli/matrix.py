@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cli.junit import errors_to_junit
-from tools.scaling.cli.options import AsJson, Device, Dtype, Junit, Pixel, app, say
+from tools.scaling.cli.options import MANY_CASES, AsJson, Device, Dtype, Junit, Pixel, app, say
 from tools.scaling.errors import GateFailed
 from tools.scaling.files import write_text
 
 Binary = Annotated[Path | None, typer.Option(help="Your own compiled nanoBragg; without it NB_C_BIN.")]
 
 
-@app.command()
+@app.command(rich_help_panel=MANY_CASES)
 def matrix(
     cases: Annotated[list[str] | None, typer.Argument(help="Case names or folders; default all golden cases.")] = None,
     device: Device = "cpu",
@@ -61,7 +61,7 @@ def matrix(
         raise GateFailed(f"matrix: {len(result.failed)} of {len(result.cases)} cases fail: {', '.join(result.failed)}")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(context_settings={"ignore_unknown_options": True}, rich_help_panel=MANY_CASES)
 def reference(
     words: Annotated[list[str], typer.Argument(metavar="CASE_OR_FLAGS", help="A case, or nanoBragg's own flags.")],
     out: Annotated[Path, typer.Option(help="The new golden case's folder.")],
@@ -75,7 +75,7 @@ def reference(
     say(f"wrote {live.record_reference(live.case_of(words, [pixel] if pixel else ()), out, program)}")
 
 
-@app.command()
+@app.command(rich_help_panel=MANY_CASES)
 def quirks(
     case: Annotated[str, typer.Argument(help="The case to measure on.")] = "phi_zero_carryover_mosaic",
     pixel: Pixel = None,

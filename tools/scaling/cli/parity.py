@@ -8,12 +8,26 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cli.junit import errors_to_junit
-from tools.scaling.cli.options import AsJson, CaseName, Device, Dtype, Hkl, Junit, PhiMode, Pixel, Tolerance, app, say
+from tools.scaling.cli.options import (
+    ONE_PIXEL,
+    PARTS,
+    AsJson,
+    CaseName,
+    Device,
+    Dtype,
+    Hkl,
+    Junit,
+    PhiMode,
+    Pixel,
+    Tolerance,
+    app,
+    say,
+)
 from tools.scaling.errors import GateFailed
 from tools.scaling.repo import refuse_protected
 
 
-@app.command()
+@app.command(rich_help_panel=ONE_PIXEL)
 def harness(
     out: Annotated[Path, typer.Option(help="The trace to write.")],
     case: CaseName = "supervisor",
@@ -39,7 +53,7 @@ def harness(
         say(f"wrote {path}")
 
 
-@app.command()
+@app.command(rich_help_panel=PARTS)
 def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=False)]) -> None:
     """Say whether a trace has the nine factors and both polar values, once each."""
     from tools.scaling import commands
@@ -52,7 +66,7 @@ def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=Fals
     say(f"{trace}: the nine factors and both polar values are there, once each")
 
 
-@app.command()
+@app.command(rich_help_panel=ONE_PIXEL)
 def compare(
     c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
     py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
@@ -90,7 +104,7 @@ def compare(
         raise GateFailed(f"{report.num_divergent} factors diverge, first {report.first_divergence}")
 
 
-@app.command()
+@app.command(rich_help_panel=ONE_PIXEL)
 def explain(
     c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
     py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cases import Extent
-from tools.scaling.cli.options import CaseName, Device, Dtype, Hkl, MemoryLimit, Pixel, app, say
+from tools.scaling.cli.options import IMAGES, CaseName, Device, Dtype, Hkl, MemoryLimit, Pixel, app, say
 from tools.scaling.errors import GateFailed
 
 AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
 AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
 
 
-@app.command()
+@app.command(rich_help_panel=IMAGES)
 def plan(
     case: CaseName = "supervisor",
     extent: AnyExtent = Extent.window,
@@ -33,7 +33,7 @@ def plan(
     say(plan_region(region, device=device, dtype=dtype.value, memory_limit=bound).line)
 
 
-@app.command()
+@app.command(rich_help_panel=IMAGES)
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for image.bin, image.json and the comparison.")],
     case: CaseName = "supervisor",

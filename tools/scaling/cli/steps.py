@@ -9,7 +9,8 @@ import typer
 from tools.scaling.cases import Extent
 from tools.scaling.cli.options import (
     DEFAULT_ROOT,
-    CaseName,
+    PROCEDURE,
+    CaseOrKept,
     DeviceOrKept,
     Dtype,
     DtypeOrKept,
@@ -25,13 +26,20 @@ from tools.scaling.cli.options import (
 )
 from tools.scaling.repo import from_root
 
-Image = Annotated[Extent | None, typer.Option(help="Simulate this too, and compare it with the reference's image.")]
+Image = Annotated[
+    Extent | None,
+    typer.Option(help="Simulate this too, and compare it with the reference's image.", show_default="no image"),
+]
+NAMES = (  # of steps.STEPS, whose import would take longer than the menu
+    "provenance", "harness_traces", "env_snapshot", "comparison", "image", "collect_only", "parity_tests", "ledger",
+    "handoff", "checksums", "stage",
+)  # fmt: skip
 ImageC = Annotated[Path | None, typer.Option(metavar="FILE", help="The reference's image; else the case's own.")]
 
 
-@app.command(name="phase-m1")
+@app.command(name="phase-m1", rich_help_panel=PROCEDURE)
 def phase_m1(
-    case: CaseName = None,
+    case: CaseOrKept = None,
     c: Reference = None,
     pixel: Pixel = None,
     hkl: Hkl = None,
@@ -64,11 +72,11 @@ def phase_m1(
     say(f"PASS: {bundle.shown(REPORT)}")
 
 
-@app.command()
+@app.command(rich_help_panel=PROCEDURE)
 def step(
-    name: Annotated[str, typer.Argument(help="A step of the procedure, by its session's name.")],
+    name: Annotated[str, typer.Argument(metavar="STEP", help=f"One of {', '.join(NAMES)}.")],
     run_dir: RunDir = None,
-    case: CaseName = None,
+    case: CaseOrKept = None,
     c: Reference = None,
     pixel: Pixel = None,
     hkl: Hkl = None,
@@ -122,7 +130,7 @@ for _name, _help in (
     ("checksums", "Seal the bundle: sha256.txt over every file, verified."),
     ("stage", "git add of exactly what the run wrote."),
 ):
-    app.command(name=_name, help=_help)(_named_step(_name))
+    app.command(name=_name, help=_help, rich_help_panel=PROCEDURE)(_named_step(_name))
 
 
 @app.command(hidden=True)

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.cli.options import app, say
+from tools.scaling.cli.options import STUDIES, Menu, app, say
 from tools.scaling.errors import GateFailed, Unavailable
 from tools.scaling.files import write_json, write_text
 
 study = typer.Typer(
+    cls=Menu,
     help="Measure these tools and the port themselves; some take minutes or hours.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.add_typer(study, name="study")
+app.add_typer(study, name="study", rich_help_panel=STUDIES)
 Seed = Annotated[int, typer.Option(help="Of the random draw.")]
 Page = Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown page to write, too; without it none is.")]
 
