@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nanobragg_torch import sampling
+from nanobragg_torch.advice import of_flags
+from nanobragg_torch.checks import check
 from nanobragg_torch.config import (
     Beam,
     Cell,
@@ -22,6 +25,7 @@ from nanobragg_torch.config import (
     StructureFactors,
 )
 from nanobragg_torch.errors import FlagError
+from nanobragg_torch.header import header_lines, settle
 from nanobragg_torch.io.mosflm_matrix import read_matrix
 
 Given = dict[str, Any]
@@ -34,8 +38,10 @@ def assemble(given: Given) -> Config:
         raise FlagError("expected -hkl FILE or -default_F VALUE, got neither")
     if "mat" not in given and given.get("cell", (0.0,))[0] <= 0.0:
         raise FlagError("expected -mat FILE or -cell A B C ALPHA BETA GAMMA, got neither")
+    check(given)
+    settle(given)
     detector = _detector(given)
-    return Config(
+    config = Config(
         crystal=_crystal(given),
         detector=detector,
         beam=_beam(given),
@@ -46,8 +52,8 @@ def assemble(given: Given) -> Config:
         water_m=given.get("water", 0.0),
         dmin_m=given.get("dmin", 0.0),
         output=_output(given),
-        warnings=tuple(given["warnings"]),
     )
+    return replace(config, warnings=(*header_lines(given), *given["warnings"], *of_flags(given, config)))
 
 
 def _dump(given: Given) -> Path | None:
@@ -267,15 +273,25 @@ def _fluence(given: Given) -> float:
 
 
 def _scan(given: Given) -> Scan:
-    osc, step = given.get("osc", sampling.radians(-1.0)), given.get("phistep", sampling.radians(-1.0))
-    steps = given.get("phisteps", -1)
-    if steps >= 0 and osc < 0 and not given["quirks"].on("Q32"):
+    quirks, not_given = given["quirks"], sampling.radians(-1.0)
+    osc, step, steps = given.get("osc", not_given), given.get("phistep", not_given), given.get("phisteps", -1)
+    sense = 1.0
+    if not quirks.on("Q59"):  # the sign is the sense of rotation, not a mark of what was not given
+        signs = {math.copysign(1.0, given[key]) for key in ("osc", "phistep") if given.get(key, 0.0) != 0.0}
+        if len(signs) == 2:
+            raise FlagError("-osc and -phistep: expected one sense of rotation, got one above and one below 0")
+        if -1.0 in signs:
+            sense = -1.0
+            osc, step = (abs(given[key]) if key in given else not_given for key in ("osc", "phistep"))
+    if steps >= 0 and osc < 0 and not quirks.on("Q32"):
         if steps > 1 and step <= 0:
-            raise FlagError(f"-phisteps {steps}: expected -osc or -phistep too, got neither")
+            got = "one below 0 (Q59)" if {"osc", "phistep"} & given.keys() else "neither"
+            raise FlagError(f"-phisteps {steps}: expected -osc or -phistep too, got {got}")
         osc = max(step, 0.0) * steps
     if steps < 0 and osc == 0 and step > 0:
         raise FlagError("-osc 0 with -phistep: expected -phisteps or a range above 0, got no step at all")
-    return sampling.phi_scan(given.get("phi", 0.0), osc, step, steps)
+    scan = sampling.phi_scan(given.get("phi", 0.0), osc, step, steps)
+    return scan if sense > 0 else replace(scan, phi_step_rad=-scan.phi_step_rad, osc_rad=-scan.osc_rad)
 
 
 def _structure(given: Given, dump: Path | None) -> StructureFactors:

@@ -40,6 +40,18 @@ class CrystalAxes:
     c_star: Tensor
     volume: Tensor
 
+    @property
+    def cell(self) -> tuple[float, ...]:
+        """a, b, c in Angstrom, alpha, beta, gamma in degrees; angles of left-handed axes are negative."""
+        a, b, c, a_star, b_star, c_star = (
+            v.detach() for v in (1e10 * self.a, 1e10 * self.b, 1e10 * self.c, self.a_star, self.b_star, self.c_star)
+        )
+        angles = (
+            torch.atan2(norm(star) * self.volume.detach() / norm(u) / norm(v), dot(u, v) / norm(u) / norm(v))
+            for star, u, v in ((a_star, b, c), (b_star, c, a), (c_star, a, b))
+        )
+        return tuple(float(x) for x in (norm(a), norm(b), norm(c), *map(torch.rad2deg, angles)))
+
 
 @dataclass(frozen=True)
 class Orientations:
@@ -272,8 +284,13 @@ def cell_counts(config: Config, axes: CrystalAxes) -> Tensor:
 def recommended_oversample(
     axes: CrystalAxes, counts: Tensor, wavelength: Tensor, distance: Tensor, pixel: Tensor
 ) -> int:
-    """Sub-pixels per edge that resolve the spots: three per reciprocal width of the crystal."""
+    """Sub-pixels per edge that resolve the spots: three per reciprocal width of the crystal (semantics 3.2).
+
+    1 where they are no int of 32 bits, as at a distance of nearly 0: the conversion gives the least int, which
+    counts as below 1.
+    """
     lengths = torch.stack((norm(axes.a), norm(axes.b), norm(axes.c)))
     largest = (lengths * counts).max()
     recip_pixel = wavelength * distance / pixel
-    return max(int(torch.ceil(3.0 * largest / recip_pixel)), 1)
+    wanted = float(torch.ceil(3.0 * largest / recip_pixel).detach())
+    return max(int(wanted), 1) if wanted < 2**31 else 1

@@ -48,6 +48,8 @@ FRAMES = {
     "CUSTOM": Frame(_X, _Z, _MINUS_Y, _X, _Y, _Z, _Z),  # Q54: twotheta about +y, unlike MOSFLM
 }
 
+_EDGE_ON = 1e-9  # cosine of beam and normal below which the beam runs along the detector
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -131,7 +133,7 @@ def initial_axes(config: Config, like: Tensor) -> Axes:
     """The convention's vectors, or in CUSTOM the given ones, unitised (semantics 4.1, 4.2).
 
     The twotheta axis is never normalised (Q04). Vectors in `quirks.as_given` are used as typed. Raises
-    FlagError where Q03 is off and odet is not the normal of fdet and sdet.
+    FlagError where fdet and sdet are parallel, and where Q03 is off and odet is not the normal of the two.
     """
     detector, quirks = config.detector, config.quirks
     frame = FRAMES[detector.convention]
@@ -147,10 +149,13 @@ def initial_axes(config: Config, like: Tensor) -> Axes:
         "odet": chosen(detector.odet_vector, frame.odet),
     }
     clean = {name: unit(raw[name]) for name in ("beam", "fdet", "sdet")}
+    given = custom and not (detector.fdet_vector is None and detector.sdet_vector is None)
+    if given and not float(norm(cross(clean["fdet"], clean["sdet"])).detach()) > _EDGE_ON:
+        raise FlagError("-fdet_vector and -sdet_vector: expected two directions, got parallel ones")
     if quirks.on("Q03"):
         clean["odet"] = normal(raw["odet"], clean["fdet"], clean["sdet"])
     else:
-        clean["odet"] = _checked_normal(detector, raw["odet"], clean["fdet"], clean["sdet"])
+        clean["odet"] = _checked_normal(detector, clean["beam"], raw["odet"], clean["fdet"], clean["sdet"])
     used = {name: (raw if name in quirks.as_given else clean)[name] for name in raw}
     twotheta_axis = chosen(detector.twotheta_axis, frame.twotheta_axis)
     return Axes(
@@ -161,15 +166,17 @@ def initial_axes(config: Config, like: Tensor) -> Axes:
     )
 
 
-def _checked_normal(detector: cfg.Detector, odet: Tensor, fdet: Tensor, sdet: Tensor) -> Tensor:
-    """The given odet unitised; where only the others are given their normal, on odet's side of the detector."""
+def _checked_normal(detector: cfg.Detector, beam: Tensor, odet: Tensor, fdet: Tensor, sdet: Tensor) -> Tensor:
+    """The given odet unitised; where it is not given the normal of the others, on the side to which the beam goes."""
     if detector.odet_vector is None:
-        if detector.fdet_vector is None and detector.sdet_vector is None:
+        if detector.fdet_vector is None and detector.sdet_vector is None and detector.beam_vector is None:
             return unit(odet)
         across = unit(cross(fdet, sdet))
-        return torch.where(dot(across, odet) < 0, -across, across)
+        along = dot(across, beam)
+        side = torch.where(along.abs() < _EDGE_ON, dot(across, odet), along)
+        return torch.where(side < 0, -across, across)
     found = unit(odet)
-    skew = float(torch.stack((dot(found, fdet).abs(), dot(found, sdet).abs())).max())
+    skew = float(torch.stack((dot(found, fdet).abs(), dot(found, sdet).abs())).max().detach())
     if not skew < 1e-3:
         raise FlagError(f"-odet_vector: expected the normal of fdet and sdet, got a cosine of {skew:.3g} with one")
     return found
@@ -224,6 +231,24 @@ def _first(value: cfg.Number | None, default: Tensor, like: Tensor) -> Tensor:
 def beam_ratio(beam: Tensor, odet: Tensor, rotx: Tensor, roty: Tensor, rotz: Tensor) -> Tensor:
     """Cosine between the beam and the tilted normal, twotheta left out (Q08); never exactly 0."""
     return _never_zero(dot(beam, rotate_xyz(odet, rotx, roty, rotz)))
+
+
+def _ratio_of(beam: Tensor, odet: Tensor) -> Tensor:
+    """Cosine of beam and final normal, for the distance along the beam; 1 where the beam runs along the detector,
+    so that the close distance stands for a distance that is none."""
+    ratio = dot(beam, odet)
+    return torch.where(ratio.abs() < _EDGE_ON, torch.ones_like(ratio), ratio)
+
+
+def _check_face(detector: cfg.Detector, close: Tensor, distance: Tensor) -> None:
+    """Raises FlagError where the crystal does not see the sensitive side, as after a swing of 90 degrees or more."""
+    near, along = float(close.detach()), float(distance.detach())
+    if not near > _EDGE_ON * abs(along):
+        hint = "-pivot sample swings it about the crystal" if detector.pivot == "BEAM" else "-close_distance sets it"
+        raise FlagError(
+            f"expected a detector that faces the crystal, got a close distance of {1000 * near:.6g} mm with the pivot "
+            f"{detector.pivot}; {hint}"
+        )
 
 
 def _never_zero(ratio: Tensor) -> Tensor:
@@ -281,13 +306,15 @@ def build_geometry(config: Config, like: Tensor) -> Geometry:
     tilts = [to_tensor(x, like) for x in (detector.rotx_rad, detector.roty_rad, detector.rotz_rad)]
     twotheta = to_tensor(detector.twotheta_rad, like)
     ratio = beam_ratio(axes.beam, axes.odet, *tilts)
-    if detector.close_distance_m is None:
-        close_in = near_distance(ratio, to_tensor(detector.distance_m, like))
-    else:
-        close_in = to_tensor(detector.close_distance_m, like)
-    distance_in = beam_distance(close_in, ratio)
     tilted = (rotate_xyz(axes.fdet, *tilts), rotate_xyz(axes.sdet, *tilts), rotate_xyz(axes.odet, *tilts))
     fdet, sdet, odet = (rotate_axis(v, axes.twotheta_axis, twotheta) for v in tilted)
+    ratio_final = ratio if config.quirks.on("Q08") else _ratio_of(axes.beam, odet)
+    if detector.close_distance_m is None:
+        close_in = near_distance(ratio, to_tensor(detector.distance_m, like))
+        distance_in = beam_distance(close_in, ratio)
+    else:
+        close_in = to_tensor(detector.close_distance_m, like)
+        distance_in = beam_distance(close_in, ratio_final)
     stages: tuple[Tensor, ...] = ()
     if detector.pivot == "SAMPLE":
         terms = sample_pivot_terms(centre, axes, close_in)
@@ -301,7 +328,8 @@ def build_geometry(config: Config, like: Tensor) -> Geometry:
     if detector.pix0_vector_m is not None and not config.quirks.on("Q02"):
         pix0 = to_tensor(detector.pix0_vector_m, like)
     close = dot(pix0, odet)
-    ratio_final = ratio if config.quirks.on("Q08") else _never_zero(dot(axes.beam, odet))
+    if not config.quirks.on("Q08"):
+        _check_face(detector, close, distance_in)
     rotx, roty, rotz = tilts
     return Geometry(
         initial=axes,

@@ -8,6 +8,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from nanobragg_torch.advice import of_experiment
 from nanobragg_torch.beam import (
     Sources,
     build_sources,
@@ -52,7 +53,8 @@ class Factors:
 class Experiment:
     """A Config made concrete.
 
-    cells: Na, Nb, Nc (3,). repeats: which of them exceed 1. oversample: sub-pixels per edge.
+    cells: Na, Nb, Nc (3,). repeats: which of them exceed 1. oversample: sub-pixels per edge;
+    recommended: as many as the spots need.
     n_steps, steps: terms per pixel and layer, as a number (as the reference counts, Q44) and as a 0-d
     tensor, in which sources count by their weights. background: I_bg, with which a sum starts; term: what
     every term has besides reflections, None where nothing. interpolate: tricubic. rendered: indices in the
@@ -69,6 +71,7 @@ class Experiment:
     repeats: tuple[bool, bool, bool]
     fudge: Tensor
     oversample: int
+    recommended: int
     n_steps: int
     steps: Tensor
     r_e_sqr: Tensor
@@ -85,9 +88,9 @@ class Experiment:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Lines for a person about the files that were read."""
+        """Lines for a person about the files that were read and what came of the flags."""
         listed = (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
-        return (*listed, *self.sources.warnings)
+        return (*listed, *self.sources.warnings, *of_experiment(self))
 
     @property
     def n_subpixels(self) -> int:
@@ -155,10 +158,10 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
     axes = build_axes(config, like)
     cells = cell_counts(config, axes)
     sources = build_sources(config, geometry.initial, like)
-    oversample = config.sampling.oversample
-    if oversample < 1:
-        wavelength = to_tensor(config.beam.wavelength_m, like)
-        oversample = recommended_oversample(axes, cells, wavelength, geometry.distance, geometry.pixel)
+    wavelength = to_tensor(config.beam.wavelength_m, like)
+    distance = geometry.distance if config.quirks.on("Q08") else geometry.distance.abs()
+    recommended = recommended_oversample(axes, cells, wavelength, distance, geometry.pixel)
+    oversample = config.sampling.oversample if config.sampling.oversample >= 1 else recommended
     orientations = build_orientations(config, axes, geometry.initial.spindle)
     n_sources = sources.wavelength.shape[0]
     n_steps = n_sources * orientations.count * oversample * oversample
@@ -186,6 +189,7 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         repeats=(na, nb, nc),
         fudge=to_tensor(config.crystal.fudge, like),
         oversample=oversample,
+        recommended=recommended,
         n_steps=n_steps,
         steps=steps,
         r_e_sqr=classical_radius_squared(like),

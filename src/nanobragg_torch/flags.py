@@ -42,6 +42,11 @@ class Flag:
     meaning: str = ""
     warning: str = ""
 
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Where the flag leaves its mark: its key, or what a flag without a value switches."""
+        return (self.key,) if self.key else tuple(dict(self.sets))
+
     def matches(self, argument: str) -> bool:
         for name in self.names.split():
             if argument == name or (name.endswith("*") and argument.startswith(name[:-1])):
@@ -231,7 +236,8 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
     """
     words = _words(argv, folders)
     quirks = _quirks(words)
-    given: Given = {"warnings": [], "quirks": quirks, "dump": dump}
+    typed = {key: word.argument for word in words for key in word.flag.stored}
+    given: Given = {"warnings": [], "quirks": quirks, "dump": dump, "typed": typed}
     # the reference reads the headers first, the mask's before the image's, so that flags override them
     files = {word.flag.key: word.value for word in words if word.flag.key in ("mask", "img")}
     given.update(read_headers(files.get("mask"), files.get("img"), quirks))

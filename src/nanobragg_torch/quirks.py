@@ -104,6 +104,8 @@ TABLE = tuple(
         ("Q43", "offset inside the ROI only", "int and noise images are 0 outside the ROI", "the ADC offset",
          "semantics 7.2, 7.4"),
         ("Q44", "32-bit steps", "sources domains phi oversample^2 wraps at 2^31", "it does not", _SOURCES),
+        ("Q46", "twotheta of a header", "TWOTHETA of an -img or -mask header is read and has no effect", "it swings the"
+         " detector; with the pivot at the beam DISTANCE places it, else CLOSE_DISTANCE", _HEADER),
         ("Q47", "mask centre mirrored", "BEAM_CENTER_Y of a -mask is measured from the other end", "as of an -img",
          _HEADER),
         ("Q48", "header keywords by substring", "the last match anywhere counts: DISTANCE finds CLOSE_DISTANCE",
@@ -118,6 +120,8 @@ TABLE = tuple(
          "only what --fdump names", "semantics 2.7"),
         ("Q58", "angles of the cell", "z of c* is divided by sin(gamma*), so that the cell's angles come out wrong",
          "by sin(gamma), the exact relation", "nanoBragg.c ~L1961"),
+        ("Q59", "no backward rotation", "-osc or -phistep below 0 (OSC_RANGE of a header too) counts as not given",
+         "its sign is the sense of rotation", _SAMPLING),
     )
 )  # fmt: skip
 

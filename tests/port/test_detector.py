@@ -60,7 +60,7 @@ def test_twotheta_axis_sets_twotheta_too() -> None:
     config = parse([*BASE, "-twotheta", "20", "-twotheta_axis", "3", "0", "0"])
     assert config.detector.twotheta_rad == pytest.approx(0.05236, abs=1e-5)
     assert config.detector.pivot == "SAMPLE"
-    assert config.warnings == ("-twotheta_axis also sets twotheta to 3 degrees and the pivot to SAMPLE (Q01)",)
+    assert config.warnings[0] == "-twotheta_axis also sets twotheta to 3 degrees and the pivot to SAMPLE (Q01)"
 
 
 def test_reported_distance_omits_twotheta_for_the_beam_pivot() -> None:

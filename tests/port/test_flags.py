@@ -174,7 +174,7 @@ def test_files_are_looked_for_in_the_folders_in_order(tmp_path: Path) -> None:
         (["--quirk", "Q29"], "--quirk: expected a quirk such as Q29=off or Q29=on, got 'Q29'"),
         (
             ["--quirk", "Q35=off"],
-            "--quirk: expected a quirk that has a switch (Q01..Q58), got 'Q35'",
+            "--quirk: expected a quirk that has a switch (Q01..Q59), got 'Q35'",
         ),
         (["--phi-mode", "old"], "--phi-mode: expected c-parity or spec, got 'old'"),
         (

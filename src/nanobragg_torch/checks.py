@@ -1,0 +1,84 @@
+"""Values that no experiment has: refused before anything is computed, in every mode.
+
+`given` is what flags and headers gave: keys of the flag table, and "typed", the flags by key as they were typed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nanobragg_torch.errors import FlagError
+
+Given = dict[str, Any]
+
+VECTORS = {
+    "beam": "-beam_vector",
+    "fdet": "-fdet_vector",
+    "sdet": "-sdet_vector",
+    "odet": "-odet_vector",
+    "polar_vector": "-polar_vector",
+    "spindle": "-spindle_axis",
+    "twotheta_axis": "-twotheta_axis",
+}
+
+_FLAT = 1e-12  # (V / 2abc)^2 of a cell without volume: 60 60 120 degrees come to 1e-17
+
+
+def check(given: Given) -> None:
+    """Raises FlagError for a cell without volume, a vector without direction, a detector that touches the crystal."""
+    _check_cell(given)
+    _check_vectors(given)
+    _check_distances(given)
+
+
+def _check_cell(given: Given) -> None:
+    """Of -cell as it is used: semantics 2.2 replaces edges and angles that are not above 0."""
+    values = given.get("cell", (0.0,))
+    if values[0] <= 0.0:
+        return
+    shown = f"-cell {' '.join(f'{x:g}' for x in values)}"
+    edges = [x if x > 0.0 else values[0] for x in values[:3]]
+    alpha, beta, gamma = ([math.radians(x) if x > 0.0 else math.pi / 2 for x in values[3:]] + 3 * [math.pi / 2])[:3]
+    s = (alpha + beta + gamma) / 2
+    if max(alpha, beta, gamma) >= math.pi or not math.prod(map(math.sin, (s, s - alpha, s - beta, s - gamma))) > _FLAT:
+        raise FlagError(
+            f"{shown}: expected angles below 180 degrees, each below the sum of the other two, all three together below"
+            " 360, got a cell without volume"
+        )
+    odd = [f"{x:g}" for x in edges if not 1e-3 < x < 1e9]
+    if odd:
+        raise FlagError(f"{shown}: expected edges of 0.001 to 1e9 Angstrom, got {' '.join(odd)}")
+    replaced = [name for name, x in zip(("a", "b", "c", "alpha", "beta", "gamma"), values) if x <= 0.0]
+    if replaced:
+        given["warnings"].append(
+            f"{shown}: {', '.join(replaced)} not above 0: an edge becomes a, an angle 90 degrees, as in the reference"
+        )
+
+
+def _check_vectors(given: Given) -> None:
+    for key, flag in VECTORS.items():
+        vector = given.get(key)
+        if vector is not None and not 0.0 < math.hypot(*vector) < math.inf:
+            raise FlagError(f"{flag}: expected a direction, got {' '.join(f'{x:g}' for x in vector)}")
+
+
+def _check_distances(given: Given) -> None:
+    """The one that counts is above 0: the near distance where it is given, else that along the beam."""
+    key, flag = ("close_distance", "-close_distance") if "close_distance" in given else ("distance", "-distance")
+    value = given.get(key, 0.1)
+    if key in given["typed"]:
+        where, name = "", given["typed"][key]
+    else:
+        where, name = "a header's ", flag[1:].upper()
+    if value == 0.0:
+        hint = "" if key in given["typed"] else f"; {flag} overrides it"
+        raise FlagError(f"{where}{name}: expected a distance other than 0 mm, got 0{hint}")
+    if value < 0.0:
+        given["warnings"].append(f"{where}{name}: {1000 * value:g} mm: {_NEGATIVE[key]}")
+
+
+_NEGATIVE = {
+    "distance": "its sign has no effect, as in the reference",
+    "close_distance": "the detector is behind the crystal",
+}
