@@ -202,7 +202,7 @@ def _crystal(asked: _Asked) -> Iterator[str]:
         yield "-misset_seed: no effect without -misset random"
     if crystal.shape in ("GAUSS", "TOPHAT") and asked.on("Q24"):
         flag = "-gauss_xtal" if crystal.shape == "GAUSS" else "-tophat_spots"
-        yield f"{flag}: the width of spots goes by Na Nb Nc and the volume, not by each N (Q24)"
+        yield f"{flag}: the width of spots goes by Na Nb Nc and the cell, not by each N (Q24)"
     if crystal.shape == "SQUARE" and asked.typed("fudge"):
         yield "-fudge: no effect on a -square_xtal"
     if asked.typed("mosaic_domains") and not bool(crystal.mosaic_spread_rad > 0):

@@ -31,7 +31,7 @@ def test_the_float_image_is_that_of_the_reference(capsys: pytest.CaptureFixture[
     assert np.array_equal(np.fromfile("out.bin", "<f4"), case.image())
     out, err = capsys.readouterr()
     assert err.splitlines() == [
-        "nanobragg_torch: warning: -gauss_xtal: the width of spots goes by Na Nb Nc and the volume, not by each N (Q24)",
+        "nanobragg_torch: warning: -gauss_xtal: the width of spots goes by Na Nb Nc and the cell, not by each N (Q24)",
         "nanobragg_torch: warning: -oversample 1: spots are finer than its sub-pixels, 11 would resolve them",
     ]
     assert out.splitlines()[:-2] == (GOLDEN / case.name / "facts.txt").read_text().splitlines()
