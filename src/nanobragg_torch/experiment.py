@@ -27,7 +27,7 @@ from nanobragg_torch.crystal import (
 )
 from nanobragg_torch.detector import Geometry, build_geometry
 from nanobragg_torch.errors import InputError
-from nanobragg_torch.io.smv import read_pixels
+from nanobragg_torch.io.smv import read_pixels, read_smv
 from nanobragg_torch.structure_factor import Grid, Listed, read_grid, to_grid
 from nanobragg_torch.vectors import to_tensor
 
@@ -59,6 +59,7 @@ class Experiment:
     tensor, in which sources count by their weights. background: I_bg, with which a sum starts; term: what
     every term has besides reflections, None where nothing. interpolate: tricubic. rendered: indices in the
     region of interest of the pixels that a mask keeps, None for all. listed: the grid as it was read.
+    mask_warnings: lines for a person about the mask.
     """
 
     config: Config
@@ -85,12 +86,13 @@ class Experiment:
     interpolate: bool
     rendered: Tensor | None
     listed: Listed | None
+    mask_warnings: tuple[str, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines for a person about the files that were read and what came of the flags."""
         listed = (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
-        return (*listed, *self.sources.warnings, *of_experiment(self))
+        return (*listed, *self.sources.warnings, *self.mask_warnings, *of_experiment(self))
 
     @property
     def n_subpixels(self) -> int:
@@ -178,6 +180,7 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         interpolate = bool((cells <= 2).any())
     fluence = to_tensor(config.beam.fluence_per_m2, like)
     na, nb, nc = (bool(count > 1) for count in cells)
+    rendered, of_mask = _unmasked(config, like)
     return Experiment(
         config=config,
         geometry=geometry,
@@ -201,8 +204,9 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         mu=to_tensor(config.detector.sensor.mu_per_m, like),
         factors=factors_of(config),
         interpolate=interpolate,
-        rendered=_unmasked(config, like),
+        rendered=rendered,
         listed=listed,
+        mask_warnings=of_mask,
     )
 
 
@@ -223,16 +227,23 @@ def factors_of(config: Config) -> Factors:
     )
 
 
-def _unmasked(config: Config, like: Tensor) -> Tensor | None:
-    """Scan order, in the region of interest, of the pixels that are not 0 in the mask."""
+def _unmasked(config: Config, like: Tensor) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Scan order, in the region of interest, of the pixels that are not 0 in the mask; what to say of the mask."""
     detector = config.detector
     if detector.mask_file is None:
-        return None
-    mask, roi = read_pixels(detector.mask_file), detector.rendered
-    if mask.shape != (detector.pixels_slow, detector.pixels_fast):
+        return None, ()
+    header = read_smv(detector.mask_file, whole=not config.quirks.on("Q48"))
+    fast, slow = header.size
+    if (slow, fast) != (detector.pixels_slow, detector.pixels_fast):
         raise InputError(
-            f"{detector.mask_file}: expected {detector.pixels_fast} x {detector.pixels_slow} pixels as on the "
-            f"detector, got {mask.shape[1]} x {mask.shape[0]}"
+            f"{header.path}: expected {detector.pixels_fast} x {detector.pixels_slow} pixels as on the detector, "
+            f"got {fast} x {slow}"
         )
+    mask, roi = read_pixels(header), detector.rendered
+    said: tuple[str, ...] = ()
+    if mask.dtype.itemsize != 2:
+        said = (f"{header.path}: pixels are {header.kind}, as TYPE says; the reference reads any mask as 16-bit words",)
     window = mask[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
-    return torch.from_numpy(window.ravel().nonzero()[0]).to(like.device)
+    if (window != window).any():
+        raise InputError(f"{header.path}: expected 0 or a number in every pixel of a mask, got NaN")
+    return torch.from_numpy(window.ravel().nonzero()[0]).to(like.device), said

@@ -45,8 +45,8 @@ def test_the_golden_header_is_read_back() -> None:
     header = read_smv(path)
     assert header.size == (44, 40)
     assert [header.number(k) for k in ("PIXEL_SIZE", "WAVELENGTH", "BEAM_CENTER_Y", "XDS_ORGX")] == [0.6, 1, 13.5, 23.5]
-    assert read_pixels(path).shape == (40, 44)
-    assert read_pixels(path)[0, 0] == 0
+    assert read_pixels(header).shape == (40, 44)
+    assert read_pixels(header)[0, 0] == 0
     detector = parse(["-cell", "50", "-default_F", "1", "-img", str(path)]).detector
     assert (detector.pixels_fast, detector.pixels_slow, detector.pixel_m) == (44, 40, 0.6 / 1000)
     assert (detector.x_beam_m, detector.y_beam_m) == (12.3 / 1000, 13.5 / 1000)
@@ -89,7 +89,7 @@ def test_masked_pixels_are_not_rendered(capsys: pytest.CaptureFixture[str]) -> N
     # the first pixel that is rendered is the run's first evaluation: nothing is carried over there yet
     unequal = np.argwhere((masked != whole) & (keep != 0)).tolist()
     assert unequal == [[1, 0]]
-    assert set(read_pixels(Path("intimage.img"))[keep == 0].tolist()) == {7}
+    assert set(read_pixels(read_smv(Path("intimage.img")))[keep == 0].tolist()) == {7}
     capsys.readouterr()
     assert main([*flags.split(), "-mask", "mask.img", "-trace_pixel", "2", "3"]) == 2
     expected = "nanobragg_torch: pixel slow 2, fast 3: expected one that is rendered, this one is masked\n"
@@ -120,7 +120,7 @@ def test_statistics_over_a_mask(capsys: pytest.CaptureFixture[str]) -> None:
         (b"some text\n", "expected an SMV image ({ and HEADER_BYTES), got b'some text\\n'"),
         (b"", "expected an SMV image ({ and HEADER_BYTES), got b''"),
         (b"{\nHEADER_BYTES=512;\nSIZE1=6;\n}", "expected a header of 512 bytes, got 30"),
-        (b"{\nHEADER_BYTES=zero;\n}".ljust(512), "expected HEADER_BYTES above 0 in the header, got 0.0"),
+        (b"{\nHEADER_BYTES=zero;\n}".ljust(512), "expected HEADER_BYTES as a whole number of 1 to 1048576, got 0"),
         (
             b"{\nHEADER_BYTES=512;\nSIZE1=6;\n}".ljust(512),
             "expected SIZE1 and SIZE2 above 0 in the header, got 6 and 0",

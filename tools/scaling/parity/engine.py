@@ -109,11 +109,13 @@ def _relative(distance: Tensor, norm: Tensor, equal: Tensor) -> Tensor:
 
 
 def ulp_distance(reference: Tensor, candidate: Tensor) -> Tensor:
-    """Steps between two tensors of one type, float32 or float64, in that type: int64, at most ULP_MAX.
+    """Steps between two tensors of one type, float32, float64 or integers, in that type: int64, at most ULP_MAX.
 
-    -0 is 0, and a NaN is ULP_MAX from anything. Bits ordered as integers are monotone once negatives
-    are mirrored.
+    -0 is 0, and a NaN is ULP_MAX from anything. Bits ordered as integers are monotone once negatives are mirrored.
+    A step of integers (below 2^62) is 1.
     """
+    if not reference.is_floating_point():
+        return (candidate.long() - reference.long()).abs_()
     a, b = _ordered(reference), _ordered(candidate)
     distance = (a - b).abs_()
     # Opposite signs can be 1.8e19 float64 steps apart, twice what int64 holds: the sum of magnitudes then wraps.

@@ -2,32 +2,46 @@
 
 import ast
 import mmap
-import re
 import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nanobragg_torch.errors import NanoBraggError
+from nanobragg_torch.io.inputs import open_file, size_of
+from nanobragg_torch.io.smv import MAGIC, read_smv
 from tools.scaling.errors import BadInput
 
 _NPY = b"\x93NUMPY"
-_SMV = b"{\nHEADER_BYTES="
-_SMV_HEADER = 512
+_NPY_HEADER = 1 << 16  # bytes at most
 _TOO_DEEP = (RecursionError, MemoryError)  # what a parser says of ten thousand brackets or signs
 _AROUND = 1 << 21  # bytes; the kernel may map so much (a huge page) where one byte is read
-# torch computes little with uint16: its bits are held as int16.
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "uint16": torch.int16}
-_NPY_DTYPES = {"<f4": "float32", "<f8": "float64", "<u2": "uint16"}
+_LONGEST = 2**31  # pixels of a side
+# numpy's code without its byte order -> name, type of the bits in memory (torch computes little with unsigned
+# integers), and of the values that are computed with
+_TYPES = {
+    "f4": ("float32", torch.float32, torch.float32),
+    "f8": ("float64", torch.float64, torch.float64),
+    "i1": ("int8", torch.int8, torch.int32),
+    "u1": ("uint8", torch.uint8, torch.int32),
+    "i2": ("int16", torch.int16, torch.int32),
+    "u2": ("uint16", torch.int16, torch.int32),
+    "i4": ("int32", torch.int32, torch.int64),
+    "u4": ("uint32", torch.int32, torch.int64),
+}
+_VALUES = {name: values for name, _, values in _TYPES.values()}
+_UNSIGNED = {"uint16": 0xFFFF, "uint32": 0xFFFFFFFF}
 
 
 @dataclass(frozen=True)
 class Image:
-    """Pixels (slow, fast) of one image. dtype: float32, float64 or uint16, of which `pixels` holds the bits as int16.
+    """Pixels (slow, fast) of one image. dtype: float32, float64, or uint16 and other integers of at most 32 bits.
 
-    swapped: uint16 in the other byte order.
+    pixels: their bits as in the file, of unsigned ones as of signed ones. swapped: in the other byte order.
     memory and offset: the mapping behind the pixels and where in it they begin; None where they lie in memory.
     """
 
@@ -44,11 +58,11 @@ class Image:
         return slow, fast
 
     def values(self, part: Tensor) -> Tensor:
-        """`part` of `pixels`, in a type that torch computes with: uint16 becomes int32."""
-        if self.dtype != "uint16":
-            return part
-        wide = part.to(torch.int32) & 0xFFFF
-        return ((wide & 0xFF) << 8) | (wide >> 8) if self.swapped else wide
+        """`part` of `pixels` as values, in a type that torch computes with: integers become int32 or int64."""
+        if self.swapped:
+            part = part.unsqueeze(-1).contiguous().view(torch.uint8).flip(-1).view(part.dtype).squeeze(-1)
+        wide = part.to(_VALUES[self.dtype])
+        return wide & _UNSIGNED[self.dtype] if self.dtype in _UNSIGNED else wide
 
     def read(self, top: int, bottom: int, left: int, right: int) -> Tensor:
         """A copy of the values of some rows and columns, ends exclusive; the file's pages are let go."""
@@ -83,32 +97,35 @@ def open_image(path: Path, shape: tuple[int, int] | None = None) -> Image:
     type or shape.
     """
     try:
-        with path.open("rb") as stream:
-            start = stream.read(_SMV_HEADER)
-            size = stream.seek(0, 2)
+        with open_file(path) as stream:
+            start, size = stream.read(len(MAGIC)), size_of(stream)
             if not size:
                 raise BadInput(f"{path}: expected an image, got an empty file")
             memory = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
+        if start.startswith(_NPY):
+            code, found, offset = _npy(path, memory)
+        elif start.startswith(MAGIC):
+            header = read_smv(path, whole=True)
+            code, found, offset = header.dtype.str, header.size[::-1], header.offset
+        else:
+            code, found, offset = *_raw(path, size, shape), 0
     except OSError as error:
         raise BadInput(f"{path}: expected an image, got: {error.strerror or error}") from error
-    if start.startswith(_NPY):
-        dtype, found, offset, swapped = *_npy(path, memory), False
-    elif start.startswith(_SMV):
-        dtype, found, offset, swapped = _smv(path, memory, start)
-    else:
-        dtype, found, offset, swapped = *_raw(path, size, shape), 0, False
+    except NanoBraggError as error:
+        raise BadInput(str(error)) from error
     if shape is not None and tuple(shape) != found:
         raise BadInput(f"{path}: expected {_times(shape)} pixels (slow x fast), got {_times(found)}")
+    name, bits, _ = _TYPES[code[1:]]
     count = found[0] * found[1]
     if not count:
         raise BadInput(f"{path}: expected at least one pixel, got {_times(found)} (slow x fast)")
-    wanted = offset + count * _DTYPES[dtype].itemsize
+    wanted = offset + count * bits.itemsize
     if size != wanted:
-        raise BadInput(f"{path}: expected {wanted} bytes, {_times(found)} {dtype}, got {size} bytes")
+        raise BadInput(f"{path}: expected {wanted} bytes, {_times(found)} {name}, got {size} bytes")
     with warnings.catch_warnings():  # torch warns that it could write to what is only read here
         warnings.simplefilter("ignore")
-        flat = torch.frombuffer(memory, dtype=_DTYPES[dtype], count=count, offset=offset)
-    return Image(str(path), dtype, flat.view(found), swapped, memory, offset)
+        flat = torch.frombuffer(memory, dtype=bits, count=count, offset=offset)
+    return Image(str(path), name, flat.view(found), code[0] == ">", memory, offset)
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -116,14 +133,15 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _raw(path: Path, size: int, shape: tuple[int, int] | None) -> tuple[str, tuple[int, int]]:
+    """(numpy's code, shape) of a file without a header."""
     if shape is None:
         raise BadInput(f"{path}: expected the shape of a file without a header (--shape SLOW FAST), got none")
-    if min(shape) < 1:
-        raise BadInput(f"{path}: expected a shape of at least 1 x 1 pixels, got {_times(shape)}")
+    if not all(1 <= n < _LONGEST for n in shape):
+        raise BadInput(f"{path}: expected a shape of at least 1 x 1 pixels, below 2^31, got {_times(shape)}")
     count = shape[0] * shape[1]
-    for dtype in ("float32", "float64"):
-        if size == count * _DTYPES[dtype].itemsize:
-            return dtype, (shape[0], shape[1])
+    for code, itemsize in (("<f4", 4), ("<f8", 8)):
+        if size == count * itemsize:
+            return code, (shape[0], shape[1])
     raise BadInput(
         f"{path}: expected {4 * count} bytes (float32) or {8 * count} (float64) for {_times(shape)} pixels, "
         f"got {size} bytes"
@@ -131,39 +149,36 @@ def _raw(path: Path, size: int, shape: tuple[int, int] | None) -> tuple[str, tup
 
 
 def _npy(path: Path, memory: mmap.mmap) -> tuple[str, tuple[int, int], int]:
-    """(dtype, shape, offset) of numpy's format, versions 1 to 3; little-endian, C order, two axes."""
+    """(numpy's code, shape, offset) of numpy's format, versions 1 to 3: numbers in C order on two axes."""
+    header, offset = _npy_header(path, memory)
+    code, fortran, shape = header.get("descr"), header.get("fortran_order"), header.get("shape")
+    known = isinstance(code, str) and code[:1] in ("<", ">", "|") and code[1:] in _TYPES
+    if not known or fortran is not False or not isinstance(shape, tuple) or len(shape) != 2:
+        got = f"{_shown(code)} {_shown(shape)} in {'C' if fortran is False else 'Fortran'} order"
+        raise BadInput(f"{path}: expected one of {', '.join(_TYPES)} (slow, fast) in C order, got {got}")
+    # True is an int to Python
+    if not all(type(n) is int and 0 <= n < _LONGEST for n in shape):
+        raise BadInput(f"{path}: expected a shape (slow, fast) of whole numbers below 2^31, got {_shown(shape)}")
+    return str(code), (shape[0], shape[1]), offset
+
+
+def _npy_header(path: Path, memory: mmap.mmap) -> tuple[dict[str, Any], int]:
+    """The header and where the pixels begin."""
+    damaged = f"{path}: expected a .npy header, got one that is damaged or truncated"
     try:
-        width, at = ("<H", 10) if memory[6] == 1 else ("<I", 12)
-        offset = at + struct.unpack_from(width, memory, 8)[0]
-        header = ast.literal_eval(memory[at:offset].decode("latin-1").strip())
-        kind, fortran, shape = str(header["descr"]), header["fortran_order"], tuple(header["shape"])
-    except (struct.error, ValueError, SyntaxError, KeyError, TypeError, IndexError, *_TOO_DEEP) as error:
-        raise BadInput(f"{path}: expected a .npy header, got one that is damaged or truncated") from error
-    if kind not in _NPY_DTYPES or fortran or len(shape) != 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
-        got = f"{kind} {shape} in {'Fortran' if fortran else 'C'} order"
-        raise BadInput(f"{path}: expected one of {', '.join(_NPY_DTYPES)} (slow, fast) in C order, got {got}")
-    return _NPY_DTYPES[kind], (shape[0], shape[1]), offset
+        major = memory[6]
+        width, at = ("<H", 10) if major == 1 else ("<I", 12)
+        length = struct.unpack_from(width, memory, 8)[0]
+        if major not in (1, 2, 3) or length > _NPY_HEADER or at + length > len(memory):
+            raise BadInput(damaged)
+        header = ast.literal_eval(memory[at : at + length].decode("utf-8" if major == 3 else "latin-1").strip())
+    except (struct.error, ValueError, SyntaxError, TypeError, IndexError, *_TOO_DEEP) as error:
+        raise BadInput(damaged) from error
+    if not isinstance(header, dict):
+        raise BadInput(damaged)
+    return header, at + length
 
 
-def _smv(path: Path, memory: mmap.mmap, start: bytes) -> tuple[str, tuple[int, int], int, bool]:
-    """(dtype, shape, offset, swapped) from KEY=value; lines: SIZE1 is fast, SIZE2 slow."""
-    fields = _smv_fields(start)
-    try:
-        offset = int(fields["HEADER_BYTES"])
-        fields = _smv_fields(memory[:offset])
-        fast, slow = int(fields["SIZE1"]), int(fields["SIZE2"])
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"{path}: expected an SMV header with HEADER_BYTES, SIZE1 and SIZE2, got: {error}") from error
-    if min(offset, fast, slow) < 1:
-        raise BadInput(f"{path}: expected HEADER_BYTES, SIZE1 and SIZE2 above 0, got {offset}, {fast} and {slow}")
-    if fields.get("TYPE", "unsigned_short") != "unsigned_short":
-        raise BadInput(f"{path}: expected TYPE=unsigned_short, got {fields['TYPE']}")
-    order = fields.get("BYTE_ORDER", "little_endian")
-    if order not in ("little_endian", "big_endian"):
-        raise BadInput(f"{path}: expected BYTE_ORDER=little_endian or big_endian, got {order}")
-    return "uint16", (slow, fast), offset, order == "big_endian"
-
-
-def _smv_fields(header: bytes) -> dict[str, str]:
-    found = re.findall(r"(?m)^([A-Z0-9_]+)=([^;\n]*);", header.decode("latin-1"))
-    return {key: value.strip(" \t") for key, value in found}
+def _shown(value: object) -> str:
+    text = ascii(value) if not isinstance(value, str) else ascii(value)[1:-1]
+    return text if len(text) <= 60 else text[:60] + "..."

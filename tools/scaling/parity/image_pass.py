@@ -39,7 +39,8 @@ class _Type:
 _TYPES = {
     "float32": _Type(torch.int32, 0x7F800000, 2.0**-126, 2.0**-23),
     "float64": _Type(torch.int64, 0x7FF << 52, 2.0**-1022, 2.0**-52, torch.float64, 52, 1022),
-    "uint16": _Type(torch.int32, 1 << 17, 1.0, 1.0),
+    **dict.fromkeys(("int8", "uint8", "int16", "uint16"), _Type(torch.int32, 1 << 17, 1.0, 1.0)),
+    **dict.fromkeys(("int32", "uint32"), _Type(torch.int64, 1 << 33, 1.0, 1.0, torch.float64, 52, 1022)),
 }
 
 
@@ -116,7 +117,7 @@ class Pass:
 
     def __init__(self, reference: Image, candidate: Image, region: Region, limits: Limits, kept: int) -> None:
         self.reference, self.candidate, self.region, self.tolerance = reference, candidate, region, limits.tolerance
-        self.kind, self.free = _TYPES[reference.dtype], FREE_STEPS[reference.dtype]
+        self.kind, self.free = _TYPES[reference.dtype], FREE_STEPS.get(reference.dtype, 0)
         self.peaks, self.farthest, self.relative, self.broken = (Top(kept) for _ in range(4))
         self._idle: list[_Buffers] = []  # no more than there are threads
 

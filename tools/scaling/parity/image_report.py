@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DEFAULT_TOLERANCE = 1e-6  # relative; one float32 step is at most 1.2e-7
-FREE_STEPS = {"float32": 2, "float64": 2, "uint16": 0}  # steps that are rounding, whatever they are relatively
+FREE_STEPS = {"float32": 2, "float64": 2}  # steps that are rounding, whatever they are relatively; of counts none
 
 
 @dataclass(frozen=True, slots=True)

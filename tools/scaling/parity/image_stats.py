@@ -89,7 +89,7 @@ def _bands(region: Region) -> Iterator[list[Block]]:
 def _report(work: Pass, sums: Sums, limits: Limits) -> ImageReport:
     reference, candidate, region, n = work.reference, work.candidate, work.region, sums.moments.n
     farthest, relative, broken = (_pairs(top, work) for top in (work.farthest, work.relative, work.broken))
-    free = FREE_STEPS[reference.dtype]
+    free = FREE_STEPS.get(reference.dtype, 0)
     return ImageReport(
         reference=Side(reference.name, reference.dtype, *_ends(sums.low_x, sums.high_x), sums.sum_x, sums.nonfinite_x),
         candidate=Side(candidate.name, candidate.dtype, *_ends(sums.low_y, sums.high_y), sums.sum_y, sums.nonfinite_y),
@@ -127,8 +127,7 @@ def _pairs(top: Top, work: Pass) -> list[PixelPair]:
         for image in (work.reference, work.candidate)
     )
     found = diff(x, y)
-    steps = (y - x).abs() if x.dtype == torch.int32 else ulp_distance(x, y)
-    columns = [column.tolist() for column in (slow, fast, x.double(), y.double(), found.abs, found.rel, steps)]
+    columns = [c.tolist() for c in (slow, fast, x.double(), y.double(), found.abs, found.rel, ulp_distance(x, y))]
     return [PixelPair(s, f, a, b, far, rel, None if k == ULP_MAX else k) for s, f, a, b, far, rel, k in zip(*columns)]
 
 

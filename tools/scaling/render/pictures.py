@@ -130,7 +130,7 @@ def ulp_histogram(report: ImageReport) -> bytes:
     axis.set_yscale("symlog", linthresh=1)
     axis.set_xticks(range(len(names)), names, rotation=45 if len(names) > 8 else 0, fontsize=7)
     axis.set_xlim(-0.6, count - 0.4)
-    steps = "counts" if report.reference.dtype == "uint16" else f"{report.reference.dtype} steps"
+    steps = "counts" if "int" in report.reference.dtype else f"{report.reference.dtype} steps"
     axis.set(xlabel=f"distance of a pixel from the reference ({steps})", ylabel="pixels")
     highest = max(bin.count for bin in report.histogram)
     axis.set_ylim(0, 4 * highest if highest else 1)
