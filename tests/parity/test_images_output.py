@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tools.scaling.errors import BadInput
-from tools.scaling.imaging import compare_image_files, write_images
+from tools.scaling.imaging import compare_image_files
 from tools.scaling.render.images import images_lines, images_markdown, progress_bar
 from tools.scaling.repo import ROOT, protected_state
 
@@ -51,8 +51,8 @@ def test_a_folder_gets_markdown_json_and_three_pictures_the_same_each_time(pair,
         wide, high = size(first[name])
         assert wide > 400 and high > 300, name
         assert b"tEXt" not in first[name] and b"tIME" not in first[name], name
-    again = write_images(report, *pair, tmp_path / "2", "python -m tools.scaling images")
-    assert {path.name: path.read_bytes() for path in again} == first
+    compare_image_files(*pair, shape=(60, 50), out=tmp_path / "2", command="python -m tools.scaling images")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "2").iterdir()} == first
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
@@ -222,7 +222,7 @@ def test_no_folder_takes_the_place_of_a_protected_file(pair):
 
 def test_a_disk_that_is_full_at_the_fifth_file_leaves_the_old_five(pair, tmp_path, monkeypatch):
     out, left = tmp_path / "out", [None] * 4
-    report = compare_image_files(*pair, shape=(60, 50), out=out)
+    compare_image_files(*pair, shape=(60, 50), out=out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     def full(handle: int) -> None:
@@ -232,7 +232,7 @@ def test_a_disk_that_is_full_at_the_fifth_file_leaves_the_old_five(pair, tmp_pat
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(BadInput, match=r"out/ulp.png: cannot be written: No space left on device$"):
-        write_images(report, pair[1], pair[0], out)
+        compare_image_files(*reversed(pair), shape=(60, 50), out=out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,8 +66,9 @@ def test_a_window_beside_the_detector_is_refused(case_folder, window, told):
 
 def test_the_golden_window_is_the_reference_s_to_the_last_bit(tmp_path):
     region = find_region("supervisor_synthetic", Extent.window)
-    report = simulate_region(region, tmp_path, device="cpu", dtype="float64", block=5000, threads=2)
-    assert report is not None
+    report, written = simulate_region(region, tmp_path, device="cpu", dtype="float64", block=5000, threads=2)
+    assert report is not None and sorted(written) == sorted(tmp_path.iterdir())
+    assert (report.origin, report.roi) == ((1160, 1180), (1160, 1259, 1180, 1279))
     assert (report.passed, report.pixels, report.unequal) == (True, 10_000, 0)
     written = (tmp_path / "image.bin").read_bytes()
     assert written == (GOLDEN / "supervisor_synthetic" / "float.bin").read_bytes()
@@ -77,15 +79,37 @@ def test_the_golden_window_is_the_reference_s_to_the_last_bit(tmp_path):
 
 
 @pytest.mark.slow
-def test_of_the_whole_detector_the_digest_is_kept(tmp_path):
+def test_a_whole_detector_is_kept_and_in_a_bundle_its_digest(tmp_path):
     region = find_region("supervisor", Extent.whole)
-    assert simulate_region(region, tmp_path, device="cpu", dtype="float64") is None
-    assert [path.name for path in tmp_path.iterdir()] == ["image.json"]
-    record = json.loads((tmp_path / "image.json").read_text())
-    assert (record["kept"], record["shape_slow_fast"], record["reference"]) == (False, [2527, 2463], None)
-    again = tmp_path / "again"  # in blocks of two rows, by one thread
+    out = tmp_path / "mine"
+    report, written = simulate_region(region, out, device="cpu", dtype="float64")
+    assert report is None and written == [out / "image.bin", out / "image.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["image.bin", "image.json"]
+    data = (out / "image.bin").read_bytes()
+    record = json.loads((out / "image.json").read_text())
+    assert len(data) == 4 * 2527 * 2463 and record["sha256"] == hashlib.sha256(data).hexdigest()
+    assert (record["kept"], record["shape_slow_fast"], record["reference"]) == (True, [2527, 2463], None)
+    # in a bundle, and in blocks of two rows, by one thread
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "provenance.json").write_text("{}")
+    again = tmp_path / "bundle" / "image"
     simulate_region(region, again, device="cpu", dtype="float64", block=5000, threads=1)
-    assert json.loads((again / "image.json").read_text()) == record
+    assert [path.name for path in again.iterdir()] == ["image.json"]
+    assert json.loads((again / "image.json").read_text()) == record | {"kept": False}
+
+
+def test_a_reference_that_is_refused_leaves_the_folder_as_it_was(tmp_path):
+    region, out = find_region("supervisor_synthetic", Extent.window), tmp_path / "out"
+    simulate_region(region, out, device="cpu", dtype="float64")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    other = find_region("supervisor", Extent.window)
+    (tmp_path / "c.bin").write_bytes(bytes(400))
+    with pytest.raises(BadInput, match="c.bin: expected 25600 bytes"):
+        simulate_region(other, out, c=tmp_path / "c.bin", device="cpu", dtype="float64")
+    # nor does an image without a reference lie beside the comparison of another
+    with pytest.raises(BadInput, match=r"out/images.json: compares another image; expected a reference \(--c\)"):
+        simulate_region(replace(other, reference=None), out, device="cpu", dtype="float64")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_the_plan_needs_no_torch_and_refuses_with_the_numbers(pristine):
@@ -112,6 +136,7 @@ def test_another_image_fails_the_gate_and_the_evidence_stays(pristine, tmp_path)
     assert (
         done.last == f"error: {tmp_path}/out: the port's image does not agree with the reference's, see images.md there"
     )
+    assert f"wrote {tmp_path}/out/image.bin, {tmp_path}/out/image.json, {tmp_path}/out/images.md, " in done.out
     assert "FAIL" in done.out and "sum ratio           0.999" in done.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"image.bin", "image.json", "images.json", "images.md", "triptych.png", "scatter.png", "ulp.png"}
@@ -122,6 +147,7 @@ def test_a_reference_of_another_size_is_one_line(pristine, tmp_path):
     done = pristine.tool("simulate", "--c", str(tmp_path / "c.bin"), "--out", str(tmp_path / "out"))
     assert done.code == 2 and done.err.count("\n") == 1
     assert "c.bin: expected" in done.err and "400" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

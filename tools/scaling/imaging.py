@@ -1,6 +1,7 @@
 """Joins image files, the comparison of images and their rendering. Prints nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,8 @@ from tools.scaling.errors import BadInput
 from tools.scaling.files import json_bytes, make_folder, text_bytes, write_all
 
 if TYPE_CHECKING:
-    from tools.scaling.parity.image_report import ImageReport
+    from tools.scaling.parity.image_files import Image
+    from tools.scaling.parity.image_report import ImageReport, Limits
 
 Region = tuple[int, int, int, int]
 
@@ -18,6 +20,7 @@ def compare_image_files(
     py: Path,
     *,
     shape: tuple[int, int] | None = None,
+    origin: tuple[int, int] = (0, 0),
     roi: Region | None = None,
     kept: int = 10,
     tolerance: float | None = None,
@@ -28,13 +31,12 @@ def compare_image_files(
 ) -> "ImageReport":
     """Compare the image file `py` with `c`, the reference: raw float32 or float64, .npy or SMV.
 
-    shape: (slow, fast); raw files need it. roi: (slow_min, slow_max, fast_min, fast_max), inclusive.
+    shape: (slow, fast); raw files need it. origin, roi: as in `compare_opened`.
     out: a folder for images.md, images.json and the pictures. progress is called with (parts done, parts).
     Raises BadInput (one line) for files that cannot be compared.
     """
     from tools.scaling.parity.image_files import open_image
     from tools.scaling.parity.image_report import Limits
-    from tools.scaling.parity.image_stats import measure
 
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise BadInput(f"expected a tolerance of at least 0 and below 1, got {tolerance}")
@@ -42,27 +44,57 @@ def compare_image_files(
         raise BadInput(f"expected at least 1 peak and pixel to list, got {kept}")
     limits = Limits() if tolerance is None else Limits(tolerance=tolerance)
     reference, candidate = open_image(c, shape), open_image(py, shape)
-    report = measure(reference, candidate, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress)
+    report = compare_opened(
+        reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress
+    )
     if out is not None:
-        write_images(report, c, py, out, command)
+        make_folder(out)
+        write_all(images_contents(report, reference, candidate, out, command))
     return report
 
 
-def write_images(report: "ImageReport", c: Path, py: Path, out: Path, command: str = "") -> list[Path]:
-    """images.md, images.json and three pictures of the compared files in `out`. Returns their paths."""
-    from tools.scaling.parity.image_files import open_image
+def compare_opened(
+    reference: "Image",
+    candidate: "Image",
+    *,
+    origin: tuple[int, int] = (0, 0),
+    roi: Region | None = None,
+    kept: int = 10,
+    limits: "Limits | None" = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> "ImageReport":
+    """`measure`, and where the images differ, what kind of difference it is.
+
+    origin: (slow, fast) on the detector of the images' first pixel. roi: (slow_min, slow_max, fast_min, fast_max) on
+    the detector, inclusive.
+    """
+    from tools.scaling.parity.image_stats import measure
+
+    if roi is not None:
+        roi = (roi[0] - origin[0], roi[1] - origin[0], roi[2] - origin[1], roi[3] - origin[1])
+    report = measure(reference, candidate, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress)
+    report = report.placed_at(origin)
+    if report.unequal or report.nonfinite:
+        from tools.scaling.parity.image_kinds import kinds_of
+
+        report = replace(report, kinds=kinds_of(reference, candidate, report))
+    return report
+
+
+def images_contents(
+    report: "ImageReport", reference: "Image", candidate: "Image", out: Path, command: str = ""
+) -> dict[Path, bytes]:
+    """images.md, images.json and three pictures of the compared images, as they will lie in the folder `out`."""
     from tools.scaling.parity.image_views import overview
     from tools.scaling.render import pictures
     from tools.scaling.render.images import images_markdown
 
-    make_folder(out)
-    view = overview(open_image(c, report.shape), open_image(py, report.shape), report)
-    contents = {
+    view = overview(reference, candidate, report)
+    return {
         out / "images.md": text_bytes(images_markdown(report, command)),
         out / "images.json": json_bytes(report.to_dict()),
         out / "triptych.png": pictures.triptych(report, view),
         out / "scatter.png": pictures.scatter(report, view),
         out / "ulp.png": pictures.ulp_histogram(report),
     }
-    write_all(contents)
-    return list(contents)

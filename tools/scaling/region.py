@@ -3,6 +3,8 @@
 `find_region` and `plan_region` need no torch, so that a run can be refused before anything starts.
 """
 
+import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,19 +13,23 @@ from typing import TYPE_CHECKING
 from tools.scaling.cases import Case, Extent, Window, find_case
 from tools.scaling.commands import with_hkl
 from tools.scaling.errors import BadInput
+from tools.scaling.evidence.bundle import PROVENANCE
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
-from tools.scaling.files import make_folder, write_bytes, write_json
-from tools.scaling.repo import digest, relative
+from tools.scaling.files import json_bytes, make_folder, write_all
+from tools.scaling.repo import relative
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nanobragg_torch.config import Config, Roi
     from tools.scaling.parity.image_report import ImageReport
 
 AROUND = 50  # pixels on either side of the traced one, where a case names no window
-KEPT = 2**20  # bytes; of a larger image only the digest is kept
+KEPT = 2**20  # bytes; of a larger image a bundle keeps the digest alone
 IMAGE = "image.bin"
 RECORD = "image.json"
+IMAGES = "images.json"
 
 
 @dataclass(frozen=True)
@@ -122,21 +128,27 @@ def simulate_region(
     threads: int | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> "ImageReport | None":
-    """Simulate the region into the folder `out`, compare it with `c` or the case's own image where there is one.
+) -> tuple["ImageReport | None", list[Path]]:
+    """Simulate the region, compare it with `c` or the case's own image where there is one, write both into `out`.
 
-    Writes image.bin (float32, slow-major; removed once compared if larger than KEPT), image.json with its digest,
-    and what the comparison writes. block, threads: as in `nanobragg_torch.simulate`. Returns the comparison.
+    Writes, all of it or nothing: image.bin (float32, slow-major), image.json with its digest, and what the
+    comparison writes. Where `out` lies in a bundle, which is committed, image.bin is left out if larger than KEPT.
+    block, threads: as in `nanobragg_torch.simulate`. Returns the comparison and the files. Raises BadInput: nothing
+    is simulated where the reference is no image of the region, or `out` holds the comparison of another image.
     """
+    from tools.scaling.imaging import compare_opened, images_contents
     from tools.scaling.parity.engine import open_device
+    from tools.scaling.parity.image_files import in_memory, open_image
 
     open_device(device)
+    found = c or region.reference
+    reference = open_image(found, region.shape) if found else None
+    if reference is None and (out / IMAGES).exists():
+        raise BadInput(f"{out / IMAGES}: compares another image; expected a reference (--c) or another folder (--out)")
     make_folder(out)
     path = out / IMAGE
     values = _simulated(region, device, dtype, block, threads)
-    write_bytes(path, values)
-    kept = len(values) <= KEPT
-    reference = c or region.reference
+    kept = len(values) <= KEPT or not (out.parent / PROVENANCE).is_file()
     record = {
         "case": region.case.name,
         "extent": region.extent.value,
@@ -145,24 +157,29 @@ def simulate_region(
         "device": device,
         "dtype": dtype,
         "format": "float32, little-endian, slow-major",
-        "sha256": digest(path),
+        "sha256": hashlib.sha256(values).hexdigest(),
         "kept": kept,
-        "reference": relative(reference) if reference else None,
+        "reference": relative(found) if found else None,
     }
-    del values
-    try:
-        report = None
-        if reference is not None:
-            from tools.scaling.imaging import compare_image_files
+    contents = {path: values} if kept else {}
+    contents[out / RECORD] = json_bytes(record)
+    report = None
+    if reference is not None:
+        image = in_memory(_pixels(values, region.shape), str(path))
+        origin = (region.window[0], region.window[2])
+        report = compare_opened(reference, image, origin=origin, threads=threads, progress=progress)
+        contents |= images_contents(report, reference, image, out, command)
+    write_all(contents)
+    return report, list(contents)
 
-            report = compare_image_files(
-                reference, path, shape=region.shape, out=out, command=command, threads=threads, progress=progress
-            )
-        write_json(out / RECORD, record)
-    finally:
-        if not kept:
-            path.unlink()
-    return report
+
+def _pixels(values: bytes, shape: tuple[int, int]) -> "Tensor":
+    """The image that the bytes hold, (slow, fast), float32."""
+    import torch
+
+    with warnings.catch_warnings():  # torch warns that it could write to what is only read here
+        warnings.simplefilter("ignore")
+        return torch.frombuffer(values, dtype=torch.float32).view(shape)
 
 
 def _simulated(region: Region, device: str, dtype: str, block: int | None, threads: int | None) -> bytes:

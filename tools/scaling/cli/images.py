@@ -22,6 +22,9 @@ def images(
     roi: Annotated[
         tuple[int, int, int, int] | None, typer.Option(metavar="S0 S1 F0 F1", help="Rows and columns, inclusive.")
     ] = None,
+    origin: Annotated[
+        tuple[int, int], typer.Option(metavar="SLOW FAST", help="Where on the detector the images begin.")
+    ] = (0, 0),
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
     as_json: AsJson = False,
@@ -33,10 +36,12 @@ def images(
     from tools.scaling.render.junit import images_junit
 
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
-    for name, numbers in (("--shape", shape), ("--roi", roi)):
-        command += "".join(f" {item}" for item in (name, *numbers)) if numbers else ""
+    for name, numbers in (("--shape", shape), ("--roi", roi), ("--origin", origin)):
+        command += "".join(f" {item}" for item in (name, *numbers)) if numbers and any(numbers) else ""
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
-        report = compare_image_files(c, py, shape=shape, roi=roi, out=out, command=command, progress=progress)
+        report = compare_image_files(
+            c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, progress=progress
+        )
     if junit:
         write_text(junit, images_junit(report))
     for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):

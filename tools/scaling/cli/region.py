@@ -47,18 +47,19 @@ def simulate(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; the cores there are unless told.")] = None,
 ) -> None:
     """Simulate a case's window or detector, and compare it with the reference's image; exit 1 if it differs."""
-    from tools.scaling.region import RECORD, find_region, shown, simulate_region
+    from tools.scaling.region import find_region, shown, simulate_region
     from tools.scaling.render.images import images_lines, progress_bar
 
     region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
     options = ["--case", case or "supervisor", "--extent", extent.value, *(["--c", str(c)] if c else [])]
     command = f"python -m tools.scaling simulate {shlex.join([*options, '--out', str(out)])}"
     with progress_bar(sys.stderr) as progress:
-        report = simulate_region(
+        report, written = simulate_region(
             region, out, c=c, device=device, dtype=dtype.value, block=block, threads=threads,
             command=command, progress=progress,
         )  # fmt: skip
-    say(f"simulated {region.case.name}, {shown(region.window)}, {device} {dtype.value}: {out / RECORD}")
+    say(f"simulated {region.case.name}, {shown(region.window)}, {device} {dtype.value}")
+    say(f"wrote {', '.join(map(str, written))}")
     for line in (
         images_lines(report)
         if report

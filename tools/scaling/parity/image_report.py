@@ -4,7 +4,7 @@ In JSON, NaN and infinities are the strings "nan", "inf", "-inf"; a figure that 
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 DEFAULT_TOLERANCE = 1e-6  # relative; one float32 step is at most 1.2e-7
@@ -83,10 +83,21 @@ class Bin:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of difference, in a word and in a sentence. share: of the differing pixels, that it accounts for."""
+
+    name: str
+    text: str
+    share: float
+
+
 @dataclass(frozen=True)
 class ImageReport:
     """A comparison of two images of `shape` (slow, fast) over `roi` (slow_min, slow_max, fast_min, fast_max).
 
+    origin       (slow, fast) on the detector of the images' first pixel; all places count from the detector's corner
+    kinds        of difference, as far as one is known
     pixels       compared, of which `unequal` are not bitwise equal
     max_abs      the pixel that is farthest off, max_rel the relatively farthest; None where all pairs are equal
     worst        the farthest, those that are not finite first; outlying: the relatively farthest beyond the limits
@@ -115,6 +126,33 @@ class ImageReport:
     peak_ratio: float | None
     peaks: tuple[Peak, ...]
     limits: Limits
+    origin: tuple[int, int] = (0, 0)
+    kinds: tuple[Kind, ...] = ()
+
+    def placed_at(self, origin: tuple[int, int]) -> "ImageReport":
+        """The same of images that are a window of a detector, which begins at `origin` (slow, fast)."""
+        slow, fast = origin
+
+        def moved(pair: PixelPair) -> PixelPair:
+            return replace(pair, slow=pair.slow + slow, fast=pair.fast + fast)
+
+        slow_min, slow_max, fast_min, fast_max = self.roi
+        return replace(
+            self,
+            origin=origin,
+            roi=(slow_min + slow, slow_max + slow, fast_min + fast, fast_max + fast),
+            max_abs=moved(self.max_abs) if self.max_abs else None,
+            max_rel=moved(self.max_rel) if self.max_rel else None,
+            worst=tuple(map(moved, self.worst)),
+            outlying=tuple(map(moved, self.outlying)),
+            peaks=tuple(replace(peak, slow=peak.slow + slow, fast=peak.fast + fast) for peak in self.peaks),
+        )
+
+    @property
+    def roi_in_file(self) -> tuple[int, int, int, int]:
+        """`roi` as the rows and columns of the images."""
+        (slow, fast), (slow_min, slow_max, fast_min, fast_max) = self.origin, self.roi
+        return slow_min - slow, slow_max - slow, fast_min - fast, fast_max - fast
 
     @property
     def nonfinite(self) -> int:

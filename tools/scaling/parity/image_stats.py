@@ -63,7 +63,8 @@ def _region(reference: Image, candidate: Image, roi: Region | None) -> Region:
     for name in ("shape", "dtype"):
         a, b = getattr(reference, name), getattr(candidate, name)
         if a != b:
-            raise BadInput(f"{candidate.name}: expected the {name} of {reference.name}, {a}, got {b}")
+            turned = ": slow and fast are exchanged" if name == "shape" and a == b[::-1] else ""
+            raise BadInput(f"{candidate.name}: expected the {name} of {reference.name}, {a}, got {b}{turned}")
     slow, fast = reference.shape
     region = roi or (0, slow - 1, 0, fast - 1)
     if not (0 <= region[0] <= region[1] < slow and 0 <= region[2] <= region[3] < fast):

@@ -49,7 +49,7 @@ class Overview:
 @one_thread_per_operation()
 def overview(reference: Image, candidate: Image, report: ImageReport) -> Overview:
     """Reduce both images over the region of their comparison."""
-    slow_min, slow_max, fast_min, fast_max = report.roi
+    slow_min, slow_max, fast_min, fast_max = report.roi_in_file
     slow, fast = slow_max - slow_min + 1, fast_max - fast_min + 1
     factor = max(1, -(-max(slow, fast) // SIDE))
     brightest = max(_positive(report.reference.maximum), _positive(report.candidate.maximum)) or 1.0

@@ -21,6 +21,7 @@ def images_lines(report: ImageReport) -> list[str]:
     lines = [f"{name:<{width}}  {value}" for name, value in _figures(report)]
     steps = ", ".join(f"{_range(bin.low, bin.high)}: {bin.count}" for bin in report.histogram if bin.count)
     lines.append(f"{'steps apart':<{width}}  {steps}")
+    lines += [f"{'difference':<{width}}  {line}" for line in _kinds(report)]
     lines += [f"FAIL: {problem}" for problem in report.problems]
     return [to_ascii(line) for line in [*_loosened(report), *lines, verdict_line(report)]]
 
@@ -39,6 +40,8 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
         _bullets([f"**{line}**" for line in [verdict_line(report), *_loosened(report)]] + list(report.problems)),
         *([f"    {command}"] if command else []),
         _table(("figure", "value"), _figures(report)),
+        "## What kind of difference",
+        _bullets(_kinds(report)) or "None.",
         "\n".join(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         "## Strongest peaks of the reference",
         _table(
@@ -92,10 +95,15 @@ def _figures(report: ImageReport) -> list[tuple[str, str]]:
         for name, side in (("reference", report.reference), ("port", report.candidate))
     ]
     broken = f"{report.reference.nonfinite} in the reference, {report.candidate.nonfinite} in the port"
+    size = f"{report.shape[0]} x {report.shape[1]}"
+    where = f"images of {size} that begin at slow {report.origin[0]}, fast {report.origin[1]}"
     return sides + [
-        ("region", f"slow {slow_min}-{slow_max}, fast {fast_min}-{fast_max} of {report.shape[0]} x {report.shape[1]}"),
+        (
+            "region",
+            f"slow {slow_min}-{slow_max}, fast {fast_min}-{fast_max} of {where if any(report.origin) else size}",
+        ),
         ("pixels", str(report.pixels)),
-        ("not finite", broken if report.reference.nonfinite or report.candidate.nonfinite else "0"),
+        ("not finite", f"{broken}; the first: {_first_broken(report)}" if report.nonfinite else "0"),
         ("not bitwise equal", str(report.unequal)),
         ("beyond the limits", f"{report.outliers} (more than {report.limits.tolerance:.0e} relative)"),
         ("max abs", _where(report.max_abs, "abs")),
@@ -109,6 +117,13 @@ def _figures(report: ImageReport) -> list[tuple[str, str]]:
     ]
 
 
+def _kinds(report: ImageReport) -> list[str]:
+    lines = [
+        f"{kind.name}: {kind.text}" + (f" ({kind.share:.2%})" if kind.share < 1.0 else "") for kind in report.kinds
+    ]
+    return lines or (["no kind that is known"] if report.unequal else [])
+
+
 def _loosened(report: ImageReport) -> list[str]:
     if not report.limits.loosened:
         return []
@@ -117,6 +132,12 @@ def _loosened(report: ImageReport) -> list[str]:
         f"TOLERANCE LOOSENED: {limits.tolerance:.3g} relative, {limits.outliers} pixels beyond it, "
         f"{limits.displacement:g} pixels of displacement"
     ]
+
+
+def _first_broken(report: ImageReport) -> str:
+    """Those that are not finite stand first among the worst, in reading order."""
+    pair = report.worst[0]
+    return f"slow {pair.slow}, fast {pair.fast}, reference {_value(pair.reference)}, port {_value(pair.candidate)}"
 
 
 def _where(pair: PixelPair | None, measure: str) -> str:
