@@ -143,7 +143,7 @@ def _image_lines(output: Output, made: Outputs) -> list[str]:
 
 
 def _flag_list() -> str:
-    from nanobragg_torch.flags import TABLE
+    from nanobragg_torch.flag_table import TABLE
 
     lines = ["\nflags of nanoBragg (a * stands for any longer spelling):\n"]
     for flag in TABLE:

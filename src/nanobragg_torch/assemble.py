@@ -24,8 +24,9 @@ from nanobragg_torch.config import (
     Spread,
     StructureFactors,
 )
-from nanobragg_torch.errors import FlagError
+from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.header import header_lines, settle
+from nanobragg_torch.io.fdump import NAME
 from nanobragg_torch.io.mosflm_matrix import read_matrix
 
 Given = dict[str, Any]
@@ -52,6 +53,7 @@ def assemble(given: Given) -> Config:
         water_m=given.get("water", 0.0),
         dmin_m=given.get("dmin", 0.0),
         output=_output(given),
+        inputs=_inputs(given, dump),
     )
     return replace(config, warnings=(*header_lines(given), *given["warnings"], *of_flags(given, config)))
 
@@ -62,6 +64,8 @@ def _dump(given: Given) -> Path | None:
         return None
     if "fdump" in given:
         return Path(given["fdump"])
+    if "dump_file" in given:
+        return _cache(given)
     stray: Path | None = given["dump"]
     if stray is None or not stray.is_file() or not given["quirks"].on("Q57"):
         return None
@@ -72,6 +76,23 @@ def _dump(given: Given) -> Path | None:
         " --quirk Q57=off"
     )
     return stray
+
+
+def _cache(given: Given) -> Path | None:
+    """The file of -dump (Q61): where there is none yet, the reference goes on with -default_F."""
+    named: Path = given["dump_file"]
+    if named.is_file():
+        return named
+    if not given["quirks"].on("Q57") or given.get("default_F", 0.0) == 0.0:
+        raise InputError(f"-dump {named}: expected a file, or -hkl to make it of, found neither")
+    given["warnings"].append(f"-dump {named}: there is no such file, nor -hkl to make it of: -default_F is used")
+    return None
+
+
+def _inputs(given: Given, dump: Path | None) -> tuple[tuple[str, Path], ...]:
+    """What is read, by the flags that name it; a cache that -hkl fills is none."""
+    read = [(flag, path) for flag, path in given["named"] if flag not in ("-dump", "--fdump")]
+    return (*read, ("no -hkl", dump)) if dump is not None else tuple(read)
 
 
 def _sampling(given: Given, sensor: bool) -> Sampling:
@@ -96,7 +117,18 @@ def _output(given: Given) -> Output:
         pgm_scale=given.get("pgm_scale", 0.0),
         adc=given.get("adc", 40.0),
         seed=_seed(given, given["seed"]) if "seed" in given else _clock(),
+        dump_file=given.get("dump_file", Path(NAME)),
+        printout=given.get("printout", False),
+        printout_pixel=_printout_pixel(given),
+        progress=given.get("progress", True),
+        show_config=given.get("show_config", False),
     )
+
+
+def _printout_pixel(given: Given) -> tuple[int, int] | None:
+    """(slow, fast); the flag has the fast one first (Q52), and one below 0 means every pixel."""
+    fast, slow = given.get("printout_pixel", (-1, -1))
+    return None if fast < 0 else (slow, fast)
 
 
 def _seed(given: Given, number: int) -> int:

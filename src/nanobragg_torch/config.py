@@ -226,10 +226,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Output:
-    """What the command line asks to be written, and the (slow, fast) pixel to be traced.
+    """What the command line asks to be written, printed and traced.
 
-    pgm_file, noise_file: None where it is switched off. scale, pgm_scale: 0 chooses one. adc: the offset of
-    integer and noise image. seed: of the noise; the generator starts afresh where it is not above 0.
+    pgm_file, noise_file: None where it is switched off. dump_file: of the grid of a reflection list. scale,
+    pgm_scale: 0 chooses one. adc: the offset of integer and noise image. seed: of the noise; the generator starts
+    afresh where it is not above 0. trace_pixel: (slow, fast). printout: what pixels are made of is printed, of
+    all or of printout_pixel (slow, fast). progress: a bar for who looks. show_config: the Config is printed.
     """
 
     float_file: Path = Path("floatimage.bin")
@@ -241,11 +243,19 @@ class Output:
     pgm_scale: float = 0.0
     adc: float = 40.0
     seed: int = -1
+    dump_file: Path = Path("Fdump.bin")
+    printout: bool = False
+    printout_pixel: tuple[int, int] | None = None
+    progress: bool = True
+    show_config: bool = False
 
 
 @dataclass(frozen=True)
 class Config:
-    """One simulation. `warnings` are single lines for a person, gathered while the flags were read."""
+    """One simulation.
+
+    warnings: single lines for a person, gathered while the flags were read. inputs: (flag, file) that is read.
+    """
 
     crystal: Crystal
     detector: Detector = Detector()
@@ -258,3 +268,4 @@ class Config:
     dmin_m: float = 0.0
     output: Output = Output()
     warnings: tuple[str, ...] = field(default=())
+    inputs: tuple[tuple[str, Path], ...] = field(default=())

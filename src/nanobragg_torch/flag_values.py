@@ -5,40 +5,39 @@ Strict where the reference's atof and atoi read what they can: every value is a 
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nanobragg_torch.errors import FlagError
+from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS
 from nanobragg_torch.sampling import radians
+
+LAST = object()
+
+
+class LackingError(FlagError):
+    """The command line ends before the values of a flag do."""
 
 
 def _values(argument: str, rest: Sequence[str], count: int, expected: str) -> Sequence[str]:
     if len(rest) < count:
-        raise FlagError(f"{argument}: expected {expected}, got {' '.join(rest) or 'nothing'}")
+        raise LackingError(f"{argument}: expected {expected}, got {' '.join(rest) or 'nothing'}")
     return rest[:count]
 
 
-def is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _number(argument: str, text: str, expected: str) -> float:
-    if not is_number(text):
-        raise FlagError(f"{argument}: expected {expected}, got {text!r}")
-    return float(text)
+    value = number(text)
+    if value is None:
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return value
 
 
 def _whole(argument: str, text: str, expected: str) -> int:
-    # atoi: "64.0" is 64, but 1e3 would be read as 1, which nobody means
-    if not re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
-        raise FlagError(f"{argument}: expected {expected}, got {text!r}")
-    return int(text.partition(".")[0])
+    value = integer(text)
+    if value is None:
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return value
 
 
 def _numbers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
@@ -64,7 +63,7 @@ def _integers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
 def _positive(argument: str, rest: Sequence[str]) -> tuple[float, int]:
     text = _values(argument, rest, 1, "a number above 0")[0]
     if _number(argument, text, "a number above 0") <= 0:
-        raise FlagError(f"{argument}: expected a number above 0, got {text!r}")
+        raise FlagError(f"{argument}: expected a number above 0, got {text!a}")
     return float(text), 1
 
 
@@ -82,7 +81,8 @@ def _cell(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...], int]:
     while count < min(len(rest), 6) and not rest[count].startswith("-"):
         count += 1
     if count == 0:
-        raise FlagError(f"{argument}: expected 1 to 6 numbers, got {' '.join(rest[:1]) or 'nothing'}")
+        _values(argument, rest, 1, "1 to 6 numbers")
+        raise FlagError(f"{argument}: expected 1 to 6 numbers, got {rest[0]}")
     return tuple(_number(argument, text, "1 to 6 numbers") for text in rest[:count]), count
 
 
@@ -98,11 +98,12 @@ def _pivot(argument: str, rest: Sequence[str]) -> tuple[str, int]:
     for name in ("beam", "sample"):
         if name in text:
             return name.upper(), 1
-    raise FlagError(f"{argument}: expected 'sample' or 'beam', got {text!r}")
+    raise FlagError(f"{argument}: expected 'sample' or 'beam', got {text!a}")
 
 
-def _maybe_number(_: str, rest: Sequence[str]) -> tuple[None, int]:
-    return None, int(bool(rest) and is_number(rest[0]))
+def _maybe_number(_: str, rest: Sequence[str]) -> tuple[object, int]:
+    """A number that nothing uses; LAST where nothing at all follows."""
+    return ("", int(number(rest[0]) is not None)) if rest else (LAST, 0)
 
 
 def _absorption(argument: str, rest: Sequence[str]) -> tuple[float, int]:
@@ -119,7 +120,7 @@ def _choice(choices: Sequence[str]) -> Callable[[str, Sequence[str]], tuple[str,
     def take(argument: str, rest: Sequence[str]) -> tuple[str, int]:
         text = _values(argument, rest, 1, expected)[0]
         if text not in choices:
-            raise FlagError(f"{argument}: expected {expected}, got {text!r}")
+            raise FlagError(f"{argument}: expected {expected}, got {text!a}")
         return text, 1
 
     return take
@@ -135,9 +136,9 @@ def _quirk(argument: str, rest: Sequence[str]) -> tuple[tuple[str, bool], int]:
     text = _values(argument, rest, 1, expected)[0]
     name, _, state = text.partition("=")
     if state not in ("on", "off"):
-        raise FlagError(f"{argument}: expected {expected}, got {text!r}")
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
     if name not in IDS:
-        raise FlagError(f"{argument}: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got {name!r}")
+        raise FlagError(f"{argument}: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got {name!a}")
     return (name, state == "on"), 1
 
 
@@ -146,7 +147,7 @@ def _as_given(argument: str, rest: Sequence[str]) -> tuple[frozenset[str], int]:
     text = _values(argument, rest, 1, expected)[0]
     names = {"reference": (), "as-given": VECTORS}.get(text, tuple(text.split(",")))
     if not set(names) <= set(VECTORS):
-        raise FlagError(f"{argument}: expected {expected}, got {text!r}")
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
     return frozenset(names), 1
 
 
@@ -159,6 +160,7 @@ KINDS: dict[str, Callable[[str, Sequence[str]], tuple[Any, int]]] = {
     "4 integers": _integers(4),
     "text": _text,
     "file": _file,
+    "cache": _file,
     "cell": _cell,
     "misset": _misset,
     "pivot": _pivot,

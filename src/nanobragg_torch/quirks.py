@@ -91,6 +91,8 @@ TABLE = tuple(
          "n steps of the given size; -phisteps alone is an error", _SAMPLING),
         ("Q34", "residue for a peak", "sin(N pi h)/sin(pi h) with h unreduced: rounding noise at whole h",
          "h is reduced by its nearest index; +-N there", _LOOP),
+        ("Q35", "flags ignored in silence", "documented flags that are not built (-hdiv, -detsize_x), and a last flag"
+         " without its value, change nothing", "they mean what they say, or are an error", _SCAN),
         ("Q37", "geometry trace of constants", "with BEAM pivot: constant convention and initial vectors, final vectors"
          " under _after_rotz; beam centres divided by 1000", "true values, in metres", "semantics 8.1"),
         ("Q38", "q traced in 1/m", "scattering_vec_A_inv is in 1/m", "it is in 1/A", _LOOP),
@@ -122,6 +124,8 @@ TABLE = tuple(
          "by sin(gamma), the exact relation", "nanoBragg.c ~L1961"),
         ("Q59", "no backward rotation", "-osc or -phistep below 0 (OSC_RANGE of a header too) counts as not given",
          "its sign is the sense of rotation", _SAMPLING),
+        ("Q67", "curved_det as the last word", "-curved_det at the end of the command line is ignored",
+         "the detector is curved", _SCAN),
     )
 )  # fmt: skip
 

@@ -85,7 +85,7 @@ def test_dtype_float32(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    from nanobragg_torch.flags import TABLE
+    from nanobragg_torch.flag_table import TABLE
 
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
@@ -96,7 +96,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        ("-labmda 1", "nanobragg_torch: -labmda: unknown flag, the nearest is -lambda"),
+        ("-labmda 1", "nanobragg_torch: -labmda: unknown flag, perhaps -lambda is meant"),
         (
             "-trace_pixel 9 9",
             "nanobragg_torch: pixel slow 9, fast 9: expected one that is rendered, slow 0..4, fast 0..5",

@@ -153,14 +153,29 @@ def test_files_are_looked_for_in_the_folders_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["-labmda", "1"], "-labmda: unknown flag, the nearest is -lambda"),
-        (["-dispstep", "0.3"], "-dispstep: unknown flag, the nearest is -dispsteps"),
-        (["-polarization", "1"], "-polarization: unknown flag, the nearest is -polar"),
+        (["-labmda", "1"], "-labmda: unknown flag, perhaps -lambda is meant"),
+        (["-xyzzy", "1"], "-xyzzy: unknown flag; --help lists all"),
         (["-distance", "far"], "-distance: expected a number, got 'far'"),
         (["-distance", "nan"], "-distance: expected a number, got 'nan'"),
-        (["-distance"], "-distance: expected a number, got nothing"),
+        (["-distance", "1_0"], "-distance: expected a number, got '1_0'"),
+        (["-distance", "\u0661\u0660"], r"-distance: expected a number, got '\u0661\u0660'"),
+        (["-distance", "0x10"], "-distance: expected a number, got '0x10'"),
+        (["-distance", "1d2"], "-distance: expected a number, got '1d2'"),
+        (["-distance", "1e999"], "-distance: expected a number, got '1e999'"),
+        (["-distance", "5mm"], "-distance: expected a number, got '5mm'"),
+        (["-distance", " 5"], "-distance: expected a number, got ' 5'"),
+        (["-N", "1_0"], "-N: expected an integer, got '1_0'"),
+        (["-N", "\u0665"], r"-N: expected an integer, got '\u0665'"),
+        (["-N", "9" * 5000], f"-N: expected an integer, got '{'9' * 5000}'"),
+        (["-seed", "2147483648"], "-seed: expected an integer, got '2147483648'"),
+        (["-cell", "5_0"], "-cell: expected 1 to 6 numbers, got '5_0'"),
+        (["-detector_abs", "1_0"], "-detector_abs: expected a depth in um or 'inf', got '1_0'"),
+        (["-misset", "1", "2", "\uff13"], r"-misset: expected 'random' or 3 numbers, got '\uff13'"),
+        (["-distance", "--mode", "spec"], "-distance: expected a number, got nothing"),
+        (["-printout_pixel", "1"], "-printout_pixel: expected 2 integers, got 1"),
+        (["-twotheta_axis", "1", "0"], "-twotheta_axis: expected 3 numbers, got 1 0"),
         (["-detector_abs"], "-detector_abs: expected a depth in um or 'inf', got nothing"),
-        (["-fdet_vector", "1", "2"], "-fdet_vector: expected 3 numbers, got 1 2"),
+        (["--mode", "spec", "-fdet_vector", "1", "2"], "-fdet_vector: expected 3 numbers, got 1 2"),
         (["-fdet_vector", "1", "2", "-N"], "-fdet_vector: expected 3 numbers, got '-N'"),
         (["-Na", "1e3"], "-Na: expected an integer, got '1e3'"),
         (["-misset", "1", "2", "x"], "-misset: expected 'random' or 3 numbers, got 'x'"),
@@ -173,8 +188,8 @@ def test_files_are_looked_for_in_the_folders_in_order(tmp_path: Path) -> None:
         (["--mode", "old"], "--mode: expected c-parity or spec, got 'old'"),
         (["--quirk", "Q29"], "--quirk: expected a quirk such as Q29=off or Q29=on, got 'Q29'"),
         (
-            ["--quirk", "Q35=off"],
-            "--quirk: expected a quirk that has a switch (Q01..Q59), got 'Q35'",
+            ["--quirk", "Q36=off"],
+            "--quirk: expected a quirk that has a switch (Q01..Q67), got 'Q36'",
         ),
         (["--phi-mode", "old"], "--phi-mode: expected c-parity or spec, got 'old'"),
         (
@@ -205,11 +220,14 @@ def test_what_must_be_there() -> None:
         ("", ":1: expected 9 numbers, got 0"),
         ("1 2 3\n4 five 6\n7 8 9\n", ":2: expected a number (5 of 9), got 'five'"),
         ("1 2 3\n4 inf 6\n7 8 9\n", ":2: expected a number (5 of 9), got 'inf'"),
+        ("1 2 3\n4 1_0 6\n7 8 9\n", ":2: expected a number (5 of 9), got '1_0'"),
+        ("1 2 3\n4 5 6\n7 8 \u0669\n", r":3: expected a number (9 of 9), got '\xd9\xa9'"),
+        ("1 2 3\n4 5 6\n7 8 1e999\n", ":3: expected a number (9 of 9), got '1e999'"),
     ],
 )
 def test_a_torn_matrix(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "A.mat"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
         parse(["-mat", "A.mat", "-default_F", "1"], [tmp_path])
     assert str(caught.value) == f"{path}{message}"

@@ -197,7 +197,7 @@ def test_amorphous_files_are_read_and_not_used(capsys: pytest.CaptureFixture[str
     plain = float_image()
     Path("s.stol").write_text("0.0 1\n0.1 2\n")
     for flag in ("-stol", "-4stol", "-Q"):
-        run(f"{SMALL} {flag} s.stol -stolout t -coherent -printout -printout_pixel 1 2 -progress")
+        run(f"{SMALL} {flag} s.stol -stolout t -coherent -progress")
         err = [line for line in capsys.readouterr().err.splitlines() if "-oversample" not in line]
         assert err[0] == (
             f"nanobragg_torch: warning: {flag}: amorphous scattering is not computed, as in the reference (Q18)"
@@ -205,8 +205,6 @@ def test_amorphous_files_are_read_and_not_used(capsys: pytest.CaptureFixture[str
         assert err[1:] == [
             "nanobragg_torch: warning: -stolout: has no effect, as in the reference",
             "nanobragg_torch: warning: -coherent: has no effect, as in the reference",
-            "nanobragg_torch: warning: -printout: pixel values are not printed",
-            "nanobragg_torch: warning: -printout_pixel: pixel values are not printed",
         ]
         assert np.array_equal(float_image(), plain)
     Path("empty").write_text("\n\n")
@@ -242,7 +240,7 @@ def test_taps_of_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     ("files", "flags", "line"),
     [
         ({}, "-mat no.mat", "-mat no.mat: expected a file, found none in ."),  # Q21
-        ({}, "-dispstep 0.3", "-dispstep: unknown flag, the nearest is -dispsteps"),  # Q35
+        ({}, "-resolution 2", "-resolution: unknown flag, perhaps -dmin is meant"),  # Q35
         ({}, "-detector_abs", "-detector_abs: expected a depth in um or 'inf', got nothing"),  # Q36
         ({}, "-thicksteps", "-thicksteps: expected an integer, got nothing"),
         ({}, "-osc 0 -phistep 0.1",
