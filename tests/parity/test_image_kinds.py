@@ -154,7 +154,7 @@ def test_a_window_counts_from_the_corner_of_the_detector():
     y = changed(np.s_[10:12, 7], 1e4)(x)
     whole, window = report_of(x, y), report_of(x[5:60, 3:90], y[5:60, 3:90], origin=(5, 3))
     assert (window.max_abs, window.worst) == (whole.max_abs, whole.worst)
-    assert [(p.slow, p.fast) for p in window.peaks[:3]] == [(p.slow, p.fast) for p in whole.peaks[:3]]
+    assert all(x[peak.slow, peak.fast] == peak.reference for peak in window.peaks) and len(window.peaks) == 10
     assert window.roi == (5, 59, 3, 89)
     part = report_of(x[5:60, 3:90], y[5:60, 3:90], origin=(5, 3), roi=(8, 20, 4, 40))
     assert part.roi == (8, 20, 4, 40) and part.unequal == 2 and part.worst[:2] == window.worst[:2]
