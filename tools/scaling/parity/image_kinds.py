@@ -4,8 +4,8 @@ A pass of its own, made only where the images differ; then one more for each kin
 out. All passes go by rows, so that memory stays bounded.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class _Pair:
         # of a whole file in the other order, the axes change places, whatever their lengths
         self.turned = self.y.reshape(-1).view(self.fast, self.slow) if whole else self.y
         self.can_turn = whole or self.slow == self.fast
-        self.tolerance, self.free = report.limits.tolerance, FREE_STEPS[reference.dtype]
+        self.tolerance, self.free = report.limits.tolerance, FREE_STEPS.get(reference.dtype, 0)
 
     def values(self, part: Tensor) -> Tensor:
         return self.images[0].values(part.contiguous())
@@ -70,7 +70,7 @@ class _Pair:
 
     def beyond(self, x: Tensor, y: Tensor) -> Tensor:
         """Where y is not x within the limits; what is not finite is so where it is not the same."""
-        steps = (y - x).abs() if x.dtype == torch.int32 else ulp_distance(x, y)
+        steps = ulp_distance(x, y) if x.is_floating_point() else (y - x).abs()
         a, b = x.double(), y.double()
         far = (b - a).abs() > self.tolerance * a.abs().clamp_min(_TINY)
         same = (a == b) | (a.isnan() & b.isnan())
@@ -155,7 +155,7 @@ class _Order:
         down, right = self.shift
         top, end = max(top, -down), min(end, pair.slow - down)
         if top >= end:
-            return pair.x[:0], pair.y[:0]
+            return pair.values(pair.x[:0]), pair.theirs(pair.y[:0])
         left, last = max(0, -right), min(pair.fast, pair.fast - right)
         first, final = (pair.slow - end, pair.slow - top) if self.mirror_slow else (top + down, end + down)
         theirs = pair.theirs(view[first:final, left + right : last + right])
@@ -189,7 +189,8 @@ _ORDERS = (
 
 def _reordered(pair: _Pair, found: _Found, report: ImageReport) -> list[Kind]:
     """The kind that leaves the values as they are, or turns the bytes of each about; none, or one."""
-    if share := _share(pair, found, _SAME, _swapped):
+    other = replace(pair.images[1], swapped=not pair.images[1].swapped)
+    if share := _share(_Pair(pair.images[0], other, report), found, _SAME):
         return [Kind("swapped bytes", f"the bytes of each {pair.images[0].dtype} are in reverse order", share)]
     for order in (*_ORDERS, *_shifts(found, report)):
         if order.turned and not pair.can_turn:
@@ -221,30 +222,12 @@ def _lag(x: Tensor, y: Tensor) -> int:
     return at - n if at >= len(x) else at
 
 
-def _swapped(pair: _Pair, x: Tensor, y: Tensor) -> Tensor:
-    """Whether y, with the bytes of each pixel in reverse order, is not x; bit for bit."""
-    if x.dtype == torch.int32:  # counts of 16 bits
-        return x != (((y & 0xFF) << 8) | (y >> 8))
-    size = y.element_size()
-    flipped = y.contiguous().view(torch.uint8).view(*y.shape, size).flip(-1).contiguous()
-    bits = torch.int32 if size == 4 else torch.int64
-    return flipped.view(bits)[..., 0] != x.contiguous().view(bits)
-
-
-def _share(
-    pair: _Pair,
-    found: _Found,
-    order: _Order,
-    differs: Callable[[_Pair, Tensor, Tensor], Tensor] = _Pair.beyond,
-) -> float:
-    """The share of the differing pixels that an order, or a test of values, accounts for; 0 where it does not."""
+def _share(pair: _Pair, found: _Found, order: _Order) -> float:
+    """The share of the differing pixels that an order accounts for; 0 where it does not."""
     x, y = order.sampled(pair, found.sample)
-    if not len(x) or float(differs(pair, x, y).double().mean()) > 1.0 - _BORNE_OUT:
+    if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - _BORNE_OUT:
         return 0.0
-    left = 0
-    for top, end in pair.parts():
-        x, y = order.rows(pair, top, end)
-        left += int(differs(pair, x, y).sum()) if x.numel() else 0
+    left = sum(int(pair.beyond(*order.rows(pair, top, end)).sum()) for top, end in pair.parts())
     share = 1.0 - left / found.count
     return share if share >= _BORNE_OUT else 0.0
 
@@ -256,7 +239,7 @@ def _in_place(pair: _Pair, found: _Found, origin: tuple[int, int]) -> list[Kind]
     x, y = (side.double() for side in _SAME.sampled(pair, found.sample))
     for name, text, factor, offset in _relations(found, x, y):
         made, room = factor * x + offset, pair.tolerance * (x.abs() * abs(factor)).clamp_min(abs(offset))
-        if pair.images[0].dtype == "uint16":
+        if pair.images[0].dtype not in FREE_STEPS:  # counts are rounded
             room = room + 1.0
         share = float(((y - made).abs() <= room + _TINY).double().mean())
         if share >= _BORNE_OUT:
