@@ -86,7 +86,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
 
     from nanobragg_torch import simulate, trace
     from nanobragg_torch.experiment import prepare
-    from nanobragg_torch.facts import fact_lines
+    from nanobragg_torch.facts import result_lines, run_warnings, setting_lines
     from nanobragg_torch.io.files import write_files
     from nanobragg_torch.outputs import make_outputs
     from nanobragg_torch.statistics import statistics
@@ -104,16 +104,18 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         exp = prepare(config, device=device, dtype=dtype)
         _warn(exp.warnings)
+        _say("\n".join(setting_lines(exp)))
         if config.output.trace_pixel is not None:
             slow, fast = config.output.trace_pixel
             lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
             _say(trace.render(lines), end="")
         run = simulate.start(exp, block)
+        _warn(run_warnings(run))
         image = simulate.render_image(run, threads).cpu().numpy()
         measured = statistics(run, image, threads)
         made = make_outputs(run, image, measured, dump=Path(NAME))
         write_files(made.files)
-    _say("\n".join([*fact_lines(exp, measured), *_image_lines(config.output, made)]))
+    _say("\n".join([*result_lines(measured), *_image_lines(config.output, made)]))
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nanobragg_torch.checks import VECTORS
 from nanobragg_torch.config import Config
+from nanobragg_torch.io.mosflm_cell import disagreement
 from nanobragg_torch.sampling import RTD
 
 if TYPE_CHECKING:
@@ -196,6 +197,11 @@ def _dose(asked: _Asked) -> Iterator[str]:
 
 def _crystal(asked: _Asked) -> Iterator[str]:
     crystal = asked.config.crystal
+    if crystal.matrix is not None:
+        wavelength = 1e10 * float(asked.config.beam.wavelength_m)
+        wrong = disagreement(asked.given["mat"], [float(x) for x in crystal.matrix], wavelength)
+        if wrong:
+            yield wrong
     if crystal.misset_seed is not None and asked.on("Q19"):
         yield "-misset random: orientations are not uniformly distributed (Q19)"
     if crystal.misset_seed is None and asked.typed("misset_seed"):

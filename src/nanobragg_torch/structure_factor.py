@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,12 +36,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Listed:
-    """A grid on the host, as it is read: values (Rh+1, Rk+1, Rl+1) float64. warning: what the reader lost."""
+    """A grid on the host, as it is read: values (Rh+1, Rk+1, Rl+1) float64. warning: what the reader lost.
+
+    reflections: those of the list, or all that a dump's box holds.
+    """
 
     values: np.ndarray
     lowest: tuple[int, int, int]
     counts: tuple[int, int, int]
     warning: str = ""
+    reflections: int = 0
 
 
 def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> Listed | None:
@@ -53,7 +58,7 @@ def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> List
         if structure.dump_file is None:
             return None
         dump = read_fdump(structure.dump_file, skip_white_space=quirks.on("Q22"))
-        return Listed(dump.values, dump.lowest, dump.counts, dump.warning)
+        return Listed(dump.values, dump.lowest, dump.counts, dump.warning, math.prod(dump.counts))
     listed = read_hkl(structure.hkl_file, quirks)
     counts = listed.counts
     cells = (counts[0] + 1) * (counts[1] + 1) * (counts[2] + 1)
@@ -62,7 +67,7 @@ def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> List
     values = np.zeros([count + 1 for count in counts])
     values[: counts[0], : counts[1], : counts[2]] = float(structure.default_F)
     values[tuple((listed.hkl - np.asarray(listed.lowest)).T)] = listed.F
-    return Listed(values, listed.lowest, counts, listed.warning)
+    return Listed(values, listed.lowest, counts, listed.warning, listed.F.size)
 
 
 def build_grid(structure: StructureFactors, like: Tensor, quirks: Quirks | None = None) -> Grid:
