@@ -12,6 +12,8 @@ from tools.scaling.errors import BadInput
 from tools.scaling.parity.compare import compare
 from tools.scaling.parity.report import Report, Status, status_of
 from tools.scaling.parity.traces import parse_trace, read_trace
+from tools.scaling.render.markdown import comparison_markdown
+from tools.scaling.render.terminal import comparison_lines
 
 from .conftest import GOLDEN, SUPERVISOR
 
@@ -279,3 +281,95 @@ def test_damaged_logs_give_a_report_or_bad_input(data):
     for report in reports:
         json.dumps(report.metrics(), allow_nan=False)
         assert Report.from_dict(report.to_dict()).to_dict() == report.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ((b"TRACE_PY: polar 0.9", b"TRACE_PY: polar NOT_EXTRACTED 0.9"), "polar: py:71: expected numbers, got 'NOT_EXTRACTED"),
+        ((b"TRACE_PY: F_latt_a ", b"TRACE_PY: F_latTRACE_PY: "), "F_latt_a: py:47: another trace line begins inside"),
+        ((b"phi_tic=3 ", b"phi_tic=x "), "PHI.k_frac: py:55: expected phi_tic=INTEGER and key=number fields"),
+    ],
+)
+def test_what_is_lost_with_a_damaged_line_is_named(supervisor, supervisor_bytes, damage, said):
+    data = as_port(supervisor_bytes)
+    assert damage[0] in data
+    report = compare(supervisor, parse_trace(data.replace(*damage, 1), "py"))
+    lost = [line for line in report.lost if line.startswith(said)]
+    assert len(lost) == 1, report.lost
+    assert f"lost: {lost[0]}" in comparison_lines(report)
+    assert "**lost:**" in comparison_markdown(report)
+    assert report.metrics()["lost"] == list(report.lost)
+    assert Report.from_dict(report.to_dict()) == report
+
+
+def test_a_torn_last_line_loses_its_quantity_and_a_whole_trace_none(supervisor, supervisor_bytes):
+    data = as_port(supervisor_bytes)
+    torn = compare(supervisor, parse_trace(data[:-5], "py"))
+    assert [line.partition(":")[0] for line in torn.lost] == ["floatimage_accumulated"]
+    # on the reference's side, too
+    assert compare(parse_trace(supervisor_bytes[:-5], "c"), parse_trace(data, "py")).lost[0].startswith("floatimage")
+    assert compare(supervisor, parse_trace(data, "py")).lost == ()
+    # a line that is not there at all was not lost by damage: it is an orphan alone
+    less = data.replace(b"TRACE_PY: F_cell ", b"TRACE: F_cell ")
+    report = compare(supervisor, parse_trace(less, "py"))
+    assert report.lost == () and [orphan.name for orphan in report.orphans] == ["F_cell"]
+
+
+def test_traces_without_a_factor_are_judged_by_what_they_share(supervisor_bytes):
+    head = b"\n".join(supervisor_bytes.split(b"\n")[:38]) + b"\n"
+    c = parse_trace(head, "c")
+    report = compare(c, parse_trace(as_port(head), "py"))
+    assert (report.no_factor, report.passed, report.first_divergence, report.num_divergent) == (True, True, None, 0)
+    lines = comparison_lines(report)
+    assert lines[0] == f"no factor traced: judged by the {len(report.quantities)} numbers that both traces hold"
+    assert lines[1] == "first_divergence: none (num_divergent 0)"
+    assert report.hypotheses[0].startswith("No factor traced: judged by the ")
+    assert "PASS: no factor traced, all numbers that both traces hold agree" in comparison_markdown(report)
+    other = as_port(head).replace(b"initial_fdet=0.99", b"initial_fdet=0.98")
+    report = compare(c, parse_trace(other, "py"))
+    assert (report.first_divergence, report.passed) == ("initial_fdet", False)
+    assert report.num_divergent == report.num_upstream_divergent == 1
+    with pytest.raises(BadInput, match="expected two traces that share a number, got none in c and py"):
+        compare(c, parse_trace(b"TRACE_PY: mine 1\n", "py"))
+    # where one side has factors, they are missing on the other
+    assert compare(parse_trace(supervisor_bytes, "c"), parse_trace(as_port(head), "py")).num_divergent == 9
+
+
+def test_a_fault_of_twotheta_has_the_name_of_what_it_makes():
+    """In BEAM pivot the second fdet_after_rotz holds the final axes."""
+    data = (GOLDEN / "tilted_twotheta" / "trace_30_31.log").read_bytes()
+    c = parse_trace(data, "c")
+    for axis in ("fdet", "sdet", "odet"):
+        lines = data.decode().split("\n")
+        final = [i for i, line in enumerate(lines) if f"{axis}_after_twotheta=" in line]
+        again = [i for i, line in enumerate(lines) if f"{axis}_after_rotz=" in line][1]
+        for i in (*final, again):
+            lines[i] = lines[i].replace("=", "=0.5 0 0 ", 1).rsplit(" ", 3)[0]
+        report = compare(c, parse_trace(as_port("\n".join(lines).encode()), "py"))
+        assert report.first_upstream_divergence == f"{axis}_after_twotheta"
+        assert report.first_upstream.label.startswith(f"{axis}_after_twotheta")
+        only = "\n".join(line for i, line in enumerate(lines) if i not in final)
+        report = compare(c, parse_trace(as_port(only.encode()), "py"))
+        assert report.first_upstream_divergence == f"{axis}_after_twotheta"
+
+
+def test_a_change_of_steps_does_not_hide_what_differs_besides(supervisor, port):
+    alone = compare(supervisor, port(steps="40", I_pixel_final="7e-08"))
+    assert (alone.first_divergence, alone.first_upstream_divergence) == ("steps", "steps")
+    both = compare(supervisor, port(steps="40", rot_a_angstroms="-14.4 -17.4 6.1", I_pixel_final="7e-08"))
+    assert both.first_upstream_divergence == "rot_a_angstroms"
+    # what comes before them in causal order is named as ever
+    assert compare(supervisor, port(steps="40", polar="0.5")).first_upstream_divergence == "polar"
+    assert compare(supervisor, port(steps="40", r_e_sqr="8e-30")).first_upstream_divergence == "r_e_sqr"
+
+
+def test_with_other_subpixels_what_hangs_on_them_follows_steps(supervisor, supervisor_bytes):
+    lines = as_port(supervisor_bytes).decode().split("\n")
+    extra = next(line for line in lines if "pixel_pos_meters" in line)
+    twice = "\n".join([*lines[:-1], extra, ""]).replace("steps 10", "steps 40")
+    moved = twice.replace("hkl_frac -6.87", "hkl_frac -6.88")
+    assert compare(supervisor, parse_trace(moved.encode(), "py")).first_upstream_divergence == "steps"
+    turned = moved.replace("rot_b_star_A_inv -0.0", "rot_b_star_A_inv -0.1")
+    assert turned != moved
+    assert compare(supervisor, parse_trace(turned.encode(), "py")).first_upstream_divergence == "rot_b_star_A_inv"

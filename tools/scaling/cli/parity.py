@@ -74,7 +74,7 @@ def compare(
     tolerance: Tolerance = 1e-6,
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="What the port computed in.")] = Dtype.float64,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if any factor diverges.")] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if any factor diverges or is lost.")] = False,
     junit: Junit = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +101,10 @@ def compare(
         for line in comparison_lines(report):
             say(line)
     if gate and report.num_divergent:
-        raise GateFailed(f"{report.num_divergent} factors diverge, first {report.first_divergence}")
+        what = "traced numbers" if report.no_factor else "factors"
+        raise GateFailed(f"{report.num_divergent} {what} diverge, first {report.first_divergence}")
+    if gate and report.lost:
+        raise GateFailed(f"lost: {report.lost[0]}")
 
 
 @app.command(rich_help_panel=ONE_PIXEL)

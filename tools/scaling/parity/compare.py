@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from tools.scaling.errors import BadInput
@@ -38,9 +39,16 @@ class _Pair:
     tolerance: float
 
     @property
-    def rank(self) -> tuple[int, str, int, int, int]:
+    def rank(self) -> tuple[int, bool, str, int, int, int]:
         name, occurrence, tic = self.key
-        return (self.quantity.order, name, occurrence, -1 if tic is None else tic, self.component or 0)
+        return (
+            self.quantity.order,
+            name != self.quantity.name,
+            name,
+            occurrence,
+            -1 if tic is None else tic,
+            self.component or 0,
+        )
 
 
 def compare(
@@ -80,8 +88,11 @@ def compare(
         factors=tuple(_factor(name, rows, left, right, tolerance) for name in FACTORS),
         quantities=rows,
         orphans=_orphans(c, py, left, right),
+        lost=_lost(c, right.keys() - left.keys()) + _lost(py, left.keys() - right.keys()),
         warnings=_warnings(c, py),
     )
+    if report.no_factor and not rows:
+        raise BadInput(f"expected two traces that share a number, got none in {c.source} and {py.source}")
     return replace(report, hypotheses=hypotheses(report))
 
 
@@ -131,6 +142,17 @@ def _orphans(c: Trace, py: Trace, left: Numbers, right: Numbers) -> tuple[Orphan
             note = f"occurrence {key[1] + 1} has {len(left[key])} and {len(right[key])} components"
             orphans.append(Orphan(key[0], counts[0][key[0]], counts[1][key[0]], note))
     return tuple(sorted(orphans, key=lambda orphan: (quantity(orphan.name).order, orphan.name, orphan.note)))
+
+
+def _lost(side: Trace, lacking: Set[Key]) -> tuple[str, ...]:
+    """One line for each name that `side` lacks because a line of it was torn or not understood."""
+    lines = []
+    for name in sorted({key[0] for key in lacking}, key=lambda name: (quantity(name).order, name)):
+        meant = (PRE_POLAR, name) if name == _SUMMED else (name,)
+        skip = next((skip for skip in side.skipped if any(map(skip.may_hold, meant))), None)
+        if skip is not None:
+            lines.append(f"{name}: {side.source}:{skip.line}: {skip.reason.removeprefix(f'{name}: ')}")
+    return tuple(lines)
 
 
 def _note(keys: list[Key], c: Trace, py: Trace) -> str:

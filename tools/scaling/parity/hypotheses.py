@@ -13,6 +13,9 @@ def hypotheses(report: Report) -> tuple[str, ...]:
 
 
 def _verdict(report: Report) -> list[str]:
+    if report.no_factor:
+        agree = ", all of them agree" if report.passed else ""
+        return [f"No factor traced: judged by the {len(report.quantities)} numbers that both traces hold{agree}."]
     if not report.passed:
         missing = [row.name for row in report.factors if row.status is Status.MISSING]
         broken = [row.name for row in report.factors if row.status is Status.NONFINITE]

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tools.scaling.parity.schema import descendants, quantity
+
 DEFAULT_TOLERANCE = 1e-6
 MINOR_BELOW = 1e-4
 DIVERGENT_BELOW = 1e-2
@@ -125,7 +127,11 @@ class TraceSummary:
 
 @dataclass(frozen=True)
 class Report:
-    """A comparison of two traces. `quantities` are in causal order, PHI rows among them."""
+    """A comparison of two traces. `quantities` are in causal order, PHI rows among them.
+
+    lost: one line for each name that a side lacks because its line was torn or not understood. Two traces without any
+    factor are judged by the quantities that they share.
+    """
 
     c_trace: TraceSummary
     py_trace: TraceSummary
@@ -136,6 +142,7 @@ class Report:
     quantities: tuple[QuantityRow, ...]
     orphans: tuple[Orphan, ...]
     warnings: tuple[str, ...]
+    lost: tuple[str, ...] = ()
     hypotheses: tuple[str, ...] = ()
 
     @property
@@ -144,12 +151,21 @@ class Report:
         return self.tolerance > DEFAULT_TOLERANCE or self.precision != "float64"
 
     @property
+    def no_factor(self) -> bool:
+        """Neither trace holds a factor."""
+        return all(row.c_value is None and row.py_value is None for row in self.factors)
+
+    @property
     def first_divergence(self) -> str | None:
         """The first factor in chain order that is not PASS."""
+        if self.no_factor:
+            return self.first_upstream_divergence
         return next((row.name for row in self.factors if row.status is not Status.PASS), None)
 
     @property
     def num_divergent(self) -> int:
+        if self.no_factor:
+            return self.num_upstream_divergent
         return sum(row.status is not Status.PASS for row in self.factors)
 
     @property
@@ -159,12 +175,20 @@ class Report:
 
     @property
     def first_upstream(self) -> QuantityRow | None:
-        """The earliest number in causal order that both sides have and that is not PASS."""
-        return next((row for row in self.quantities if row.status is not Status.PASS), None)
+        """The earliest number in causal order that both sides have and that is not PASS.
+
+        What differs because `steps` does, and nothing else, comes after what differs besides.
+        """
+        differing = [row for row in self.quantities if row.status is not Status.PASS]
+        follows = _follows_steps(self)
+        return next((row for row in differing if row.name not in follows), next(iter(differing), None))
 
     @property
     def first_upstream_divergence(self) -> str | None:
-        return None if self.first_upstream is None else self.first_upstream.name
+        first = self.first_upstream
+        return (
+            None if first is None else quantity(first.name, 0 if first.phi_tic is not None else first.occurrence).name
+        )
 
     @property
     def num_upstream_divergent(self) -> int:
@@ -201,7 +225,9 @@ class Report:
             "num_upstream_divergent": self.num_upstream_divergent,
             "quantities": [row for row in data["quantities"] if row["phi_tic"] is None],
             "per_phi": [row for row in data["quantities"] if row["phi_tic"] is not None],
+            "no_factor_traced": self.no_factor,
             "orphans": data["orphans"],
+            "lost": data["lost"],
             "skipped": {side: data[side]["skipped"] for side in ("c_trace", "py_trace")},
             "warnings": data["warnings"],
             "hypotheses": data["hypotheses"],
@@ -224,8 +250,20 @@ class Report:
             quantities=tuple(QuantityRow(**_decode(row)) for row in data["quantities"]),
             orphans=tuple(Orphan(**row) for row in data["orphans"]),
             warnings=tuple(data["warnings"]),
+            lost=tuple(data["lost"]),
             hypotheses=tuple(data["hypotheses"]),
         )
+
+
+def _follows_steps(report: Report) -> set[str]:
+    """Names of what differs where the counts of phi steps, subpixels, sources or domains do: not aligned, or summed."""
+    if not any(row.name == "steps" and row.status is not Status.PASS for row in report.quantities):
+        return set()
+    uneven = {orphan.name for orphan in report.orphans}
+    names = {"steps"} | descendants("steps") | descendants("F_latt") | {"PHI.phi_deg"} & uneven
+    if "pixel_pos_meters" in uneven:
+        names |= {"pixel_pos_meters"} | descendants("pixel_pos_meters")
+    return names | descendants("PHI.phi_deg") if "PHI.phi_deg" in uneven else names
 
 
 def _encode(value: Any) -> Any:

@@ -191,3 +191,12 @@ def quantity(name: str, occurrence: int = 0) -> Quantity:
         name = _AGAIN.get(name, name)
     unknown = Quantity("-", name, (), "", "not in the causal graph", 0.0, len(QUANTITIES))
     return _BY_NAME.get(name, unknown)
+
+
+def descendants(name: str) -> set[str]:
+    """The names of all that is computed from a traced quantity, directly or not."""
+    found: set[str] = set()
+    for row in QUANTITIES:  # an input stands before what is made of it
+        if {name, *found} & set(row.inputs):
+            found.add(row.name)
+    return found

@@ -61,10 +61,18 @@ class PhiRecord:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A trace line that gave no number, and why."""
+    """A trace line that gave no number, and why. name: of what it would have held, as far as the line goes.
+
+    cut: the name may be cut short; then any that begins so may have been meant.
+    """
 
     line: int
     reason: str
+    name: str = ""
+    cut: bool = False
+
+    def may_hold(self, name: str) -> bool:
+        return name.startswith(self.name) if self.cut else name == self.name
 
 
 @dataclass(frozen=True)
@@ -207,8 +215,8 @@ class _Reader:
             elif text.strip():
                 self.ignored += 1
             return
-        if _BARE.match(text[: marks[0].start()]):
-            self._skip(line, f"another trace line begins inside it: {_shown(text)}")
+        if bare := _BARE.match(text[: marks[0].start()]):
+            self._skip(line, f"another trace line begins inside it: {_shown(text)}", bare[1])
         for i, mark in enumerate(marks):
             torn = i + 1 < len(marks)
             body = text[mark.end() : marks[i + 1].start() if torn else len(text)]
@@ -220,14 +228,18 @@ class _Reader:
         if marks or _BARE.match(text):
             if marks and marks[-1][1]:
                 self._claim(line, marks[-1][1])
-            self._skip(line, "the last line has no line end: its last value may be cut short")
+            named = _NAMED.match(text[marks[-1].end() :] if marks else text)
+            name = f"{marks[-1][2]}." if marks and marks[-1][2] else ""
+            reason = "the last line has no line end: its last value may be cut short"
+            self._skip(line, reason, name + (named[1] if named else ""), cut=True)
 
     def _segment(self, line: int, mark: re.Match[str], body: str, torn: bool) -> None:
         if mark[1]:
             self._claim(line, mark[1])
         if torn:
-            self._skip(line, f"another trace line begins inside it: {_shown(mark[0] + body)}")
             named = _NAMED.match(body)
+            name = (f"{mark[2]}." if mark[2] else "") + (named[1] if named else "")
+            self._skip(line, f"another trace line begins inside it: {_shown(mark[0] + body)}", name, cut=True)
             if mark[1] and not mark[2] and named:
                 self._add(line, named[1], (), named[2])
         elif mark[3] or mark[2] == "CONFIG":
@@ -240,7 +252,7 @@ class _Reader:
         else:
             named = _NAMED.match(body)
             if named is None:
-                self._skip(line, f"expected a name after {mark[0]}, got {_shown(body)}")
+                self._skip(line, f"expected a name after {mark[0]}, got {_shown(body)}", cut=True)
             else:
                 self._record(line, f"{mark[2]}.{named[1]}" if mark[2] else named[1], named[2])
 
@@ -249,8 +261,8 @@ class _Reader:
             raise BadInput(f"{self.source}:{line}: expected {self.prefix} lines only, got {prefix}")
         self.prefix = prefix
 
-    def _skip(self, line: int, reason: str) -> None:
-        self.skipped.append(Skipped(line, reason))
+    def _skip(self, line: int, reason: str, name: str = "", cut: bool = False) -> None:
+        self.skipped.append(Skipped(line, reason, name, cut))
 
     def _add(self, line: int, name: str, values: tuple[float, ...], text: str | None = None) -> None:
         self.records.append(Record(name, values, self.seen[name], line, text))
@@ -272,7 +284,7 @@ class _Reader:
         fields = {name: value for name, value in values.items() if value is not None}
         tic = fields.pop("phi_tic", math.nan)
         if not tic.is_integer() or not fields or len(fields) + 1 != len(texts):
-            self._skip(line, f"expected phi_tic=INTEGER and key=number fields, got {_shown(body)}")
+            self._skip(line, f"expected phi_tic=INTEGER and key=number fields, got {_shown(body)}", "PHI.", cut=True)
             return
         key = f"PHI {int(tic)}"
         self.phi_rows.append(PhiRecord(int(tic), fields, self.seen[key], line))
@@ -291,7 +303,7 @@ class _Reader:
         values = _numbers(text)
         self._add(line, name, values or (), None if values else text)
         if not values and name not in _TEXT_NAMES:
-            self._skip(line, f"{name}: expected numbers, got {_shown(text)}")
+            self._skip(line, f"{name}: expected numbers, got {_shown(text)}", name)
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:

@@ -61,7 +61,12 @@ def comparison_junit(report: Report) -> str:
         rows.setdefault(row.name, []).append(row)
     cases = {name: _quantity(name, found) for name, found in rows.items()}
     cases |= {orphan.name: _orphan(orphan, cases.get(orphan.name)) for orphan in report.orphans}
-    return junit("compare", {"factors": [_factor(row) for row in report.factors], "quantities": [*cases.values()]})
+    for line in report.lost:
+        name, _, reason = line.partition(": ")
+        cases[name] = Case(name, Outcome.FAILED, f"lost: {reason}")
+    none = [Case(row.name, Outcome.SKIPPED, "no factor traced") for row in report.factors if report.no_factor]
+    factors = none or [_factor(row) for row in report.factors]
+    return junit("compare", {"factors": factors, "quantities": [*cases.values()]})
 
 
 def _factor(row: FactorRow) -> Case:

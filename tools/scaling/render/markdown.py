@@ -32,8 +32,9 @@ def comparison_markdown(report: Report, title: str = "Scaling comparison") -> st
 
 
 def _head(report: Report) -> str:
-    verdict = "PASS: all factors agree" if report.passed else f"DIVERGES at {report.first_divergence}"
-    lines = [f"**{verdict}**"]
+    agree = "no factor traced, all numbers that both traces hold agree" if report.no_factor else "all factors agree"
+    verdict = f"PASS: {agree}" if report.passed else f"DIVERGES at {report.first_divergence}"
+    lines = [f"**{verdict}**", *(f"**lost:** {_text(line)}" for line in report.lost)]
     if report.tolerance > DEFAULT_TOLERANCE:
         lines.append(
             f"**TOLERANCE LOOSENED: factors pass up to {report.tolerance:.3g} relative, "
@@ -49,8 +50,8 @@ def _head(report: Report) -> str:
         f"first_divergence: {_code(report.first_divergence or 'none')}",
         f"first_upstream_divergence: {_code(report.first_upstream_divergence or 'none')}"
         + ("" if upstream is None else f" ({upstream.label}, relative {upstream.rel:.3e})"),
-        f"num_divergent: {report.num_divergent} of {len(report.factors)} factors; "
-        f"{report.num_upstream_divergent} of {len(report.quantities)} traced numbers",
+        ("no factor traced; " if report.no_factor else f"num_divergent: {report.num_divergent} of 9 factors; ")
+        + f"{report.num_upstream_divergent} of {len(report.quantities)} traced numbers",
         f"tolerance: {report.tolerance:.3g} relative for the factors; for the traced numbers "
         f"{report.upstream_tolerance:.3g}, or what rounding can make of them where it is amplified",
         f"reference: {_trace(report.c_trace)}",
