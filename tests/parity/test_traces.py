@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tools.scaling import reading
 from tools.scaling.errors import BadInput
 from tools.scaling.parity import traces
 from tools.scaling.parity.traces import inspect_trace, number, parse_trace, read_trace
@@ -235,11 +236,30 @@ def test_a_file_that_is_no_trace_is_one_line(tmp_path, monkeypatch, data, messag
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"none.log: expected a trace file, got: No such file or directory$"):
         read_trace(tmp_path / "none.log")
-    with pytest.raises(BadInput, match=r"expected a trace file, got: Is a directory$"):
+    with pytest.raises(BadInput, match=r"expected a trace file, got a folder$"):
         read_trace(tmp_path)
-    monkeypatch.setattr(traces, "MAX_BYTES", 1 << 20)
-    with pytest.raises(BadInput, match=r"^/dev/zero: expected a trace of at most 1 MiB, got a larger file$"):
+    with pytest.raises(BadInput, match=r"^/dev/zero: expected a trace file, got a device$"):
         read_trace("/dev/zero")
+    monkeypatch.setattr(traces, "MAX_BYTES", 1 << 20)
+    (tmp_path / "large.log").write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(BadInput, match=r"large.log: expected a trace of at most 1 MiB, got a larger file$"):
+        read_trace(tmp_path / "large.log")
+
+
+def test_a_pipe_is_read_to_its_end_and_one_that_nobody_writes_to_is_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(reading, "WAIT", 0.1)
+    with pytest.raises(BadInput, match=r"pipe: expected a trace file, got a pipe to which nobody writes$"):
+        read_trace(tmp_path / "pipe")
+    # one who comes late, writes in two goes and more than the pipe holds
+    monkeypatch.setattr(reading, "WAIT", 60.0)
+    late = (
+        "time.sleep(0.3); out = open(sys.argv[1], 'w'); out.write('TRACE_C: steps 1\\n'); out.flush(); time.sleep(0.3)"
+    )
+    code = f"import sys, time; {late}; out.write('TRACE_C: fluence 2\\n' * 9999)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "pipe")]):
+        trace = read_trace(tmp_path / "pipe")
+    assert [len(trace.numbers(name)) for name in ("steps", "fluence")] == [1, 9999]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -26,12 +26,14 @@ from tools.scaling.parity.matrix import (
     judge_image,
     judge_trace,
 )
+from tools.scaling.reading import read_file
 from tools.scaling.repo import ROOT, relative
 
 if TYPE_CHECKING:
     from nanobragg_torch.config import Config
 
 GOLDEN = ROOT / "tests" / "golden"
+_LARGEST = 1 << 31  # bytes of an image
 NOT_BUILT = "not built yet"  # how the port refuses a flag that it knows and cannot do
 _MACHINE = ("platform", "machine", "cpu_count", "python", "torch", "torch_cpu_capability", "numpy", "cuda", "gpus")
 
@@ -215,11 +217,13 @@ def _file(case: Case, name: str, folder: Path, refused: str, dtype: str) -> File
         return FileResult(name, outcome, f"{NOT_BUILT}: {refused}" if outcome is Outcome.SKIPPED else refused)
     if name not in IMAGE_FLAGS:
         return FileResult(name, Outcome.FAIL, f"expected one of {', '.join(IMAGE_FLAGS)} in case.json")
-    try:
-        theirs, mine = (case.folder / name).read_bytes(), (folder / name).read_bytes()
-    except OSError as error:
-        side = "port" if str(error.filename).startswith(str(folder)) else "reference"
-        return FileResult(name, Outcome.FAIL, f"expected the {side}'s file, got none")
+    found = {}
+    for side, path in (("reference", case.folder / name), ("port", folder / name)):
+        try:
+            found[side] = read_file(path, _LARGEST)
+        except BadInput:
+            return FileResult(name, Outcome.FAIL, f"expected the {side}'s file, got none")
+    theirs, mine = found.values()
     if theirs == mine:
         return FileResult(name, Outcome.PASS, f"{len(mine)} bytes equal")
     note = _first_difference(theirs, mine)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tools.scaling.errors import BadInput
 from tools.scaling.parity.engine import ULP_MAX, ulp_distance
+from tools.scaling.reading import read_file
 
 KEPT = 1000  # differing pixels that are kept one by one, the farthest first
 
@@ -40,14 +41,12 @@ class ImageDiff:
 
 def read_image(path: Path, slow: int, fast: int) -> Tensor:
     """The float image (slow, fast) in `path`: little-endian float32, slow-major. Raises BadInput."""
-    try:
-        data = numpy.fromfile(path, dtype="<f4")
+    wanted = 4 * slow * fast
+    data = read_file(path, wanted, path.name)
+    if len(data) != wanted:
         size = path.stat().st_size
-    except OSError as error:
-        raise BadInput(f"{path.name}: expected a float image, got: {error.strerror}") from error
-    if size != 4 * slow * fast:
-        raise BadInput(f"{path.name}: expected {slow} x {fast} float32, {4 * slow * fast} bytes, got {size} bytes")
-    return torch.from_numpy(data.astype(numpy.float32)).reshape(slow, fast)
+        raise BadInput(f"{path.name}: expected {slow} x {fast} float32, {wanted} bytes, got {size} bytes")
+    return torch.from_numpy(numpy.frombuffer(data, "<f4").astype(numpy.float32)).reshape(slow, fast)
 
 
 def compare_images(reference: Tensor, candidate: Tensor, origin: tuple[int, int] = (0, 0)) -> ImageDiff:

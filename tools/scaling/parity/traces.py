@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.scaling.errors import BadInput
 from tools.scaling.parity.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
+from tools.scaling.reading import read_stream
 
 PREFIXES = ("TRACE_C", "TRACE_PY")
 MAX_BYTES = 256 * 1024 * 1024
@@ -138,18 +139,13 @@ def number(token: str) -> float | None:
 
 
 def read_trace(path: str | Path, source: str | None = None) -> Trace:
-    """`parse_trace` of a file; `source` names it in messages and reports, by default the path itself.
+    """`parse_trace` of a file or a pipe; `source` names it in messages and reports, by default the path itself.
 
     Raises BadInput (one line) where it cannot be read or holds no trace.
     """
     path = Path(path)
     source = str(path) if source is None else source
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"{source}: expected a trace file, got: {reason}") from error
+    data = read_stream(path, source, "a trace file", MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise BadInput(f"{source}: expected a trace of at most {MAX_BYTES >> 20} MiB, got a larger file")
     return parse_trace(data, source)
