@@ -51,7 +51,7 @@ class Listed:
 def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> Listed | None:
     """The default inside the box, then the list, the last duplicate wins; or the dump of an earlier run.
 
-    None where nothing is listed. Raises InputError from the readers.
+    None where nothing is listed. Raises InputError from the readers, DoesNotFit for a grid that is too large.
     """
     quirks = quirks or Quirks()
     if structure.hkl_file is None:
@@ -61,10 +61,10 @@ def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> List
         return Listed(dump.values, dump.lowest, dump.counts, dump.warning, math.prod(dump.counts))
     listed = read_hkl(structure.hkl_file, quirks)
     counts = listed.counts
-    cells = (counts[0] + 1) * (counts[1] + 1) * (counts[2] + 1)
-    shown = " x ".join(map(str, counts))
-    require_room(GRID_CELL * cells, f"{structure.hkl_file}: a grid of {shown} structure factors")
-    values = np.zeros([count + 1 for count in counts])
+    shape = [count + 1 for count in counts]
+    shown = " x ".join(map(str, shape))
+    require_room(GRID_CELL * math.prod(shape), f"{structure.hkl_file}: a grid of {shown} structure factors")
+    values = np.zeros(shape)
     values[: counts[0], : counts[1], : counts[2]] = float(structure.default_F)
     values[tuple((listed.hkl - np.asarray(listed.lowest)).T)] = listed.F
     return Listed(values, listed.lowest, counts, listed.warning, listed.F.size)

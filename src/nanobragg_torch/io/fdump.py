@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def fdump_cells(path: Path) -> int:
     """Cells of the grid in `path`, padding included. Raises InputError for what is no such file."""
     with open_file(path) as stream:
         _, _, shape = _header(path, stream)
-    return shape[0] * shape[1] * shape[2]
+    return math.prod(shape)
 
 
 def read_fdump(path: Path, *, skip_white_space: bool) -> Dump:
@@ -57,7 +58,7 @@ def read_fdump(path: Path, *, skip_white_space: bool) -> Dump:
     """
     with open_file(path) as stream:
         lowest, counts, shape = _header(path, stream)
-        begin, cells = stream.tell(), shape[0] * shape[1] * shape[2]
+        begin, cells = stream.tell(), math.prod(shape)
         there = max(0, size_of(stream) - begin - 2)
         if there < 8 * cells:
             raise InputError(f"{path}: expected {cells} numbers of 8 bytes after the header, got {there} bytes")
@@ -87,7 +88,7 @@ def _header(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], tuple[i
     h, h_top, k, k_top, l, l_top = map(int, match.groups())  # noqa: E741 -- a Miller index
     counts = (h_top - h + 1, k_top - k + 1, l_top - l + 1)
     shape = (counts[0] + 1, counts[1] + 1, counts[2] + 1)
-    if min(counts) < 1 or shape[0] * shape[1] * shape[2] > _LARGEST:
+    if min(counts) < 1 or math.prod(shape) > _LARGEST:
         raise InputError(f"{path}: expected indices of one crystal, got a box of {counts} indices")
     return (h, k, l), counts, shape
 
