@@ -55,7 +55,8 @@ def assemble(given: Given) -> Config:
         output=_output(given),
         inputs=_inputs(given, dump),
     )
-    return replace(config, warnings=(*header_lines(given), *given["warnings"], *of_flags(given, config)))
+    lines = (*header_lines(given), *given["warnings"], *of_flags(given, config))
+    return replace(config, warnings=tuple(dict.fromkeys(lines)))
 
 
 def _dump(given: Given) -> Path | None:
