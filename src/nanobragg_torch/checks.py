@@ -59,7 +59,7 @@ def _check_cell(given: Given) -> None:
 def _check_vectors(given: Given) -> None:
     for key, flag in VECTORS.items():
         vector = given.get(key)
-        if vector is not None and not 0.0 < math.hypot(*vector) < math.inf:
+        if vector is not None and not 1e-15 < math.hypot(*vector) < 1e15:
             raise FlagError(f"{flag}: expected a direction, got {' '.join(f'{x:g}' for x in vector)}")
 
 
