@@ -251,7 +251,7 @@ def _detector_in_use(exp: Experiment) -> Iterator[str]:
     if abs(_dot(fdet, sdet)) > 1e-3:
         yield f"fdet and sdet are not at right angles: their cosine is {_dot(fdet, sdet):.3g}, pixels count as square"
     close, along = 1000 * _number(geometry.close_distance), 1000 * _number(geometry.distance)
-    if not close > 1e-6 * abs(_number(geometry.distance_in)):
+    if not close > 1e-9 * abs(1000 * _number(geometry.distance_in)):
         yield f"the crystal does not see the detector's face, close distance {close:g} mm: intensities are 0 or below"
     elif along < 0:
         yield f"the detector is behind the crystal: its distance along the beam is {along:g} mm"
