@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError
+from nanobragg_torch.io.standard_output import open_closed, say, tell
 
 if TYPE_CHECKING:
     from nanobragg_torch.config import Output
     from nanobragg_torch.outputs import Outputs
 
 EXIT_BAD_INPUT = 2
-EXIT_NO_DEVICE = 3
+EXIT_MISSING = 3
 EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
 
@@ -38,6 +39,7 @@ _OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process); returns the exit code."""
+    open_closed()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if {"-h", "-help", "--help"} & set(arguments):
@@ -46,10 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, flags = _split(arguments)
         return _run(flags, options)
     except NanoBraggError as error:
-        print(f"nanobragg_torch: {error}", file=sys.stderr)
+        tell(f"nanobragg_torch: {error}")
         return EXIT_DOES_NOT_FIT if isinstance(error, DoesNotFit) else EXIT_BAD_INPUT
+    except ModuleNotFoundError as error:
+        tell(f"nanobragg_torch: {sys.executable} has no {error.name}: expected an environment with numpy and torch")
+        return EXIT_MISSING
     except KeyboardInterrupt:
-        print("nanobragg_torch: interrupted", file=sys.stderr)
+        tell("nanobragg_torch: interrupted")
         return EXIT_INTERRUPTED
 
 
@@ -96,8 +101,8 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     except RuntimeError:
         raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        print(f"nanobragg_torch: --device {device_name}: torch sees no CUDA device here", file=sys.stderr)
-        return EXIT_NO_DEVICE
+        tell(f"nanobragg_torch: --device {device_name}: torch sees no CUDA device here")
+        return EXIT_MISSING
     dtype = getattr(torch, options["--dtype"])
     threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
     # What float32 cannot hold is infinite in the files, as in the reference's.
@@ -121,8 +126,6 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
 
 def _say(text: str, end: str = "\n") -> None:
     """Print at once. Who stops reading (`| head -1`) gets the images all the same; a full disk is an error."""
-    from nanobragg_torch.io.standard_output import say
-
     try:
         say(text, end)
     except OSError as error:
@@ -131,7 +134,7 @@ def _say(text: str, end: str = "\n") -> None:
 
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"nanobragg_torch: warning: {warning}", file=sys.stderr)
+        tell(f"nanobragg_torch: warning: {warning}")
 
 
 def _image_lines(output: Output, made: Outputs) -> list[str]:

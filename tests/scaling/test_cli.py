@@ -318,6 +318,14 @@ def test_a_missing_reference_is_exit_3(capsys, tmp_path, case):
     assert not (tmp_path / "r").exists()
 
 
+def test_the_page_goes_out_when_a_run_halts_before_it_has_a_bundle(capsys, tmp_path, case):
+    said = tmp_path / "paged"
+    page = f"{sys.executable} -c 'import sys; open(sys.argv[1], chr(119)).write(repr(sys.argv[2:]))' {said}"
+    none = ["--c", tmp_path / "none.log", "--reports-root", tmp_path / "r"]
+    assert run(capsys, "phase-m1", "--case", case(), *none, "--on-blocked", page)[0] == 3
+    assert said.read_text() == "[]"
+
+
 @pytest.fixture
 def tiny_disk(tmp_path):
     """A file system of 64 KiB; needs the right to mount."""
@@ -447,4 +455,4 @@ def test_a_python_without_the_environment_is_told_where_it_is():
     said = (
         f"error: {sys.executable} has no typer; the environment that nox makes has it: source .nox/shared/bin/activate"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", said + "\n")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", said + "\n")

@@ -12,12 +12,17 @@ if WORKER:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
 try:
+    from tools.scaling.errors import Unavailable, no_package
+    from tools.scaling.repo import port_on_path
+
+    port_on_path()
+    from nanobragg_torch.io.standard_output import open_closed, tell
+
+    open_closed()  # before anything is opened that stays so
     from tools.scaling.cli import main  # it takes a while
 except ModuleNotFoundError as error:
-    sys.exit(
-        f"error: {sys.executable} has no {error.name}; "
-        "the environment that nox makes has it: source .nox/shared/bin/activate"
-    )
+    tell(f"error: {no_package(error)}")
+    sys.exit(Unavailable.exit_code)
 
 if __name__ == "__main__":
     if not WORKER and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:

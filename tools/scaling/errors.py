@@ -3,12 +3,21 @@
 One exception per cause, one line per message; only the CLI turns them into an exit.
 """
 
+import sys
+
 EXIT_OK = 0
 
 
 def why(error: Exception) -> str:
     """What the system says, without the number and the path that an OSError puts around it."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def no_package(error: ModuleNotFoundError) -> str:
+    """What a Python is told that lacks what the tools need."""
+    return (
+        f"{sys.executable} has no {error.name}; the environment that nox makes has it: source .nox/shared/bin/activate"
+    )
 
 
 class ScalingError(Exception):
@@ -30,7 +39,7 @@ class BadInput(ScalingError):
 
 
 class Unavailable(ScalingError):
-    """A reference or a device is missing."""
+    """A reference, a device or a package is missing."""
 
     exit_code = 3
 

@@ -141,7 +141,7 @@ def phase_m1(
                     say(line)
 
             _block(run, error, tell)
-            if page and run.bundle is not None:
+            if page:
                 _page(page, run.bundle, tell)
             raise Blocked(error, run) from problem
 
@@ -215,9 +215,9 @@ def _words(command: str) -> list[str]:
         raise BadInput(f"--on-blocked {command}: expected a command line, got: {error}") from error
 
 
-def _page(words: list[str], bundle: Bundle, say: Callable[[str], None]) -> None:
-    """Run the user's --on-blocked command once, with RUN_DIR as its last argument."""
-    argv = [*words, bundle.shown()]
+def _page(words: list[str], bundle: Bundle | None, say: Callable[[str], None]) -> None:
+    """Run the user's --on-blocked command once, with RUN_DIR, if the run came to one, as its last argument."""
+    argv = [*words, *([bundle.shown()] if bundle is not None else [])]
     try:
         code = subprocess.run(argv, check=False).returncode
         say(f"--on-blocked {shlex.join(argv)}: exit {code}")

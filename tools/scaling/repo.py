@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,13 @@ PROTECTED = ("input.md", "docs/index.md", "loop.sh", "supervisor.sh", CANONICAL_
 MAPPED_TESTS = ("tests/test_cli_scaling_phi0.py", "tests/test_phi_carryover_mode.py")
 # What every command that imports torch needs; set by the tool, not remembered by the user.
 EXPORTS = {"KMP_DUPLICATE_LIB_OK": "TRUE", "PYTHONPATH": "src"}
+
+
+def port_on_path() -> None:
+    """Let this process import the port that lies beside these tools."""
+    port = str(ROOT / EXPORTS["PYTHONPATH"])
+    if port not in sys.path:
+        sys.path.insert(0, port)
 
 
 def relative(path: Path) -> str:

@@ -142,7 +142,8 @@ class Run:
             code = self._ask(worker, {"argv": argv, **{name: str(path) for name, path in files.items()}})
             if code is None:
                 outcome = worker.wait()
-                code, note, self._worker = _exit_code(outcome), _told(outcome), None
+                code, note = _exit_code(outcome), _told(outcome)
+                self.stop_worker()  # its pipes, too: what it has not read must not be found when they are forgotten
             peak = worker.take_peak()
             note = note or self._warned(worker.warning)
         except Killed as error:  # we are interrupted, and the worker with us

@@ -1,7 +1,9 @@
-"""The one way onto standard output, for who is watching: at once, and whatever becomes of the watcher."""
+"""The ways onto the standard streams, for who is watching: at once, and whatever becomes of the watcher."""
 
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -11,17 +13,43 @@ def say(text: str, end: str = "\n") -> None:
     then on nobody hears what is said. Raises OSError where standard output cannot be written otherwise, as on a full
     disk. Either way nothing stays behind that the interpreter would try to write at its end.
     """
+    with suppress(BrokenPipeError):
+        _write(sys.stdout, text + end)
+
+
+def tell(line: str) -> None:
+    """Write one line to standard error. Where that cannot be written there is nobody to tell: the exit code speaks."""
+    with suppress(OSError):
+        _write(sys.stderr, line + "\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
     try:
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except OSError as error:
-        stdout, gone = sys.stdout.fileno(), isinstance(error, BrokenPipeError)
-        kept, nowhere = os.dup(stdout), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stdout)
-        sys.stdout.flush()
-        if not gone:
-            os.dup2(kept, stdout)
+        number = stream.fileno()
+        kept, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        stream.flush()
+        if not isinstance(error, BrokenPipeError):
+            os.dup2(kept, number)
         os.close(kept)
         os.close(nowhere)
-        if not gone:
-            raise
+        raise
+
+
+def open_closed() -> None:
+    """Give each standard stream that was closed (as by `>&-`) a place that keeps nothing.
+
+    To be called before anything else is opened: the next file would take the number of the stream, and with it what
+    is printed, here or in a child.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115

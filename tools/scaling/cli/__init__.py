@@ -5,19 +5,20 @@ import sys
 from collections.abc import Sequence
 
 from tools.scaling.cli import evidence, images, matrix, parity, region, steps, study  # noqa: F401 - they register their subcommands
-from tools.scaling.cli.options import app
-from tools.scaling.errors import EXIT_OK, BadInput, Killed, ScalingError
-from tools.scaling.repo import EXPORTS, ROOT
+from tools.scaling.cli.options import app, tell
+from tools.scaling.errors import EXIT_OK, BadInput, Killed, ScalingError, Unavailable, no_package
+from tools.scaling.repo import EXPORTS, port_on_path
 
 TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
 
 def prepare() -> None:
-    """Set what torch commands need: the exports, and the port that lies beside these tools."""
+    """Set what torch commands need: the exports, the port that lies beside these tools, and three open streams."""
     os.environ.update({name: value for name, value in EXPORTS.items() if name != "PYTHONPATH"})
-    port = str(ROOT / EXPORTS["PYTHONPATH"])
-    if port not in sys.path:
-        sys.path.insert(0, port)
+    port_on_path()
+    from nanobragg_torch.io.standard_output import open_closed
+
+    open_closed()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=argv, prog_name="python -m tools.scaling")
     except ScalingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return error.exit_code
     except OSError as error:
-        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        tell(f"error: {error.filename or 'file system'}: {error.strerror or error}")
         return BadInput.exit_code
+    except ModuleNotFoundError as error:
+        tell(f"error: {no_package(error)}")
+        return Unavailable.exit_code
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as ending:
@@ -42,5 +46,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupted() -> int:
-    print("error: interrupted by SIGINT", file=sys.stderr)
+    tell("error: interrupted by SIGINT")
     return Killed.exit_code

@@ -1,7 +1,6 @@
 """Subcommands that record, check and test."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from tools.scaling.cli.options import (
     RunDir,
     app,
     say,
+    tell,
 )
 from tools.scaling.errors import BadInput, GateFailed
 
@@ -127,7 +127,7 @@ def replay(run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")], as
     from tools.scaling.render.verification import replay_lines
     from tools.scaling.replaying import replay as run_again
 
-    result = run_again(run_dir, lambda line: print(line, file=sys.stderr, flush=True))
+    result = run_again(run_dir, tell)
     for line in [json.dumps(result.to_dict())] if as_json else replay_lines(result):
         say(line)
     if not result.ok:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tools.scaling.cli.junit import errors_to_junit
-from tools.scaling.cli.options import MANY_CASES, AsJson, Device, Dtype, Junit, Pixel, app, say
+from tools.scaling.cli.options import MANY_CASES, AsJson, Device, Dtype, Junit, Pixel, app, say, tell
 from tools.scaling.errors import GateFailed
 from tools.scaling.files import write_text
 
@@ -56,7 +56,7 @@ def matrix(
         for line in [json.dumps(result.to_dict(), indent=2)] if as_json else render.matrix_lines(result):
             say(line)
     for path in work.write_matrix(result, out) if out is not None else ():
-        print(f"wrote {path}", file=sys.stderr)
+        tell(f"wrote {path}")
     if result.failed:
         raise GateFailed(f"matrix: {len(result.failed)} of {len(result.cases)} cases fail: {', '.join(result.failed)}")
 

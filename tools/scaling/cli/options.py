@@ -126,3 +126,10 @@ def say(line: str, end: str = "\n") -> None:
     from nanobragg_torch.io import standard_output
 
     standard_output.say(line, end)
+
+
+def tell(line: str) -> None:
+    """One line on standard error."""
+    from nanobragg_torch.io import standard_output
+
+    standard_output.tell(line)

@@ -53,7 +53,8 @@ def phase_m1(
     no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
     sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the seal with this private key (PEM).")] = None,
     on_blocked: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="Run once, with RUN_DIR, if the run is blocked.")
+        str | None,
+        typer.Option(metavar="COMMAND", help="Run once if the run is blocked, with RUN_DIR if it came to one."),
     ] = None,
 ) -> None:
     """Every step in order, one bundle; halts at the first failure and keeps the evidence."""
