@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tools.scaling.cases import Case, find_case
@@ -43,6 +44,19 @@ slow, fast = value("-trace_pixel", 2)
 if mode == "crash":
     os.kill(os.getpid(), signal.SIGSEGV)
 if mode == "hang":
+    time.sleep(600)
+if mode == "mute":
+    os._exit(0)
+if mode == "flood":
+    while True:
+        os.write(1, b"TRACE_C: F_cell 1\\n" * 4096)
+if mode == "flood stderr":
+    while True:
+        os.write(2, b"x" * 65536)
+if mode == "stdin":
+    sys.exit(f"read {len(sys.stdin.read())} characters")
+if mode == "stays" and os.fork() == 0:
+    os.setsid()
     time.sleep(600)
 if mode == "fail":
     print("ERROR: could not open file", file=sys.stderr)
@@ -186,16 +200,29 @@ def test_a_live_reference_that_differs_fails(binary: Path, monkeypatch: pytest.M
         ("other pixel", BadInput, r"expected pixel 32 32 traced up to I_pixel_final, got pixel 33 32 with 1 of it"),
         ("short", BadInput, r"expected a float image of 64 x 64 float32, 16384 bytes, got 16380 bytes"),
         ("no image", BadInput, r"expected a float image of 64 x 64 float32, 16384 bytes, got none"),
-        ("hang", BadInput, r"nanoBragg: still running after 1 s on pixel 32 32; stopped"),
+        ("hang", BadInput, r"nanoBragg: on pixel 32 32: still running after 1 s; stopped"),
+        ("flood", BadInput, r"nanoBragg: on pixel 32 32: printed more than 2 MiB, expected a trace; stopped"),
+        ("flood stderr", BadInput, r"nanoBragg: on pixel 32 32: printed more than 2 MiB, expected a trace; stopped"),
+        ("mute", BadInput, r"expected a float image of 64 x 64 float32, 16384 bytes, got none"),
+        ("stdin", BadInput, r"nanoBragg: exit code 1, expected a run to its end: read 0 characters"),
     ],
 )
 def test_a_program_that_does_not_do_it_is_named_in_one_line(binary, tmp_path, monkeypatch, mode, error, line) -> None:
     monkeypatch.setenv("STAND_IN", mode)
+    monkeypatch.setattr("tools.scaling.live.MOST_PRINTED", 2 * 2**20)
     with pytest.raises(error, match=line) as caught:
         record_reference(find_case("cubic_mosflm"), tmp_path / "mine", binary, timeout=1.0 if mode == "hang" else 60.0)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isascii()
     assert [path.name for path in tmp_path.iterdir()] == ["nanoBragg"]
+
+
+def test_what_a_program_leaves_running_ends_with_it(binary, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("STAND_IN", "stays")
+    record_reference(find_case("cubic_mosflm"), tmp_path / "mine", binary)
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if str(binary) in (process.info["cmdline"] or [])
+    ]
 
 
 def test_two_runs_that_write_different_images_are_refused(binary, tmp_path, monkeypatch) -> None:
@@ -261,7 +288,7 @@ def test_a_case_by_name_keeps_its_pixels_and_images() -> None:
         ([], "expected a case or the flags of nanoBragg, got nothing"),
         (["nope"], "nope: expected a folder with case.json"),
         (["cubic_mosflm", "-lambda", "1"], "expected one case or flags that begin with -, got cubic_mosflm -lambda 1"),
-        (["-default_F 1 -lambda"], "-lambda: expected a number, got nothing"),
+        (["-default_F 1 -lambda"], "expected -mat FILE or -cell A B C ALPHA BETA GAMMA, got neither"),
         (["-cell 10 10 10 90 90 90 -default_F 1 -trace_pixel 3"], "-trace_pixel: expected SLOW FAST, got 3"),
         (["-cell 10 10 10 90 90 90 -hkl none.hkl"], "-hkl none.hkl: expected a file, found none in"),
     ],

@@ -6,18 +6,23 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tools.scaling.cases import Case, find_case
 from tools.scaling.errors import BadInput, ScalingError, Unavailable
 from tools.scaling.evidence.memory_guard import Guarded, Outcome, Verdict
-from tools.scaling.files import to_ascii, write_bytes, write_json, write_text
+from tools.scaling.files import one_line, to_ascii, write_bytes, write_json, write_text
 from tools.scaling.repo import digest
 
 BINARY_VARIABLE = "NB_C_BIN"
 TIMEOUT = 600.0  # seconds that one run of the reference may take
+MOST_PRINTED = 256 * 2**20  # bytes that it may print; a trace of a thousand subpixels has 2 MiB
+LOOK = 0.05  # seconds between two looks at how much that is
 
 IMAGE_FLAGS = {"int.img": "-intfile", "image.pgm": "-pgmfile", "noise.img": "-noisefile"}
 _FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol", "-4stol", "-Q"})
@@ -164,19 +169,46 @@ def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TI
         if len(images) > 1:
             raise BadInput(f"{binary}: expected the same image from every run, got {len(images)} different ones")
         write_bytes(made / "float.bin", _cropped(images.pop(), size, slow, fast))
-        write_text(made / "facts.txt", "".join(f"{line}\n" for line in output if _FACT.match(line)))
-        banner = next((line.strip() for line in output if line.strip()), "")
-        write_json(made / "case.json", _description(case, flags, binary, banner))
+        write_text(made / "facts.txt", "".join(f"{line}\n" for line in output.lines if _FACT.match(line)))
+        write_json(made / "case.json", _description(case, flags, binary, output.first))
         manifest = [f"{digest(path)}  {path.name}\n" for path in sorted(made.iterdir())]
         write_text(made / "sha256.txt", "".join(manifest))
         made.rename(out)
     return out
 
 
+@dataclass(frozen=True)
+class _Output:
+    """What a run printed: the lines that are recorded, their number, the first and the last with words."""
+
+    lines: tuple[str, ...]
+    count: int
+    first: str
+    last: str
+
+    @classmethod
+    def read(cls, stream: IO[bytes]) -> "_Output":
+        kept, count, first, last = [], 0, "", ""
+        stream.seek(0)
+        for raw in stream:
+            # The reference prints arrows in one text line; the port writes <- there.
+            line = raw.decode("utf-8", "backslashreplace").replace("\u2190", "<-").removesuffix("\n")
+            count += 1
+            last = line.strip() or last
+            first = first or last
+            if _is_trace(line) or _FACT.match(line):
+                kept.append(line)
+        return cls(tuple(kept), count, first, last)
+
+
+def _is_trace(line: str) -> bool:
+    return "TRACE" in line or _DETECTOR_LINE.match(line) is not None
+
+
 def _run(
     binary: Path, flags: Sequence[str], images: Sequence[str], pixel: tuple[int, int], folder: Path, timeout: float
-) -> list[str]:
-    """One run of the reference in `folder`, in one thread: the lines of its standard output."""
+) -> _Output:
+    """One run of the reference in `folder`, in one thread. Raises BadInput where it does not end or prints too much."""
     outputs = ["-noprogress", "-floatfile", "float.bin", "-trace_pixel", str(pixel[0]), str(pixel[1])]
     if images:
         outputs += [word for name in images for word in (IMAGE_FLAGS[name], name)]
@@ -187,42 +219,46 @@ def _run(
     environment["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with Guarded([binary, *flags, *outputs], cwd=folder, env=environment, stdout=out, stderr=err) as child:
-            try:
-                outcome = child.wait(timeout)
-            except TimeoutError:
-                child.stop()
-                where = f"pixel {pixel[0]} {pixel[1]}"
-                raise BadInput(f"{binary}: still running after {timeout:g} s on {where}; stopped") from None
-        out.seek(0)
-        err.seek(0)
-        # The reference prints arrows in one text line; the port writes <- there.
-        lines = out.read().decode("utf-8", "backslashreplace").replace("\u2190", "<-").split("\n")
-        _refuse_failure(binary, outcome, err.read().decode("utf-8", "replace"), lines)
-    return lines
+            outcome = _ended(child, (out, err), timeout, f"{binary}: on pixel {pixel[0]} {pixel[1]}")
+        printed = _Output.read(out)
+        _refuse_failure(binary, outcome, printed.last, _Output.read(err).last)
+    return printed
 
 
-def _refuse_failure(binary: Path, outcome: Outcome, stderr: str, lines: Sequence[str]) -> None:
+def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: str) -> Outcome:
+    """The outcome of a child that ends within `timeout` seconds and prints no more than MOST_PRINTED; else BadInput."""
+    end = time.monotonic() + timeout
+    while True:
+        with suppress(TimeoutError):
+            return child.wait(LOOK)
+        if sum(os.fstat(stream.fileno()).st_size for stream in printed) > MOST_PRINTED:
+            child.stop()
+            raise BadInput(f"{what}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
+        if time.monotonic() > end:
+            child.stop()
+            raise BadInput(f"{what}: still running after {timeout:g} s; stopped")
+
+
+def _refuse_failure(binary: Path, outcome: Outcome, *last: str) -> None:
     if outcome.verdict is Verdict.OK:
         return
     if outcome.error is not None:
         raise outcome.error
-    last = [line.strip() for line in (*lines, *stderr.splitlines()) if line.strip()][-1:]
     how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
-    raise BadInput(
-        to_ascii(f"{binary}: {how}, expected a run to its end" + "".join(f": {line[:120]}" for line in last))
-    )
+    told = "".join(f": {line[:120]}" for line in [line for line in last if line][-1:])
+    raise BadInput(one_line(f"{binary}: {how}, expected a run to its end{told}"))
 
 
-def _trace_lines(binary: Path, output: Sequence[str], pixel: tuple[int, int]) -> str:
+def _trace_lines(binary: Path, output: _Output, pixel: tuple[int, int]) -> str:
     """Every trace line of the output; refused unless it traces this pixel to its intensity."""
     from tools.scaling.parity.traces import parse_trace
 
-    lines = [line for line in output if "TRACE" in line or _DETECTOR_LINE.match(line)]
+    lines = [line for line in output.lines if _is_trace(line)]
     text = to_ascii("".join(f"{line}\n" for line in lines))
     if not any("TRACE_C" in line for line in lines):
         raise Unavailable(
             f"{binary}: expected TRACE_C lines (nanoBragg instrumented, compiled with TRACING), got none "
-            f"in {len(output)} lines"
+            f"in {output.count} lines"
         )
     try:
         trace = parse_trace(text.encode("ascii"), source=str(binary))
@@ -239,11 +275,11 @@ def _trace_lines(binary: Path, output: Sequence[str], pixel: tuple[int, int]) ->
 
 def _float_image(binary: Path, path: Path, size: tuple[int, int]) -> bytes:
     wanted = 4 * size[0] * size[1]
-    data = path.read_bytes() if path.is_file() else None
-    if data is None or len(data) != wanted:
-        got = "none" if data is None else f"{len(data)} bytes"
+    found = path.stat().st_size if path.is_file() else None
+    if found != wanted:
+        got = "none" if found is None else f"{found} bytes"
         raise BadInput(f"{binary}: expected a float image of {size[0]} x {size[1]} float32, {wanted} bytes, got {got}")
-    return data
+    return path.read_bytes()
 
 
 def _keep_image(binary: Path, source: Path, target: Path) -> None:
