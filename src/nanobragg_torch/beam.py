@@ -29,6 +29,15 @@ class Sources:
     weight: Tensor | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        return self.wavelength.shape[0]
+
+    def some(self, low: int, high: int) -> Sources:
+        """Sources low .. high-1."""
+        weight = None if self.weight is None else self.weight[low:high]
+        return Sources(self.incident[low:high], self.wavelength[low:high], weight)
+
 
 def source_position(beam: Tensor, polar: Tensor, hdiv: Tensor, vdiv: Tensor) -> Tensor:
     """Ten metres upstream, turned about the polarization axis, then about the vertical."""

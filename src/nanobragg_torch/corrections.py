@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nanobragg_torch.vectors import cross, dot, norm, unit
+from nanobragg_torch.vectors import cross, dot, norm, unit, with_derivatives_of
 
 
 def obliquity_factor(close_distance: Tensor, distance: Tensor) -> Tensor:
@@ -42,8 +42,9 @@ def cos_two_theta(incident: Tensor, diffracted: Tensor) -> Tensor:
 def polarization(incident: Tensor, diffracted: Tensor, axis: Tensor, kahn: Tensor) -> Tensor:
     """0.5 (1 + c2 - K cos(2 psi) s2) of unit vectors (..., 3) -> (...), Kahn factor K.
 
-    psi = -atan2(d.B, d.E), so cos(2 psi) = (dE^2 - dB^2) / (dE^2 + dB^2), and 1 where both are 0. This
-    form has a gradient everywhere and, unlike torch.atan2, bits that do not depend on the slice's length.
+    psi = -atan2(d.B, d.E), so cos(2 psi) = (dE^2 - dB^2) / (dE^2 + dB^2), and 1 where both are 0. Unlike
+    torch.atan2, this form has bits that do not depend on the slice's length. s2 = dE^2 + dB^2: the derivatives
+    are those of 0.5 (1 + c2 - K (dE^2 - dB^2)), which has them along the beam as well.
     """
     incident, diffracted, axis = unit(incident), _direction(diffracted), unit(axis)
     cosine = dot(incident, diffracted)
@@ -55,7 +56,10 @@ def polarization(incident: Tensor, diffracted: Tensor, axis: Tensor, kahn: Tenso
     forward = square == 0
     safe = torch.where(forward, torch.ones_like(square), square)
     cos_2psi = torch.where(forward, torch.ones_like(square), (d_along * d_along - d_across * d_across) / safe)
-    return 0.5 * (1.0 + c2 - kahn * cos_2psi * (1 - c2))
+    value = 0.5 * (1.0 + c2 - kahn * cos_2psi * (1 - c2))
+    if not (torch.is_grad_enabled() and value.requires_grad):
+        return value
+    return with_derivatives_of(value, 0.5 * (1.0 + c2 - kahn * (d_along * d_along - d_across * d_across)))
 
 
 def unpolarized(incident: Tensor, diffracted: Tensor) -> Tensor:

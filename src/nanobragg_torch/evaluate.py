@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch import corrections, detector, lattice_factor, structure_factor
-from nanobragg_torch.beam import beyond_dmin, scattering_vector
+from nanobragg_torch.beam import Sources, beyond_dmin, scattering_vector
 from nanobragg_torch.experiment import Application, Experiment
 from nanobragg_torch.vectors import to_tensor, unit
 
@@ -40,13 +40,16 @@ class Scatter:
     """diffracted, q: (subpixels, sources, pixels, 3), the direction being the one that q was formed with.
 
     alive: evaluations that dmin keeps, None for all. repolarized: evaluations at which the reference
-    computes the polarization factor afresh. Both (subpixels, sources, pixels).
+    computes the polarization factor afresh. Both (subpixels, sources, pixels). sources: those that it is of.
+    left: (subpixels, 1, pixels, 3), the direction that a source after these finds.
     """
 
     diffracted: Tensor
     q: Tensor
     alive: Tensor | None
     repolarized: Tensor
+    sources: Sources
+    left: Tensor
 
 
 @dataclass(frozen=True)
@@ -116,22 +119,25 @@ def polarization(exp: Experiment, incident: Tensor, diffracted: Tensor) -> Tenso
     return corrections.polarization(incident, diffracted, exp.geometry.initial.polar, exp.kahn)
 
 
-def scatter(exp: Experiment, rays: Rays, cached: Tensor) -> Scatter:
-    """Scattering vectors of all sources; `cached` (pixels,): polarization factor is known already.
+def scatter(
+    exp: Experiment, rays: Rays, cached: Tensor, sources: Sources | None = None, left: Tensor | None = None
+) -> Scatter:
+    """Scattering vectors of `sources` (None: all); `cached` (pixels,): polarization factor is known already.
 
     To compute that factor the reference unitises the diffracted direction in place, so that the later
-    sources of the sub-pixel see it changed in its last bits (semantics 5.3).
+    sources of the sub-pixel see it changed in its last bits (semantics 5.3). left: of the sources before these.
     """
-    diffracted = rays.diffracted.unsqueeze(1)
-    incident = exp.sources.incident.unsqueeze(1)
-    wavelength = exp.sources.wavelength.unsqueeze(1)
+    sources = exp.sources if sources is None else sources
+    diffracted = left = rays.diffracted.unsqueeze(1) if left is None else left
+    incident = sources.incident.unsqueeze(1)
+    wavelength = sources.wavelength.unsqueeze(1)
     q = scattering_vector(diffracted, incident, wavelength)
     alive = ~beyond_dmin(q, exp.config.dmin_m) if exp.config.dmin_m > 0 else None
     repolarized = _repolarized(exp, q.shape[:-1], alive, cached)
     if exp.n_sources > 1 and (exp.config.beam.polarized or exp.factors.polar is not Application.FINAL):
-        diffracted = _reunitised(diffracted, repolarized)
+        diffracted, left = _reunitised(diffracted, repolarized)
         q = scattering_vector(diffracted, incident, wavelength)
-    return Scatter(diffracted.expand(q.shape), q, alive, repolarized)
+    return Scatter(diffracted.expand(q.shape), q, alive, repolarized, sources, left)
 
 
 def _repolarized(exp: Experiment, shape: torch.Size, alive: Tensor | None, cached: Tensor) -> Tensor:
@@ -149,14 +155,22 @@ def _repolarized(exp: Experiment, shape: torch.Size, alive: Tensor | None, cache
     return living & (rank == 1) & ~cached
 
 
-def _reunitised(diffracted: Tensor, repolarized: Tensor) -> Tensor:
-    """The direction that each source finds: (subpixels, sources, pixels, 3)."""
-    current = diffracted[:, 0]
-    found = [current]
-    for before in repolarized.unbind(1)[:-1]:
-        current = torch.where(before.unsqueeze(-1), unit(current), current)
-        found.append(current)
-    return torch.stack(found, dim=1)
+def _reunitised(diffracted: Tensor, repolarized: Tensor) -> tuple[Tensor, Tensor]:
+    """The direction that each source finds (subpixels, sources, pixels, 3), and a source after them all.
+
+    diffracted (subpixels, 1, pixels, 3), the one that the first finds, is unitised as often as sources before
+    asked for it. Bits change the first few times at most, so that the loop is short whatever the sources.
+    """
+    times = repolarized.cumsum(1).unsqueeze(-1)
+    before = times - repolarized.unsqueeze(-1).long()
+    found, left = diffracted.expand(*repolarized.shape, 3), diffracted
+    for count in range(1, int(times[:, -1].max()) + 1):
+        previous, diffracted = diffracted, unit(diffracted)
+        if torch.equal(previous, diffracted):
+            break
+        found = torch.where(before >= count, diffracted, found)
+        left = torch.where(times[:, -1:] >= count, diffracted, left)
+    return found, left
 
 
 def lattice_terms(exp: Experiment, q: Tensor, axes: tuple[Tensor, Tensor, Tensor]) -> Terms:
@@ -200,6 +214,11 @@ def structure_terms(exp: Experiment, terms: Terms, interpolated: Tensor | None) 
     # without Q25 every term decides for itself; with it, terms that lack neighbours here have F_latt 0
     inside = interpolated & ~structure_factor.outside_window(exp.grid, *terms.hkl)
     return torch.where(inside, structure_factor.tricubic(exp.grid, *terms.hkl), nearest)
+
+
+def without_lattice(exp: Experiment, f_cell: Tensor, f_latt: Tensor) -> Tensor:
+    """F_cell, 0 where F_latt is 0: the reference skips such a term, and infinity times 0 would be no number."""
+    return torch.where(f_latt == 0, 0.0, f_cell) if exp.unbounded else f_cell
 
 
 def intensity_term(f_cell: Tensor, f_latt: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -95,13 +96,28 @@ class Experiment:
         return (*listed, *self.sources.warnings, *self.mask_warnings, *of_experiment(self))
 
     @property
+    def dry(self) -> bool:
+        """Whether the reference skips terms without a lattice factor: not where there is water (semantics 6.3)."""
+        water = self.config.water_m
+        return isinstance(water, float | int) and water == 0
+
+    @cached_property
+    def unbounded(self) -> bool:
+        """Whether F^2 of some reflection is no finite number, and terms without a lattice factor count nothing."""
+        largest = self.grid.default.detach().abs()
+        if self.grid.values is not None:
+            largest = torch.maximum(largest, self.grid.values.detach().abs().max())
+        # cubic interpolation overshoots, by less than this
+        return (self.dry or self.term is not None) and not bool((1e3 * largest * largest).isfinite())
+
+    @property
     def n_subpixels(self) -> int:
         """Sub-pixels of a pixel, over all layers."""
         return self.config.detector.sensor.layers * self.oversample * self.oversample
 
     @property
     def n_sources(self) -> int:
-        return self.sources.wavelength.shape[0]
+        return self.sources.count
 
     @property
     def n_orientations(self) -> int:

@@ -17,10 +17,12 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.cores import available_cores
 from nanobragg_torch.evaluate import Scatter
 from nanobragg_torch.experiment import Application, Experiment, prepare
-from nanobragg_torch.threads import in_parallel
+from nanobragg_torch.threads import check_stopped, in_parallel
 from nanobragg_torch.vectors import to_tensor, unit
 
 BLOCK = 2**17  # terms x pixels held at a time: so few operations that threads seldom wait for Python's lock
+FEWEST = 2**12  # pixels of a block, whatever the sources: fewer cost more operations, not less work
+IN_PLACE = 2**11  # pixels from which on the sum in place is the faster one
 BYTES_PER_TERM = 1024  # on a GPU, generously
 
 
@@ -147,7 +149,7 @@ def start(exp: Experiment, block: int | None = None) -> Run:
 
 def pixel_blocks(run: Run) -> Iterator[Pixels]:
     """All rendered pixels in scan order; the one with the run's first evaluation comes alone."""
-    size = max(run.block // run.exp.n_sources, 1)
+    size = max(run.block // run.exp.n_sources, min(run.block, FEWEST), 1)
     bounds = [0, run.exp.n_pixels]
     alone = None
     if run.first is not None:
@@ -195,11 +197,11 @@ def pixel_sums(run: Run, pixels: Pixels, buffers: grating_sum.Buffers | None = N
     in_place = buffers if pixels.first is None else None
     fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
     sums = empty_sums(exp, pixels.stop - pixels.start)
-    for sub, rays, scattered in scattered_blocks(run, sums, fast, slow):
-        if sub == 0:
+    for first, rays, scattered in scattered_blocks(run, sums, fast, slow):
+        if first == 0:
             sums.omega = evaluate.solid_angle(exp, rays.first())[0]
-        if in_place is None:
-            _add_terms(run, pixels, sums, sub * exp.n_sources, scattered, _weights(exp, rays, scattered))
+        if in_place is None or fast.shape[0] < IN_PLACE:
+            _add_terms(run, pixels, sums, first, scattered, _weights(exp, rays, scattered))
             continue
         for q in scattered.q.flatten(0, 1).unbind(0):
             grating_sum.add_terms(in_place, q.movedim(-1, 0), sums.intensity)
@@ -211,14 +213,19 @@ def pixel_sums(run: Run, pixels: Pixels, buffers: grating_sum.Buffers | None = N
 def scattered_blocks(
     run: Run, sums: PixelSums, fast: Tensor, slow: Tensor
 ) -> Iterator[tuple[int, evaluate.Rays, Scatter]]:
-    """(first sub-pixel, rays, scattering vectors) of blocks of sub-pixels, all sources each."""
-    exp = run.exp
-    size = max(run.block // (exp.n_sources * fast.shape[0]), 1)
+    """(first evaluation, rays, scattering vectors) of blocks: sub-pixels with all sources, or one with some."""
+    exp, together = run.exp, max(run.block // fast.shape[0], 1)
+    size = max(together // exp.n_sources, 1)
     for begin in range(0, exp.n_subpixels, size):
         rays = evaluate.cast_rays(exp, fast, slow, begin, min(begin + size, exp.n_subpixels))
-        scattered = evaluate.scatter(exp, rays, sums.cached)
-        update_polarization(exp, sums, scattered)
-        yield begin, rays, scattered
+        left = None
+        for low in range(0, exp.n_sources, together):
+            check_stopped()
+            sources = exp.sources.some(low, min(low + together, exp.n_sources))
+            scattered = evaluate.scatter(exp, rays, sums.cached, sources, left)
+            left = scattered.left
+            update_polarization(exp, sums, scattered)
+            yield begin * exp.n_sources + low, rays, scattered
 
 
 def update_polarization(exp: Experiment, sums: PixelSums, scattered: Scatter) -> None:
@@ -227,7 +234,7 @@ def update_polarization(exp: Experiment, sums: PixelSums, scattered: Scatter) ->
     once = exp.factors.polar is Application.FINAL
     if sums.known or (once and not exp.config.beam.polarized):
         return
-    incident = exp.sources.incident
+    incident = scattered.sources.incident
     if once and scattered.alive is None:  # the first evaluation of all
         sums.polar = evaluate.polarization(exp, incident[0], scattered.diffracted[0, 0])
         sums.cached, sums.known = torch.ones_like(sums.cached), True
@@ -239,7 +246,7 @@ def update_polarization(exp: Experiment, sums: PixelSums, scattered: Scatter) ->
     at = torch.where(fresh, order, -1).amax(0)
     column = torch.arange(fresh.shape[1], device=fresh.device)
     chosen = at.clamp(min=0)
-    factor = evaluate.polarization(exp, incident[chosen % exp.n_sources], diffracted[chosen, column])
+    factor = evaluate.polarization(exp, incident[chosen % incident.shape[0]], diffracted[chosen, column])
     sums.polar = torch.where(at >= 0, factor, sums.polar)
     sums.cached = sums.cached | (at >= 0)
 
@@ -249,7 +256,7 @@ def cos_two_theta(exp: Experiment, sums: PixelSums) -> Tensor:
     if sums.latest is None:
         return torch.zeros_like(sums.intensity)
     diffracted = sums.latest.diffracted[-1, -1]
-    incident = exp.sources.incident[-1].expand_as(diffracted)
+    incident = sums.latest.sources.incident[-1].expand_as(diffracted)
     fresh = sums.latest.repolarized[-1, -1].unsqueeze(-1)
     return corrections.cos_two_theta(
         torch.where(fresh, unit(incident), incident), torch.where(fresh, unit(diffracted), diffracted)
@@ -272,12 +279,12 @@ def _weights(exp: Experiment, rays: evaluate.Rays, scattered: Scatter) -> Weight
         to = found.running if application is Application.RUNNING else found.terms
         to.append(factor.expand(shape).flatten(0, 1))
 
-    if exp.sources.weight is not None:
-        add(Application.TERM, exp.sources.weight.unsqueeze(-1))
+    if scattered.sources.weight is not None:
+        add(Application.TERM, scattered.sources.weight.unsqueeze(-1))
     if applied.capture is not Application.FINAL:
         add(applied.capture, evaluate.capture_fraction(exp, rays).unsqueeze(1))
     if applied.polar is not Application.FINAL:
-        incident = exp.sources.incident.unsqueeze(1).expand(scattered.q.shape)
+        incident = scattered.sources.incident.unsqueeze(1).expand(scattered.q.shape)
         add(applied.polar, evaluate.polarization(exp, incident, scattered.diffracted))
     if applied.omega is not Application.FINAL:
         add(applied.omega, evaluate.solid_angle(exp, rays).unsqueeze(1))
@@ -297,12 +304,15 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
             exp, q[low:high].unsqueeze(1), orientation_block(run, pixels, first, low, high, begin, end)
         )
         inside = interpolated(run, pixels, first + low, begin, terms.F_latt)
-        f_cell = evaluate.structure_terms(exp, terms, inside)
+        f_cell = evaluate.without_lattice(exp, evaluate.structure_terms(exp, terms, inside), terms.F_latt)
         contribution = evaluate.intensity_term(f_cell, terms.F_latt)
         if exp.term is not None:
             contribution = contribution + exp.term
         for weight in weights.terms:
-            contribution = contribution * weight[low:high].unsqueeze(1)
+            factor = weight[low:high].unsqueeze(1)
+            contribution = contribution * factor
+            if exp.unbounded:  # a factor of 0 leaves nothing of an infinite term
+                contribution = torch.where(factor == 0, 0.0, contribution)
         if alive is not None:
             # not a product: q, and so the term, is infinite or NaN at a wavelength of 0
             contribution = torch.where(alive[low:high].unsqueeze(1), contribution, 0.0)
@@ -317,9 +327,7 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
 
 def counted(exp: Experiment, f_latt: Tensor, alive: Tensor | None) -> Tensor:
     """Terms that the reference does not skip: not removed by dmin, and F_latt not 0 unless in water."""
-    water = exp.config.water_m
-    dry = isinstance(water, float | int) and water == 0
-    kept = f_latt != 0 if dry else torch.ones_like(f_latt, dtype=torch.bool)
+    kept = f_latt != 0 if exp.dry else torch.ones_like(f_latt, dtype=torch.bool)
     return kept if alive is None else kept & alive.unsqueeze(1)
 
 
@@ -341,6 +349,7 @@ def term_blocks(run: Run, evaluations: int, pixels: int) -> Iterator[tuple[int, 
     size = max(min(run.block // pixels, orientations), 1)
     for low in range(0, evaluations, together):
         for begin in range(0, orientations, size):
+            check_stopped()
             yield low, min(low + together, evaluations), begin, min(begin + size, orientations)
 
 
@@ -386,13 +395,13 @@ def _first_evaluation(exp: Experiment, block: int) -> tuple[int, int] | None:
     for pixels in pixel_blocks(run):
         fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
         earliest: tuple[int, int] | None = None
-        for sub, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):
+        for first, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):
             if scattered.alive is None or not bool(scattered.alive.any()):
                 continue
             alive = scattered.alive.flatten(0, 1)
             pixel = int(alive.any(0).int().argmax())
             if earliest is None or pixel < earliest[0]:  # an earlier sub-pixel wins at the same pixel
-                earliest = (pixel, sub * exp.n_sources + int(alive[:, pixel].int().argmax()))
+                earliest = (pixel, first + int(alive[:, pixel].int().argmax()))
         if earliest is not None:
             return pixels.start + earliest[0], earliest[1]
     return None
@@ -404,8 +413,8 @@ def _tricubic_end(run: Run) -> int | None:
     for pixels in pixel_blocks(run):
         fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
         found = []
-        for sub, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):
-            q, first = scattered.q.flatten(0, 1), sub * exp.n_sources
+        for first, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):
+            q = scattered.q.flatten(0, 1)
             alive = None if scattered.alive is None else scattered.alive.flatten(0, 1)
             for low, high, begin, end in term_blocks(run, q.shape[0], q.shape[1]):
                 axes = orientation_block(run, pixels, first, low, high, begin, end)

@@ -15,7 +15,19 @@ from typing import TypeVar
 import torch
 
 Item = TypeVar("Item")
+_present = threading.local()
 LARGEST_LESSON = 31 * 2**20  # bytes; glibc learns from no freed block of more than 32 MiB
+
+
+class Stopped(Exception):
+    """The work of this thread is not wanted any more."""
+
+
+def check_stopped() -> None:
+    """Leave a worker whose work is not wanted any more: a single item can take hours."""
+    stop = getattr(_present, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Stopped
 
 
 @contextmanager
@@ -42,14 +54,18 @@ def keep_freed_memory() -> None:
 def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], None]], threads: int) -> None:
     """Give every item to one of `threads` workers; `worker` makes what one of them does with an item.
 
-    The first exception of a worker ends the others after their present item, and is raised here.
+    The first exception of a worker, or an interrupt, ends the others when they next ask (`check_stopped`), and
+    is raised here.
     """
     waiting, lock, stop = iter(items), threading.Lock(), threading.Event()
+    inference = torch.is_inference_mode_enabled()  # a worker has a mode of its own
 
     def loop() -> None:
         try:
             torch.set_num_threads(1)  # OpenMP keeps this number for each thread
-            with torch.no_grad():
+            _present.stop = stop
+            mode = torch.inference_mode() if inference else torch.no_grad()
+            with mode, torch.autocast("cpu", enabled=False):  # which has a matrix product in 16 bits
                 work = worker()
                 while not stop.is_set():
                     with lock:
@@ -57,9 +73,13 @@ def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], Non
                     if item is None:
                         return
                     work(item)
+        except Stopped:
+            return
         except BaseException:
             stop.set()
             raise
+        finally:
+            _present.stop = None
 
     keep_freed_memory()
     with one_thread_per_operation():

@@ -33,6 +33,11 @@ def to_tensor(value: Any, like: Tensor) -> Tensor:
     return torch.as_tensor(value, device=like.device, dtype=like.dtype)
 
 
+def with_derivatives_of(value: Tensor, smooth: Tensor) -> Tensor:
+    """Every bit of `value` with every derivative of `smooth`, the same function in a form that cancels nothing."""
+    return value.detach() - (smooth.detach() - smooth)  # x - 0 keeps every bit of x
+
+
 def dot(u: Tensor, v: Tensor) -> Tensor:
     """u1 v1 + u2 v2 + u3 v3."""
     x, y, z = (u * v).unbind(-1)
@@ -151,7 +156,6 @@ def _unless_zero(angle: Tensor, v: Tensor, rotated: Tensor) -> Tensor:
     """v where the angle is 0, else `rotated`; the gradient is that of `rotated` everywhere.
 
     A rotation by 0 may turn -0 into 0, so the reference's skipped rotation is visible in a trace. To pick v
-    with torch.where would cut the gradient with respect to the angle; x - 0 keeps every bit of x.
+    with torch.where would cut the gradient with respect to the angle.
     """
-    value = torch.where((angle == 0).unsqueeze(-1), v, rotated).detach()
-    return value - (rotated.detach() - rotated)
+    return with_derivatives_of(torch.where((angle == 0).unsqueeze(-1), v, rotated), rotated)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from golden_cases import DEVICES
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 
 from nanobragg_torch import beam, corrections
 
@@ -56,6 +56,23 @@ def test_gradients() -> None:
     assert gradcheck(corrections.obliquity_factor, scalars[:2])
     layer = [tensor(x).requires_grad_() for x in (2.0, 0.1, 3.0)]
     assert gradcheck(corrections.capture_fraction, (*layer, directions[1], directions[0]))
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-3, 0.4])
+def test_second_derivatives_of_the_polarization_along_the_beam(angle: float) -> None:
+    """0.5 (1 + c2 - K (along^2 - across^2)): at angle 0, -1 - K along the axis and -1 + K across it."""
+    incident, axis = tensor([1.0, 0.0, 0.0]), tensor([0.0, 0.0, 1.0])
+
+    def factor(turn: torch.Tensor) -> torch.Tensor:
+        ray = torch.stack([torch.ones((), dtype=torch.float64), *turn])
+        return corrections.polarization(incident, ray, axis, tensor(0.9))
+
+    turn = tensor([angle, -angle]).requires_grad_()
+    assert gradcheck(factor, turn)
+    assert gradgradcheck(factor, turn)
+    if angle < 1e-6:
+        bend = torch.autograd.functional.hessian(factor, turn)
+        assert sorted(bend.diagonal().tolist()) == pytest.approx([-1.9, -0.1], abs=1e-6)
 
 
 def test_solid_angle_of_a_sphere_is_four_pi() -> None:

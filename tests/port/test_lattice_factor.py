@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import DEVICES
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 
 from nanobragg_torch import lattice_factor as lf
 
@@ -41,9 +41,12 @@ def test_exact_halves_round_down() -> None:
 
 
 def test_round_crystal_is_the_transform_of_a_ball() -> None:
-    x = np.array([0.0, 1e-3, 1.0, 4.4934])
-    exact = np.array([1.0, 1 - 1e-6 / 10, 3 * (math.sin(1) - math.cos(1)), 0.0])
+    x = np.array([1e-3, 1.0, 4.4934])
+    exact = np.array([1 - 1e-6 / 10, 3 * (math.sin(1) - math.cos(1)), 0.0])
     assert lf.sinc3(tensor(x)).numpy() == pytest.approx(exact, abs=1e-5)
+    assert lf.sinc3_series(tensor([0.0, 0.01, 0.25])).tolist() == pytest.approx(
+        [1.0, *lf.sinc3(tensor([0.1, 0.5])).tolist()], rel=1e-12
+    )
     cells = tensor([3.0, 4.0, 5.0])
     peak = lf.round_factor(tensor([0.0, 0.0, 0.0]), cells, tensor(1.0))
     assert float(peak) == pytest.approx(60 * 0.723601254558268, rel=1e-15)
@@ -81,6 +84,43 @@ def test_gradients_of_the_other_shapes(distance: float) -> None:
     assert gradcheck(lf.spot_radius_squared, (fractions, cells, *stars))
     radius = tensor([0.2]).requires_grad_()
     assert gradcheck(lf.gauss_factor, (radius, cells, fudge))
+
+
+@pytest.mark.parametrize("h", [0.0, 1e-300, -1e-9, 1e-3, 0.01, 3.0, -2 + 1e-9, 5.4])
+def test_second_derivatives_of_the_grating(h: float) -> None:
+    """At a peak of N cells: N pi^2 (1 - N^2) / 3 times its sign; without the series 0, or noise of 1e14."""
+    cells, at = tensor(7.0), tensor([h]).requires_grad_()
+    value = lf.grating(at, cells)
+    assert torch.equal(value.detach(), lf.grating(at.detach(), cells))
+    if abs(h) < 1:  # elsewhere the values have a residue (Q34), which finite differences take for a slope
+        assert gradcheck(lf.grating, (at, cells))
+    assert gradgradcheck(lf.grating, (at, cells), rtol=1e-5)
+    (slope,) = torch.autograd.grad(value, at, create_graph=True)
+    (bend,) = torch.autograd.grad(slope, at)
+    if abs(h - round(h)) < 1e-6:
+        assert float(bend) == pytest.approx(7 * math.pi**2 * (1 - 49) / 3, rel=1e-9)
+        assert abs(float(slope.detach())) < 1e-5
+
+
+def test_second_derivatives_with_respect_to_the_number_of_cells() -> None:
+    inputs = (tensor([0.0, 1e-9, 0.31]).requires_grad_(), tensor(7.0).requires_grad_())
+    assert gradgradcheck(lf.grating, inputs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-170, 1e-9, 1e-3, 0.02, 0.2])
+def test_second_derivatives_of_the_ball(distance: float) -> None:
+    fractions = tensor([[distance, -distance, 0.5 * distance]]).requires_grad_()
+    cells, fudge = tensor([3.0, 4.0, 5.0]), tensor(1.1).requires_grad_()
+    value = lf.round_factor(fractions, cells, fudge)
+    with torch.no_grad():
+        assert torch.equal(value, lf.round_factor(fractions, cells, fudge))
+    if distance > 0.01:  # below, the values have noise, as the reference's have
+        assert gradcheck(lf.round_factor, (fractions, cells, fudge))
+    assert gradgradcheck(lf.round_factor, (fractions, cells, fudge), rtol=1e-4, atol=1e-4)
+    if distance < 1e-6:
+        bend = torch.autograd.functional.hessian(lambda f: lf.round_factor(f, cells, fudge).sum(), fractions)
+        expected = 60 * 0.723601254558268 * -(math.pi**2) / 5 * 1.1 * np.diag([9.0, 16.0, 25.0])
+        assert bend.squeeze().numpy() == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
 def test_miller_indices() -> None:

@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from golden_cases import DEVICES, INPUTS, load
 from torch.autograd import gradcheck
 
+from nanobragg_torch import evaluate
 from nanobragg_torch.config import Config, Roi
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.experiment import prepare
@@ -25,6 +29,7 @@ from nanobragg_torch.simulate import (
     simulate,
     start,
 )
+from nanobragg_torch.threads import check_stopped, in_parallel
 from nanobragg_torch.trace import trace_pixel
 
 SRC = str(Path(__file__).parents[2] / "src")
@@ -271,3 +276,81 @@ def test_interpolation_over_no_pixel_at_all() -> None:
     flags = "-cell 50 60 70 -hkl p1.hkl -N 1 -detpixels 4 -interpolate -roi 7 9 0 3 -phi 0 -osc 1 -phisteps 2"
     image = simulate(parse(flags.split(), [INPUTS]), device="cpu", dtype=torch.float64)
     assert torch.equal(image, torch.zeros(4, 4, dtype=torch.float64))
+
+
+@contextmanager
+def changed(set_to: Callable[[Any], object], value: object, back: object) -> Iterator[None]:
+    set_to(value)
+    try:
+        yield
+    finally:
+        set_to(back)
+
+
+MODES: dict[str, Callable[[], Any]] = {
+    "inference": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
+    "default dtype": lambda: changed(torch.set_default_dtype, torch.float16, torch.float32),
+    "default device": lambda: changed(torch.set_default_device, "meta", None),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_modes_of_torch_change_no_bit(mode: str) -> None:
+    flags = "-cell 50 60 70 80 95 105 -hkl p1.hkl -N 5 -lambda 1.1 -distance 100 -detpixels 48 -pixel 3 -oversample 1"
+    for more in ("-phi 1 -osc 0 -phisteps 1", "-dispersion 2 -oversample_polar -detector_thick 99 -round_xtal -dmin 2"):
+        config = parse(f"{flags} {more}".split(), [INPUTS])
+        for dtype in (torch.float64, torch.float32):
+            usual = simulate(config, device="cpu", dtype=dtype, threads=1)
+            with MODES[mode]():
+                made = simulate(config, device="cpu", dtype=dtype, threads=2, block=4096)
+            assert torch.equal(made, usual)
+
+
+def test_many_sources_take_no_more_operations_each_and_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a pixel for each source in a block took a time that grew with the square of the sources."""
+    flags = "-cell 50 60 70 80 95 105 -default_F 10 -N 5 -lambda 1.1 -distance 100 -detpixels 8 -pixel 9 -oversample 2"
+    calls = []
+    scatter = evaluate.scatter
+    monkeypatch.setattr(evaluate, "scatter", lambda *given: calls.append(0) or scatter(*given))
+    for more in ("", "-dmin 1.5", "-oversample_polar", "--quirk Q13=off"):
+        config = parse(f"{flags} -dispersion 5 -dispsteps 3000 {more}".split())
+        whole = simulate(config, device="cpu", dtype=torch.float64, block=2**22)
+        calls.clear()
+        assert torch.equal(simulate(config, device="cpu", dtype=torch.float64, block=2**13), whole)
+        assert len(calls) <= 2 * 4 * 64 * 3000 / 2**13 + 8
+
+
+def test_a_worker_leaves_a_long_item_when_another_fails() -> None:
+    """A single block of pixels can take hours; an interrupt must not wait for it."""
+
+    def worker() -> Callable[[int], None]:
+        def work(item: int) -> None:
+            if item:
+                raise KeyboardInterrupt
+            while True:
+                check_stopped()
+
+        return work
+
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(range(2), worker, 2)
+    check_stopped()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", ["-square_xtal -N 5", "-tophat_spots -N 5", "-gauss_xtal -N 20"])
+def test_an_infinite_structure_factor_counts_nothing_where_there_is_no_lattice_factor(shape: str, threads: int) -> None:
+    """Semantics 6.3: a term with F_latt = 0 is skipped; infinity times 0 would be NaN."""
+    flags = f"-cell 50 60 70 80 95 105 -lambda 1.1 -distance 100 -detpixels 48 -pixel 2 -oversample 1 {shape}"
+    huge = simulate(parse(f"{flags} -default_F 1e200".split()), device="cpu", dtype=torch.float64, threads=threads)
+    small = simulate(parse(f"{flags} -default_F 1".split()), device="cpu", dtype=torch.float64, threads=threads)
+    assert not huge.isnan().any()
+    assert torch.equal(huge.isinf(), small > 0)
+    assert (small > 0).any()
+    assert (small == 0).any() or "square" in shape
+    wet = parse(f"{flags} -default_F 1e200 -water 1".split())
+    image = simulate(wet, device="cpu", dtype=torch.float64, threads=threads)
+    assert torch.equal(image.isnan(), small == 0)  # with water the reference multiplies

@@ -59,13 +59,13 @@ def _edges(run: "Run", slow: int, fast: int) -> list[Edge]:
     pixel = simulate.Pixels(order, order + 1, first)
     found: list[Edge] = []
     indices = exp.pixel_indices(order, order + 1)
-    for sub, _, scattered in simulate.scattered_blocks(run, simulate.empty_sums(exp, 1), *indices):
+    for first_of, _, scattered in simulate.scattered_blocks(run, simulate.empty_sums(exp, 1), *indices):
         q = scattered.q.flatten(0, 1)
-        wavelength = exp.sources.wavelength.repeat(q.shape[0] // exp.n_sources)
+        wavelength = scattered.sources.wavelength.repeat(q.shape[0] // scattered.sources.count)
         length = torch.linalg.vector_norm(q, dim=-1) * wavelength.unsqueeze(-1)
         spread = UNIT_ROUNDOFF["float64"] * (1.0 / length).clamp(min=1.0)
         for low, high, begin, end in simulate.term_blocks(run, q.shape[0], 1):
-            axes = simulate.orientation_block(run, pixel, sub * exp.n_sources, low, high, begin, end)
+            axes = simulate.orientation_block(run, pixel, first_of, low, high, begin, end)
             terms = evaluate.lattice_terms(exp, q[low:high].unsqueeze(1), axes)
             found += _edges_of_terms(exp, terms, spread[low:high].unsqueeze(1))
     return found
