@@ -4,15 +4,18 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from tools.scaling import cli, commands, repo, steps
 from tools.scaling.cases import find_case
+from tools.scaling.cli.options import app
 from tools.scaling.cli.steps import _changes
 from tools.scaling.errors import BadInput, GateFailed
 from tools.scaling.repo import CANONICAL_TRACE, ROOT, from_root
@@ -456,3 +459,58 @@ def test_a_python_without_the_environment_is_told_where_it_is():
         f"error: {sys.executable} has no typer; the environment that nox makes has it: source .nox/shared/bin/activate"
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said + "\n")
+
+
+def _options():
+    """Every option that takes a value, of every subcommand."""
+    group = typer.main.get_command(app)
+    for name, command in sorted(group.commands.items()):
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not parameter.is_flag and parameter.nargs == 1:
+                yield from ((name, option) for option in parameter.opts if option.startswith("--"))
+
+
+def test_an_empty_text_is_no_value_of_any_option(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    pairs = list(_options())
+    assert len(pairs) > 60 and ("harness", "--case") in pairs and ("phase-m1", "--reports-root") in pairs
+    for name, option in pairs:
+        for given in ([option, ""], [f"{option}="]):
+            code, said, error = run(capsys, name, *given)
+            assert (code, said, error) == (2, "", f"error: {option}: expected a value, got an empty text\n"), name
+    assert run(capsys, "quirks", "")[2] == "error: quirks: expected a value, got an empty text\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_beside_an_output_and_is_not_ours_stays(capsys, tmp_path):
+    py = tmp_path / "py.log"
+    py.write_bytes(GOLDEN.read_bytes())
+    shutil.copy(ROOT / "tests/golden/cubic_mosflm/float.bin", tmp_path / "c.bin")
+    image = ("images", "--c", tmp_path / "c.bin", "--py", tmp_path / "c.bin", "--shape", "64", "64")
+    traces = ("--c", GOLDEN, "--py", py)
+    for name, arguments in {
+        "metrics.json": ("compare", *traces, "--out", tmp_path / "out.md"),
+        "run_metadata.json": ("compare", *traces, "--out", tmp_path / "out.md"),
+        "out.json": ("explain", *traces, "--case", "supervisor", "--out", tmp_path / "out.md"),
+        "new_per_phi.json": ("harness", "--out", tmp_path / "new.log", "--dump-per-phi"),
+        "new_per_phi.log": ("harness", "--out", tmp_path / "new.log", "--dump-per-phi"),
+        "images.md": (*image, "--out", tmp_path),
+        "images.json": (*image, "--out", tmp_path),
+        "image.json": ("simulate", "--case", "cubic_mosflm", "--out", tmp_path),
+        "image.bin": ("simulate", "--case", "cubic_mosflm", "--out", tmp_path),
+        "matrix.json": ("matrix", "cubic_mosflm", "--out", tmp_path),
+    }.items():
+        mine = tmp_path / name
+        mine.write_text('{"loss": 0.5}\n')
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        code, _, error = run(capsys, *arguments)
+        assert (code, one_line(error)) == (
+            2, f"error: {mine}: not written by this tool, and would be overwritten; expected another --out\n"
+        ), name  # fmt: skip
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        mine.unlink()
+        for _ in range(2):  # what is ours is written again
+            assert run(capsys, *arguments)[0] == 0, name
+        for path in tmp_path.iterdir():
+            if path.name not in ("py.log", "c.bin"):
+                path.unlink()

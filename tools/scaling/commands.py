@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import find_case
 from tools.scaling.errors import BadInput, GateFailed, Unavailable
-from tools.scaling.files import json_bytes, text_bytes, write_all, write_text
+from tools.scaling.files import json_bytes, refuse_foreign, text_bytes, write_all, write_text
 from tools.scaling.repo import MAPPED_TESTS, ROOT, git, relative
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def harness(
     if not dump_per_phi:
         write_text(out, text)
         return [out]
-    rows = [line for line in text.splitlines() if line.startswith("TRACE_PY_PHI ")]
     log, table = (out.with_name(f"{out.stem}_per_phi{suffix}") for suffix in (".log", ".json"))
+    refuse_foreign({log: b"TRACE_PY_PHI ", table: b'"phi_mode"'})
+    rows = [line for line in text.splitlines() if line.startswith("TRACE_PY_PHI ")]
     fields = [dict(item.split("=", 1) for item in row.split()[1:]) for row in rows]
     numbers = [{k: int(v) if k == "phi_tic" else float(v) for k, v in row.items()} for row in fields]
     settings: dict[str, Any] = {"case": case.name, "pixel_slow_fast": [slow, fast]}
@@ -134,6 +135,7 @@ def _outputs_beside(c: Path, py: Path, out: Path) -> list[Path]:
     for trace in (c, py):
         if any(path.exists() and trace.exists() and path.samefile(trace) for path in (out, *beside)):
             raise BadInput(f"{trace}: expected outputs beside the traces, got one that would overwrite this trace")
+    refuse_foreign(dict(zip(beside, (b'"tolerance_rel"', b'"git_sha"'))))
     return beside
 
 

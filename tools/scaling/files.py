@@ -12,6 +12,8 @@ from typing import Any
 from tools.scaling.errors import BadInput
 from tools.scaling.repo import refuse_protected
 
+_MARKED = 4096  # bytes in which a file of ours shows what it is
+
 
 def to_ascii(text: str) -> str:
     """`text` with every non-ASCII character written as a backslash escape."""
@@ -115,6 +117,21 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def refuse_foreign(marks: Mapping[Path, bytes]) -> None:
+    """BadInput if one of these files, which the user has not named, is there and is not what we write in its place.
+
+    marks: words near the beginning of every such file of ours. A regular file without them is somebody else's.
+    """
+    for path, mark in marks.items():
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(_MARKED) if path.is_file() else mark
+        except OSError:
+            continue  # not there, or the writing will say why not
+        if mark not in start:
+            raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
 
 
 def make_folder(path: Path) -> None:

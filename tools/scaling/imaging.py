@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.scaling.errors import BadInput
-from tools.scaling.files import json_bytes, make_folder, text_bytes, write_all
+from tools.scaling.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
 
 if TYPE_CHECKING:
     from tools.scaling.parity.image_files import Image
@@ -43,6 +43,8 @@ def compare_image_files(
     if kept < 1:
         raise BadInput(f"expected at least 1 peak and pixel to list, got {kept}")
     limits = Limits() if tolerance is None else Limits(tolerance=tolerance)
+    if out is not None:
+        refuse_foreign(images_marks(out))
     reference, candidate = open_image(c, shape), open_image(py, shape)
     report = compare_opened(
         reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress
@@ -80,6 +82,11 @@ def compare_opened(
 
         report = replace(report, kinds=kinds_of(reference, candidate, report))
     return report
+
+
+def images_marks(out: Path) -> dict[Path, bytes]:
+    """What tells our images.md and images.json in the folder `out` from others'."""
+    return {out / "images.md": b"# Image comparison", out / "images.json": b'"passed"'}
 
 
 def images_contents(

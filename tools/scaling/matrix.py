@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import Case, find_case
 from tools.scaling.errors import BadInput, Unavailable
-from tools.scaling.files import make_folder, write_json, write_text
+from tools.scaling.files import make_folder, refuse_foreign, write_json, write_text
 from tools.scaling.live import IMAGE_FLAGS, gather_inputs, record_reference
 from tools.scaling.parity.matrix import (
     CaseResult,
@@ -241,8 +241,9 @@ def write_matrix(matrix: Matrix, folder: Path) -> list[Path]:
     """matrix.md and matrix.json in `folder`, which is made if need be. Returns their paths."""
     from tools.scaling.render.matrix import matrix_markdown
 
-    make_folder(folder)
     paths: list[Path] = [folder / "matrix.md", folder / "matrix.json"]
+    refuse_foreign(dict(zip(paths, (b"# Parity matrix", b'"cases"'))))
+    make_folder(folder)
     write_text(paths[0], matrix_markdown(matrix))
     data: dict[str, Any] = matrix.to_dict()
     write_json(paths[1], data)

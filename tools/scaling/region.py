@@ -16,7 +16,7 @@ from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import PROVENANCE
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
-from tools.scaling.files import json_bytes, make_folder, write_all
+from tools.scaling.files import json_bytes, make_folder, refuse_foreign, write_all
 from tools.scaling.repo import relative
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def simulate_region(
     block, threads: as in `nanobragg_torch.simulate`. Returns the comparison and the files. Raises BadInput: nothing
     is simulated where the reference is no image of the region, or `out` holds the comparison of another image.
     """
-    from tools.scaling.imaging import compare_opened, images_contents
+    from tools.scaling.imaging import compare_opened, images_contents, images_marks
     from tools.scaling.parity.engine import open_device
     from tools.scaling.parity.image_files import in_memory, open_image
 
@@ -145,8 +145,11 @@ def simulate_region(
     reference = open_image(found, region.shape) if found else None
     if reference is None and (out / IMAGES).exists():
         raise BadInput(f"{out / IMAGES}: compares another image; expected a reference (--c) or another folder (--out)")
-    make_folder(out)
+    refuse_foreign(images_marks(out) | {out / RECORD: b'"window_slow_fast"'})
     path = out / IMAGE
+    if path.exists() and not (out / RECORD).exists():
+        raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
+    make_folder(out)
     values = _simulated(region, device, dtype, block, threads)
     kept = len(values) <= KEPT or not (out.parent / PROVENANCE).is_file()
     record = {

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _refuse_empty(argv)
         app(args=argv, prog_name="python -m tools.scaling")
     except ScalingError as error:
         tell(f"error: {error}")
@@ -43,6 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _interrupted()
         return ending.code if isinstance(ending.code, int) else EXIT_OK
     return EXIT_OK
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """BadInput for a value that is there and empty: an unset variable in a script, never what is meant."""
+    for before, word in zip(["", *argv], argv):
+        option, equals, value = word.partition("=")
+        if not word or (equals and not value and option.startswith("--")):
+            name = option or (before if before.startswith("--") else f"{argv[0] or 'the command'}")
+            raise BadInput(f"{name}: expected a value, got an empty text")
 
 
 def _interrupted() -> int:
