@@ -110,6 +110,18 @@ def test_noise_is_of_no_kind_and_equal_images_have_none():
     assert kinds(x, x) == [] and not any(line.startswith("difference") for line in images_lines(report_of(x, x)))
 
 
+def test_a_large_block_has_its_own_extent_and_noise_over_many_pixels_is_none():
+    x = image(1000, 1200)
+    assert kinds(x, changed(np.s_[10:810, 40:900], factor=1.5)(x))[0] == (
+        "block: slow 10-809, fast 40-899, 688000 pixels in all (688000 pixels)"
+    )
+    strays = changed(np.s_[10:210, 40:240], factor=1.5)(x)
+    strays[[900, 950], [1100, 3]] += 1.0
+    assert kinds(x, strays)[0] == "block: slow 10-209, fast 40-239, 40000 pixels in all (40002 pixels)"
+    noisy = x * (1 + 0.1 * np.random.default_rng(2).standard_normal(x.shape)).astype(np.float32)
+    assert kinds(x, noisy) == []
+
+
 def test_a_few_strays_do_not_hide_a_mirror_and_its_share_is_said():
     x = image()
     y = x[::-1].copy()

@@ -17,7 +17,7 @@ from tools.scaling.parity.image_places import Place, place_of
 from tools.scaling.parity.image_report import FREE_STEPS, ImageReport, Kind
 
 SAMPLE = 2000  # pixels on which a kind is tried before all are
-_PART = 1 << 19  # pixels read at a time
+_PART = 1 << 17  # pixels read at a time
 _BORNE_OUT = 0.99  # share of the pixels that a kind must account for
 _TINY = 2.0**-1022
 

@@ -94,8 +94,16 @@ def _listed(at: Tensor, axis: int, origin: tuple[int, int]) -> str:
 
 
 def _ends(counts: Tensor) -> tuple[int, int]:
-    """The first and the last that hold a pixel, strays left aside."""
-    n = int(counts.sum())
-    before = counts.cumsum(0)
-    spare = int((1.0 - _MOST) / 2 * n)
-    return int((before > spare).nonzero()[0]), int((before >= n - spare).nonzero()[0])
+    """The first and the last that hold a pixel; strays left aside where the rest is clearly narrower."""
+    n, before = int(counts.sum()), counts.cumsum(0)
+    ends = [(_first(before > spare), _first(before >= n - spare)) for spare in (0, int((1.0 - _MOST) / 2 * n))]
+    (first, last), (low, high) = ends
+    while low > first and counts[low - 1]:  # what adjoins the rest is no stray
+        low -= 1
+    while high < last and counts[high + 1]:
+        high += 1
+    return (low, high) if high - low + 1 < 0.9 * (last - first + 1) else (first, last)
+
+
+def _first(mask: Tensor) -> int:
+    return int(mask.int().argmax())
