@@ -27,6 +27,7 @@ from nanobragg_torch.config import (
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.header import header_lines, settle
 from nanobragg_torch.io.fdump import NAME
+from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.mosflm_matrix import read_matrix
 
 Given = dict[str, Any]
@@ -68,7 +69,7 @@ def _dump(given: Given) -> Path | None:
     if "dump_file" in given:
         return _cache(given)
     stray: Path | None = given["dump"]
-    if stray is None or not stray.is_file() or not given["quirks"].on("Q57"):
+    if stray is None or kind_at(stray) != "" or not given["quirks"].on("Q57"):
         return None
     default = given.get("default_F", 0.0)
     instead = f": in the box of its indices they replace -default_F {default:g}" if default != 0.0 else ""
@@ -82,7 +83,7 @@ def _dump(given: Given) -> Path | None:
 def _cache(given: Given) -> Path | None:
     """The file of -dump (Q61): where there is none yet, the reference goes on with -default_F."""
     named: Path = given["dump_file"]
-    if named.is_file():
+    if kind_at(named) == "":
         return named
     if not given["quirks"].on("Q57") or given.get("default_F", 0.0) == 0.0:
         raise InputError(f"-dump {named}: expected a file, or -hkl to make it of, found neither")

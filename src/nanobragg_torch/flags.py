@@ -19,6 +19,7 @@ from nanobragg_torch.flag_hints import hint
 from nanobragg_torch.flag_table import OURS, REFERENCE, Flag
 from nanobragg_torch.flag_values import KINDS, LAST, LackingError
 from nanobragg_torch.header import read_headers
+from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.io.sources import read_columns
 from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
@@ -99,7 +100,7 @@ def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Pat
     if flag.values == "file":
         value = _existing(argument, value, folders)
     elif flag.values == "cache":
-        value = next((folder / value for folder in folders if (folder / value).is_file()), Path(value))
+        value = next((folder / value for folder in folders if kind_at(folder / value) == ""), Path(value))
     return value, taken
 
 
@@ -227,9 +228,10 @@ _SPECIAL: dict[str, Callable[[Given, Any], None]] = {
 
 
 def _existing(argument: str, name: str, folders: Sequence[Path]) -> Path:
-    for folder in folders:
-        path = folder / name
-        if path.is_file():
+    kinds = {folder / name: kind_at(folder / name) for folder in folders}
+    for path, kind in kinds.items():
+        if kind == "":
             return path
+    got = next(filter(None, kinds.values()), None)
     places = ", ".join(str(folder) for folder in folders)
-    raise InputError(f"{argument} {name}: expected a file, found none in {places}")
+    raise InputError(f"{argument} {name}: expected a file, {f'got {got}' if got else f'found none in {places}'}")

@@ -1,22 +1,17 @@
-"""Image files and the statistics of two images, against numpy and hand-made numbers."""
+"""The statistics of two images, against numpy and hand-made numbers."""
 
 import json
 import math
-import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tools.scaling.errors import BadInput
-from tools.scaling.imaging import compare_image_files
 from tools.scaling.parity import image_pass, image_stats
-from tools.scaling.parity.image_files import in_memory, open_image
+from tools.scaling.parity.image_files import in_memory
 from tools.scaling.parity.image_report import Bin, ImageReport, Limits
 from tools.scaling.parity.image_stats import measure
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RNG = np.random.default_rng(7)
 
 
@@ -31,146 +26,6 @@ def image(slow: int = 90, fast: int = 70, seed: int = 1) -> np.ndarray:
 
 def compared(x: np.ndarray, y: np.ndarray, **options: object) -> ImageReport:
     return measure(in_memory(torch.from_numpy(x), "c.bin"), in_memory(torch.from_numpy(y), "py.bin"), **options)
-
-
-def smv(pixels: np.ndarray, **fields: str) -> bytes:
-    slow, fast = pixels.shape
-    header = {"HEADER_BYTES": "512", "BYTE_ORDER": "little_endian", "TYPE": "unsigned_short"}
-    header |= {"SIZE1": str(fast), "SIZE2": str(slow)} | fields
-    text = "{\n" + "".join(f"{key}={value};\n" for key, value in header.items()) + "}\f"
-    return text.encode().ljust(512) + pixels.tobytes()
-
-
-# Files
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("form", ["raw", "npy"])
-def test_floats_are_read_raw_and_from_numpy(tmp_path, dtype, form):
-    x = image().astype(dtype)
-    path = tmp_path / "image"
-    if form == "raw":
-        x.tofile(path)
-    else:
-        with path.open("wb") as stream:
-            np.save(stream, x)
-    found = open_image(path, (90, 70) if form == "raw" else None)
-    assert (found.dtype, found.shape) == (dtype, (90, 70))
-    assert np.array_equal(found.pixels.numpy(), x)
-
-
-@pytest.mark.parametrize("order", ["little_endian", "big_endian"])
-def test_smv_is_read_in_either_byte_order(tmp_path, order):
-    x = RNG.integers(0, 65536, (31, 17)).astype("<u2" if order == "little_endian" else ">u2")
-    (tmp_path / "a.img").write_bytes(smv(x, BYTE_ORDER=order))
-    found = open_image(tmp_path / "a.img")
-    assert (found.dtype, found.shape) == ("uint16", (31, 17))
-    assert np.array_equal(found.values(found.pixels).numpy(), x.astype(int))
-
-
-def test_blanks_around_the_values_of_an_smv_header_mean_nothing(tmp_path):
-    x = RNG.integers(0, 65536, (31, 17)).astype(">u2")
-    (tmp_path / "a.img").write_bytes(smv(x, BYTE_ORDER=" big_endian ", TYPE="\tunsigned_short ", SIZE1=" 17 "))
-    found = open_image(tmp_path / "a.img")
-    assert np.array_equal(found.values(found.pixels).numpy(), x.astype(int))
-
-
-def test_the_references_own_smv_is_read():
-    path = GOLDEN / "images_mid_counts" / "int.img"
-    found = open_image(path)
-    theirs = np.frombuffer(path.read_bytes()[512:], "<u2").reshape(40, 40)
-    assert np.array_equal(found.values(found.pixels).numpy(), theirs.astype(int))
-
-
-def _npy(header: bytes) -> bytes:
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-
-
-DAMAGED = {
-    "truncated raw": (b"\0" * 99, r"expected 24 bytes \(float32\) or 48 \(float64\) for 2 x 3 pixels, got 99 bytes"),
-    "empty": (b"", "expected an image, got an empty file"),
-    "text": (b"1 2 3\n", r"expected 24 bytes \(float32\) or 48 \(float64\) for 2 x 3 pixels, got 6 bytes"),
-    "truncated SMV": (smv(np.zeros((2, 3), "u2"))[:-1], "expected 524 bytes, 2 x 3 uint16, got 523 bytes"),
-    "longer SMV": (smv(np.zeros((2, 3), "u2")) + b"x", "expected 524 bytes, 2 x 3 uint16, got 525 bytes"),
-    "SMV of another shape": (smv(np.zeros((3, 2), "u2")), r"expected 2 x 3 pixels \(slow x fast\), got 3 x 2"),
-    "SMV without sizes": (
-        smv(np.zeros((2, 3), "u2"), SIZE1="x"),
-        "expected SIZE1 and SIZE2 above 0 in the header, got 0 and 0",
-    ),
-    "SMV of another type": (
-        smv(np.zeros((2, 3), "u2"), TYPE="quaternion"),
-        r"expected a TYPE of pixels \(unsigned_char, .*, float, double\), got quaternion",
-    ),
-    "SMV of no known byte order": (
-        smv(np.zeros((2, 3), "u2"), BYTE_ORDER="PDP_endian"),
-        "expected BYTE_ORDER=little_endian or big_endian, got pdp_endian",
-    ),
-    "SMV without pixels": (
-        smv(np.zeros((2, 3), "u2"), SIZE2="0"),
-        "expected SIZE1 and SIZE2 above 0 in the header, got 3 and 0",
-    ),
-    "torn npy": (b"\x93NUMPY\x01\x00\xff", "expected a .npy header, got one that is damaged or truncated"),
-    "npy of ten thousand signs": (
-        _npy(b"-" * 60000 + b"1"),
-        "expected a .npy header, got one that is damaged or truncated",
-    ),
-    "npy of ten thousand sums": (
-        _npy(b"1+" * 20000 + b"1"),
-        "expected a .npy header, got one that is damaged or truncated",
-    ),
-    "npy of integers": (
-        _npy(b"{'descr': '<i8', 'fortran_order': False, 'shape': (2, 3)}"),
-        r"expected one of f4, f8, i1, u1, i2, u2, i4, u4 \(slow, fast\) in C order, got <i8 \(2, 3\) in C order",
-    ),
-    "npy in Fortran order": (
-        _npy(b"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}"),
-        r"got <f4 \(2, 3\) in Fortran order",
-    ),
-    "npy without pixels": (
-        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3)}"),
-        r"expected 2 x 3 pixels \(slow x fast\), got 0 x 3",
-    ),
-    "truncated npy": (
-        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}"),
-        r"expected 9\d bytes, 2 x 3 float32, got \d\d bytes",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGED)
-def test_a_file_that_is_no_image_is_one_line(tmp_path, name):
-    data, message = DAMAGED[name]
-    (tmp_path / "x.img").write_bytes(data)
-    with pytest.raises(BadInput, match=rf"^[^\n]*x\.img: [^\n]*{message}[^\n]*$"):
-        open_image(tmp_path / "x.img", (2, 3))
-
-
-def test_a_missing_file_a_folder_and_a_raw_file_without_shape_are_one_line(tmp_path):
-    with pytest.raises(BadInput, match=r"gone: cannot be read: No such file or directory$"):
-        open_image(tmp_path / "gone")
-    with pytest.raises(BadInput, match=r"expected a regular file, got a folder$"):
-        open_image(tmp_path)
-    image().tofile(tmp_path / "c.bin")
-    with pytest.raises(
-        BadInput, match=r"expected the shape of a file without a header \(--shape SLOW FAST\), got none$"
-    ):
-        open_image(tmp_path / "c.bin")
-
-
-def test_another_shape_or_type_is_one_line(tmp_path):
-    np.save(tmp_path / "a.npy", image())
-    np.save(tmp_path / "b.npy", image().astype(float))
-    np.save(tmp_path / "t.npy", np.ascontiguousarray(image().T))
-    with pytest.raises(BadInput, match=r"b.npy: expected the dtype of [^\n]*a.npy, float32, got float64$"):
-        compare_image_files(tmp_path / "a.npy", tmp_path / "b.npy")
-    turned = r"t.npy: expected the shape of [^\n]*a.npy, \(90, 70\), got \(70, 90\): slow and fast are exchanged$"
-    with pytest.raises(BadInput, match=turned):
-        compare_image_files(tmp_path / "a.npy", tmp_path / "t.npy")
-    with pytest.raises(BadInput, match=r"^expected a region \(slow min max, fast min max\) on 90 x 70 pixels, got"):
-        compare_image_files(tmp_path / "a.npy", tmp_path / "a.npy", roi=(0, 90, 0, 69))
-
-
-# Statistics
 
 
 def check_against_numpy(report: ImageReport, x: np.ndarray, y: np.ndarray) -> None:
@@ -431,14 +286,3 @@ def test_one_dim_pixel_fails_and_can_be_allowed_only_aloud():
     )
     wider = compared(x, y, limits=Limits(tolerance=0.02))
     assert wider.passed and wider.limits.loosened and wider.to_dict()["loosened"] is True
-
-
-def test_counts_of_an_smv_are_compared_as_counts(tmp_path):
-    x = RNG.integers(0, 60000, (40, 30)).astype("<u2")
-    y = x.copy()
-    y[3, 4] += 1
-    (tmp_path / "a.img").write_bytes(smv(x))
-    (tmp_path / "b.img").write_bytes(smv(y))
-    report = compare_image_files(tmp_path / "a.img", tmp_path / "b.img")
-    assert (report.unequal, report.max_abs.abs, report.max_abs.ulp, report.outliers) == (1, 1.0, 1, 1)
-    assert compare_image_files(tmp_path / "a.img", tmp_path / "a.img").passed

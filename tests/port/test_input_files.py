@@ -61,6 +61,17 @@ def test_what_is_no_regular_file_is_refused_at_once(reader: str) -> None:
     refused(reader, Path("n" * 300), f"{'n' * 300}: cannot be read: File name too long")
 
 
+@pytest.mark.parametrize("flag", ["-mat", "-hkl", "-img", "-mask", "-sourcefile", "-stol", "--fdump"])
+def test_a_flag_that_names_no_regular_file_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("pipe")
+    for name, got in (("pipe", "got a pipe"), ("/dev/null", "got a device"), (".", "got a folder")):
+        assert main([*SMALL.split(), flag, name]) == 2
+        assert capsys.readouterr() == ("", f"nanobragg_torch: {flag} {name}: expected a file, {got}\n")
+    for name in ("none", "n" * 300, "a\0b"):
+        assert main([*SMALL.split(), flag, name]) == 2
+        assert capsys.readouterr() == ("", f"nanobragg_torch: {flag} {name}: expected a file, found none in .\n")
+
+
 @pytest.mark.parametrize("reader", TEXTS)
 def test_bytes_0_are_no_text(reader: str) -> None:
     Path("x").write_bytes(b"1 2 3 4\n1 2 3 4\n1 2\0 3 4\n")

@@ -23,6 +23,14 @@ def kind_of(mode: int) -> str:
     return next((name for test, name in _KINDS if test(mode)), "")
 
 
+def kind_at(path: Path) -> str | None:
+    """`kind_of` what lies at `path`; None where nothing does, or nothing that can be looked at."""
+    try:
+        return kind_of(path.stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a name with a NUL byte
+        return None
+
+
 def open_file(path: Path) -> BinaryIO:
     """The regular file `path`, to be read. Raises InputError for anything else, at once.
 
@@ -32,8 +40,8 @@ def open_file(path: Path) -> BinaryIO:
         # without O_NONBLOCK, opening a pipe waits for its writer
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         stream = os.fdopen(handle, "rb") if not (kind := kind_of(os.fstat(handle).st_mode)) else None
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL byte
-        raise InputError(f"{path!s}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if stream is None:
         os.close(handle)
         raise InputError(f"{path}: expected a regular file, got {kind}")
