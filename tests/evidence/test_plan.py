@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from nanobragg_torch.errors import InputError
 from nanobragg_torch.flags import parse
 from tests.evidence.children import MIB, ROOT, linux, memory_group
 from tools.scaling import footprint
@@ -130,6 +131,23 @@ def test_sizes_of_the_canonical_command():
     assert found.cells == h * k * l
     window = sizes(parse([*CANONICAL, "-roi", "10", "19", "100", "199", "-hdivrange", "1", "-hdivsteps", "3"]))
     assert (window.rendered, window.row) == (1000, 30)
+
+
+def test_lists_sources_and_dumps_are_counted_by_the_ports_own_rule(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = ["-cell", "70", "80", "90", "75", "85", "95", "-N", "5", "-detpixels", "10", "-default_F", "1"]
+    (tmp_path / "list.hkl").write_text("# h k l F\n0 0 0 1\n1 1.0 1 2 0.5\n")
+    with pytest.raises(InputError, match=r"list.hkl:1: expected h k l F"):
+        sizes(parse([*base, "-hkl", "list.hkl"]))
+    counted = sizes(parse([*base, "-hkl", "list.hkl", "--quirk", "Q10=off", "--quirk", "Q11=off"]))
+    assert (counted.cells, counted.reflections) == (27, 2)
+    (tmp_path / "sources").write_text("# two\n-10 0 0 1 1e-10\n-10 0 0.1 1 1e-10\n")
+    for mode, number in (("spec", 2), ("c-parity", 3)):
+        assert sizes(parse([*base, "-sourcefile", "sources", "--mode", mode])).row == 10 * number
+    with (tmp_path / "dump").open("wb") as stream:
+        stream.write(b"0 999 0 999 0 999\n\f")
+        stream.truncate(10**10)
+    assert sizes(parse([*base, "--fdump", "dump"])).cells == 1001**3
 
 
 def test_torch_is_not_imported():

@@ -1,9 +1,11 @@
 """Cases: shipped by name, the user's own by path, wrong ones named."""
 
 import json
+import os
 
 import pytest
 
+from tools.scaling import cases
 from tools.scaling.cases import find_case
 from tools.scaling.errors import BadInput
 from tools.scaling.repo import CANONICAL_TRACE, ROOT
@@ -39,6 +41,22 @@ def test_a_broken_case_file_is_one_line(tmp_path, content):
     (tmp_path / "case.json").write_text(content)
     with pytest.raises(BadInput, match=r"case.json: expected"):
         find_case(str(tmp_path))
+
+
+def test_a_case_file_too_deep_or_too_long_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "case.json"
+    path.write_text("[" * 10000)
+    with pytest.raises(BadInput, match=r"case.json: expected readable JSON, got brackets too deep in one another$"):
+        find_case(str(tmp_path))
+    monkeypatch.setattr(cases, "LARGEST", 1 << 20)
+    path.write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(BadInput, match=r"case.json: expected a case of at most 1 MiB, got a larger file$"):
+        find_case(str(tmp_path))
+    path.unlink()
+    os.mkfifo(path)
+    for name in (str(tmp_path), "n" * 300, "a/" + "n" * 300, "a/\0"):
+        with pytest.raises(BadInput, match=r": expected a folder with case.json"):
+            find_case(name)
 
 
 def test_flags_are_split_like_a_shell_does(tmp_path):

@@ -53,6 +53,14 @@ def test_a_case_without_a_window_is_cut_around_the_pixel_and_at_the_edge(case_fo
         find_region(str(folder), Extent.window)
 
 
+def test_a_list_that_does_not_fit_is_refused_as_the_guard_would(tmp_path):
+    (tmp_path / "case.json").write_text('{"flags": "-cell 50 -hkl long -detpixels 9", "window": [0, 8, 0, 8]}')
+    with (tmp_path / "long").open("wb") as stream:
+        stream.truncate(1 << 42)
+    with pytest.raises(MemoryStopped, match=r"long, 4398046511104 bytes: needs 8\d{4}\.\d GiB of memory, there are"):
+        plan_region(find_region(str(tmp_path), Extent.window), device="cpu", dtype="float64")
+
+
 @pytest.mark.parametrize(
     ("window", "told"), [([2600, 2700, 0, 9], "got slow 2600-2526 fast 0-9"), ([5, 4, 0, 9], "5-4")]
 )

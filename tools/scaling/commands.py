@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import find_case
-from tools.scaling.errors import BadInput, GateFailed, Unavailable
+from tools.scaling.errors import BadInput, GateFailed, Unavailable, of_port
 from tools.scaling.files import json_bytes, refuse_foreign, text_bytes, write_all, write_text
 from tools.scaling.repo import MAPPED_TESTS, ROOT, git, relative
 
@@ -60,7 +60,7 @@ def harness(
 
         lines = trace_pixel(config, slow, fast, device=open_device(device), dtype=getattr(torch, dtype))
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     text = render(lines, prefix="TRACE_PY")
     if not dump_per_phi:
         write_text(out, text)

@@ -5,6 +5,8 @@ One exception per cause, one line per message; only the CLI turns them into an e
 
 import sys
 
+from nanobragg_torch.errors import DoesNotFit
+
 EXIT_OK = 0
 
 
@@ -54,3 +56,8 @@ class Killed(ScalingError):
     """A child, or the run itself, was killed or interrupted from outside."""
 
     exit_code = 5
+
+
+def of_port(error: Exception) -> ScalingError:
+    """What the port says of its input, as an error of ours: MemoryStopped where that does not fit, else BadInput."""
+    return (MemoryStopped if isinstance(error, DoesNotFit) else BadInput)(str(error))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tools.scaling.cases import Case, find_case
-from tools.scaling.errors import BadInput, ScalingError, Unavailable
+from tools.scaling.errors import BadInput, ScalingError, Unavailable, of_port
 from tools.scaling.evidence.memory_guard import Guarded, Outcome, Verdict
 from tools.scaling.files import one_line, to_ascii, write_bytes, write_json, write_text
 from tools.scaling.repo import digest
@@ -100,7 +100,7 @@ def _window(flags: Sequence[str], folders: Sequence[Path]) -> tuple[tuple[int, i
     try:
         detector = parse(flags, folders=folders).detector
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     roi = detector.rendered
     size = (detector.pixels_slow, detector.pixels_fast)
     return size, slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)

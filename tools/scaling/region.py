@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.cases import Case, Extent, Window, find_case
 from tools.scaling.commands import with_hkl
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, of_port
 from tools.scaling.evidence.bundle import PROVENANCE
 from tools.scaling.evidence.memory import Limit
 from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
@@ -68,7 +68,7 @@ def find_region(
     try:
         config = parse(with_hkl(case.flags, hkl), folders=case.folders)
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     detector = config.detector
     own = case.window or _window(detector.rendered)
     if extent is Extent.whole:
@@ -112,7 +112,7 @@ def plan_region(
     try:
         wanted = sizes(region.config, itemsize=8 if dtype == "float64" else 4)
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     workers = available_cores()
     return plan(wanted, workers=workers, there=there, memory_limit=memory_limit, gpu=gpu_free(device))
 
@@ -198,6 +198,6 @@ def _simulated(region: Region, device: str, dtype: str, block: int | None, threa
                 region.config, device=torch.device(device), dtype=getattr(torch, dtype), block=block, threads=threads
             )
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     slow_min, slow_max, fast_min, fast_max = region.window
     return float_bytes(image[slow_min : slow_max + 1, fast_min : fast_max + 1].cpu().numpy())

@@ -8,8 +8,12 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.io.inputs import kind_at
 from tools.scaling.errors import BadInput, why
+from tools.scaling.reading import read_file
 from tools.scaling.repo import ROOT
+
+LARGEST = 1 << 24  # bytes of a case.json
 
 # A bare name is looked for in these folders, in this order.
 SHIPPED = (Path(__file__).parent, ROOT / "tests" / "golden")
@@ -64,7 +68,7 @@ def find_case(name: str) -> Case:
     """The case at path `name`, or the shipped one of that name. Raises BadInput."""
     looked = [Path(name)] if "/" in name else [folder / name for folder in SHIPPED] + [Path(name)]
     for folder in looked:
-        if (folder / "case.json").is_file():
+        if kind_at(folder / "case.json") == "":
             return _read(folder)
     if "/" in name:
         raise BadInput(f"{name}: expected a folder with case.json, got none")
@@ -74,9 +78,14 @@ def find_case(name: str) -> Case:
 
 def _read(folder: Path) -> Case:
     path = folder / "case.json"
+    text = read_file(path, LARGEST)
+    if len(text) > LARGEST:
+        raise BadInput(f"{path}: expected a case of at most {LARGEST >> 20} MiB, got a larger file")
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data: Any = json.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise BadInput(f"{path}: expected readable JSON, got brackets too deep in one another") from error
+    except ValueError as error:
         raise BadInput(f"{path}: expected readable JSON, got: {why(error)}") from error
     try:
         pixels = tuple((index(slow), index(fast)) for slow, fast in data.get("traced_pixels_slow_fast", ()))
@@ -105,4 +114,4 @@ def _window(bounds: list[int]) -> Window:
 
 
 def _beside(path: Path) -> Path | None:
-    return path if path.is_file() else None
+    return path if kind_at(path) == "" else None

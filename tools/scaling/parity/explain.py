@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.errors import NanoBraggError
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, of_port
 from tools.scaling.parity.explain_attribution import TARGETS, Effects, attribute
 from tools.scaling.parity.explain_defects import Group, Measured, Verdict, group, measure
 from tools.scaling.parity.explain_graph import Graph
@@ -51,7 +51,7 @@ def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "
         pixel = prepared_pixel(settings, *spot, device=device)
         graph = build(pixel)
     except NanoBraggError as error:
-        raise BadInput(str(error)) from error
+        raise of_port(error) from error
     sides = lay(graph, c, py)
     found = measure(sides, read_off)
     _check_same_case(sides, found, c, py, assumed)
