@@ -9,12 +9,13 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.errors import NanoBraggError
 from tools.scaling.errors import BadInput, of_port
 from tools.scaling.parity.explain_attribution import TARGETS, Effects, attribute
-from tools.scaling.parity.explain_defects import Group, Measured, Verdict, group, measure
+from tools.scaling.parity.explain_defects import Group, Measured, group, measure
+from tools.scaling.parity.explain_faint import faint_variants
+from tools.scaling.parity.explain_forms import changes, form
 from tools.scaling.parity.explain_graph import Graph
 from tools.scaling.parity.explain_infer import inferred_config
 from tools.scaling.parity.explain_pixel import prepared_pixel
 from tools.scaling.parity.explain_records import (
-    ONLY_ROUNDING,
     Cause,
     Explanation,
     QuantityRow,
@@ -22,8 +23,10 @@ from tools.scaling.parity.explain_records import (
     quantity_rows,
 )
 from tools.scaling.parity.explain_rules import build
+from tools.scaling.parity.explain_settle import settle
 from tools.scaling.parity.explain_sides import PY, C, Sides, check_same_run, lay
 from tools.scaling.parity.explain_variants import name_variant
+from tools.scaling.parity.explain_words import sentence
 from tools.scaling.parity.schema import quantity
 from tools.scaling.parity.traces import Trace
 
@@ -52,28 +55,59 @@ def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "
         graph = build(pixel)
     except NanoBraggError as error:
         raise of_port(error) from error
-    sides = lay(graph, c, py)
+    shown = lay(graph, c, py)
+    found, unknown = _measured(shown, read_off, assumed)
+    _check_same_case(shown, found, c, py, assumed)
+    settled = settle(shown, found, pixel)
+    sides, groups, left = settled.sides, settled.groups, found
+    if groups:
+        left, _ = _measured(sides, read_off, assumed)
+    rest = group(sides, left)
+    for each in rest:
+        each.variant = each.variant or name_variant(sides, left, each, pixel)
+    faint = faint_variants(sides, left, pixel)
+    notes += [f"{each.label} lies below the noise floor of float32; it is named because the numbers follow it" for each in faint]
+    order = graph.traced
+    groups = sorted([*groups, *rest, *faint], key=lambda each: order.index(each.name))
+    effects = attribute(sides, left, groups)
+    for each in settled.groups:
+        each.variant = each.variant or form(sides, left, each)
+    target = _target(found, effects)
+    wholes = _wholes(shown, found, effects, groups, target)
+    causes = _causes(sides, left, groups, effects, wholes[0])
+    rows = (*quantity_rows(shown, found, groups, unknown), *outside_rows(graph, c, py))
+    notes += _remarks(sides, rows)
+    return Explanation(
+        c.source, py.source, spot, sides.precision, *wholes[0], causes, rows, tuple(notes),
+        sentence(wholes, causes, rows), wholes,
+    )  # fmt: skip
+
+
+def _wholes(
+    sides: Sides, found: Measured, effects: Effects, groups: list[Group], first: str
+) -> tuple[tuple[str, float | None, float], ...]:
+    """(target, its relative difference where the causes can tell it, what they make of it); `first` leads.
+
+    The other target is told where it does not differ by the same.
+    """
+    told = {}
+    for target in TARGETS:
+        delta, explained = _delta(sides, target), effects.together[target]
+        able = delta is not None and (_beyond(found, target) or abs(delta - explained) < 0.5 * abs(delta))
+        told[target] = (target, delta if able else None, explained)
+    (second,) = (target for target in TARGETS if target != first)
+    one, two = told[first][1], told[second][1]
+    differ = one is not None and two is not None and abs(one - two) > 1e-3 * max(abs(one), abs(two))
+    return (told[first], told[second]) if differ and any(each.printed or True for each in groups) else (told[first],)
+
+
+def _measured(sides: Sides, read_off: dict[str, float], assumed: bool) -> tuple[Measured, dict[str, str]]:
+    """Defects of what can be judged, and why the rest cannot."""
     found = measure(sides, read_off)
-    _check_same_case(sides, found, c, py, assumed)
     unknown = _unknown(sides, found, assumed)
     for name in unknown:
         found.over[name] = torch.zeros_like(found.over[name])
-    groups = group(sides, found)
-    for each in groups:
-        each.variant = each.variant or name_variant(sides, found, each, pixel)
-        if each.variant and each.variant.startswith("taken as given"):
-            each.label = each.label.removesuffix("_after_rotz")
-    effects = attribute(sides, found, groups)
-    target = _target(found, effects)
-    delta, explained = _delta(sides, target), effects.together[target]
-    told = delta is not None and (_beyond(found, target) or abs(delta - explained) < 0.5 * abs(delta))
-    causes = _causes(sides, found, groups, effects, target, delta if told else None)
-    rows = (*quantity_rows(sides, found, groups, unknown), *outside_rows(graph, c, py))
-    notes += _remarks(sides, rows)
-    sentence = _sentence(target, delta if told else None, explained, causes, rows)
-    return Explanation(
-        c.source, py.source, spot, sides.precision, target, delta, explained, causes, rows, tuple(notes), sentence
-    )
+    return found, unknown
 
 
 def _check_same_case(sides: Sides, found: Measured, c: Trace, py: Trace, assumed: bool) -> None:
@@ -186,11 +220,12 @@ def _relative(c: float, py: float) -> float:
 
 
 def _causes(
-    sides: Sides, found: Measured, groups: list[Group], effects: Effects, target: str, delta: float | None
+    sides: Sides, found: Measured, groups: list[Group], effects: Effects, whole: tuple[str, float | None, float]
 ) -> tuple[Cause, ...]:
+    target, delta, _ = whole
     causes = []
     for i, each in enumerate(groups):
-        defect = _defect_rel(sides, found, each)
+        defect = _defect_rel(sides, each)
         effect = effects.alone[target][i]
         added = effects.added[target][i]
         causes.append(
@@ -206,22 +241,26 @@ def _causes(
                 members=tuple(each.members),
                 effects={name: effects.alone[name][i] for name in TARGETS},
                 rule=quantity(each.name.partition("#")[0]).description,
+                in_print_only=each.printed,
+                side="port" if each.side == PY else "reference",
+                alternatives=each.alike,
+                moves=effects.moves[i],
+                changes=changes(sides, found, each),
             )
         )
 
     def size(cause: Cause) -> tuple[float, ...]:
-        largest = [abs(cause.effect_rel), *(abs(cause.effects[name]) for name in reversed(TARGETS))]
-        return tuple(-x if math.isfinite(x) else -math.inf for x in largest)
+        largest = [cause.added_rel, cause.effect_rel, *(cause.effects[name] for name in reversed(TARGETS))]
+        return tuple(-abs(x) if math.isfinite(x) else -math.inf for x in largest)
 
     return tuple(sorted(causes, key=size))
 
 
-def _defect_rel(sides: Sides, found: Measured, each: Group) -> float:
+def _defect_rel(sides: Sides, each: Group) -> float:
     """Length of the defect over that of the reference's value, of the named quantity's worst element."""
     mask = each.members[each.name]
-    net = found.net[each.name].reshape(*mask.shape, -1)[mask].norm(dim=-1)
-    size = sides.values[each.name][C].reshape(*mask.shape, -1)[mask].norm(dim=-1)
-    other = sides.values[each.name][PY].reshape(*mask.shape, -1)[mask].norm(dim=-1)
+    net = each.net[each.name].reshape(*mask.shape, -1)[mask].norm(dim=-1)
+    size, other = (sides.traced[each.name][side].reshape(*mask.shape, -1)[mask].norm(dim=-1) for side in (C, PY))
     scale = torch.where(size > 0, size, torch.where(other > 0, other, torch.ones_like(size)))
     return float((net / scale).max())
 
@@ -238,35 +277,3 @@ def _remarks(sides: Sides, rows: tuple[QuantityRow, ...]) -> list[str]:
     if absent:
         lines.append(f"on one side only: {', '.join(absent)}")
     return lines
-
-
-def _sentence(
-    target: str, delta: float | None, explained: float, causes: tuple[Cause, ...], rows: tuple[QuantityRow, ...]
-) -> str:
-    if not causes:
-        doubts = [row.name for row in rows if row.verdict is Verdict.UNKNOWN and row.rel is not None and row.rel]
-        if doubts:
-            return f"No defect can be told apart: {doubts[0]} differs and its inputs are not traced."
-        return "Nothing to explain: what differs, differs by rounding."
-    first = causes[0]
-    what = first.variant or f"not what its rule ({first.rule}) makes of its own inputs"
-    head = f"{first.quantity} is {what}"
-    if not math.isfinite(first.defect_rel):
-        return f"{head}: all that is computed from it is lost." + _others(causes)
-    if not delta or not first.effect_rel:
-        moved = [row.name for row in rows if row.verdict is Verdict.INHERITED and row.note != ONLY_ROUNDING]
-        more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
-        touched = ", ".join(moved[:5]) + more or "nothing else"
-        return f"{head}: an error of {first.defect_rel:.3g}, which moves {touched}." + _others(causes)
-    return (
-        f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}, "
-        f"its relative error of {first.defect_rel:.3g} amplified {first.amplification:.4g} times."
-        + _others(causes)
-        + f" Explained: {100.0 * explained / delta:.6g} %."
-    )
-
-
-def _others(causes: tuple[Cause, ...]) -> str:
-    rest = [f"{each.quantity} {each.effect_rel:+.3e}" for each in causes[1:5]]
-    more = len(causes) - 5
-    return f" Also: {', '.join(rest)}{f' and {more} more' if more > 0 else ''}." if rest else ""

@@ -4,6 +4,7 @@ The reference's run is recomputed by the port's own rules with defects put in: e
 them one after the other in causal order. Every world is one element of the graph's first dimension.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tools.scaling.parity.explain_defects import Group, Measured
 from tools.scaling.parity.explain_graph import Values, evaluate
-from tools.scaling.parity.explain_sides import C, Sides
+from tools.scaling.parity.explain_sides import PY, C, Sides
 
 TARGETS = ("I_before_scaling", "I_pixel_final")
 
@@ -22,13 +23,15 @@ class Effects:
     """Relative changes of the targets (by name), one number a cause.
 
     alone: exact, that cause alone on the reference's run. first_order: the same by the Jacobian.
-    added: exact, what the cause adds when put in after its predecessors; they sum to `together`.
+    added: exact, what the cause adds when put in after its predecessors; they sum to `together`. moves: the traced
+    quantities that the cause alone changes, in causal order.
     """
 
     alone: dict[str, list[float]]
     first_order: dict[str, list[float]]
     added: dict[str, list[float]]
     together: dict[str, float]
+    moves: list[tuple[str, ...]]
 
 
 def attribute(sides: Sides, found: Measured, groups: list[Group]) -> Effects:
@@ -36,12 +39,14 @@ def attribute(sides: Sides, found: Measured, groups: list[Group]) -> Effects:
     count = len(groups)
     if not groups:
         none: dict[str, list[float]] = {target: [] for target in TARGETS}
-        return Effects(none, none, none, dict.fromkeys(TARGETS, 0.0))
-    masks = _masks(groups)
-    offsets = _offsets(sides, found, masks, count)
+        return Effects(none, none, none, dict.fromkeys(TARGETS, 0.0), [])
+    causes = [_offsets(each) for each in groups]
+    rows = _rows(sides, found, causes)
+    graph = sides.graph
+    roots = {name: graph.worlds(name, 2 * count + 1) + rows[name] for name in rows.keys() & graph.roots.keys()}
     with torch.no_grad():
-        values, _ = evaluate(sides.graph, 2 * count + 1, lambda name, x: x + offsets[name] if name in offsets else x)
-    slopes = _first_order(sides, found, groups)
+        values, _ = evaluate(graph, 2 * count + 1, lambda _, x: x, roots, rows)
+    slopes = _first_order(sides, found, causes)
     alone, added, together = {}, {}, {}
     for target in TARGETS:
         result = values[target]
@@ -50,7 +55,41 @@ def attribute(sides: Sides, found: Measured, groups: list[Group]) -> Effects:
         alone[target] = change[1 : count + 1]
         added[target] = [after - before for before, after in pairwise(steps)]
         together[target] = steps[-1]
-    return Effects(alone, slopes, added, together)
+    effects = Effects(alone, slopes, added, together, [_moves(sides, values, i, each) for i, each in enumerate(groups)])
+    _print_on_top(sides, groups, effects)
+    return effects
+
+
+def _offsets(each: Group) -> Values:
+    """What a cause adds to rules and roots; a misprint adds nothing to what is made."""
+    if each.printed:
+        return {}
+    if each.offsets:
+        return each.offsets
+    return {name: torch.where(_wide(mask, net := each.net[name]), net, 0.0) for name, mask in each.members.items()}
+
+
+def _moves(sides: Sides, values: Values, i: int, each: Group) -> tuple[str, ...]:
+    """What else than its own members a cause changes by more than the last printed digit."""
+    moved = []
+    for name in sides.graph.traced:
+        before, after = values[name][0], values[name][1 + i]
+        size = before.abs().max() if before.numel() else before.sum()
+        if name not in each.members and bool(((after - before).abs() > 1e-14 * size).any()):
+            moved.append(name)
+    return tuple(moved)
+
+
+def _print_on_top(sides: Sides, groups: list[Group], effects: Effects) -> None:
+    """A target that is itself misprinted differs by that too, and nothing that is made of it does."""
+    for i, each in enumerate(groups):
+        if each.printed and each.name in TARGETS:
+            printed = float(each.net[each.name]) * (1.0 if each.side == PY else -1.0)
+            made = float(sides.traced[each.name][each.side]) - float(each.net[each.name])
+            effects.alone[each.name][i] = printed / made if made else printed / _scale(sides, each.name)
+            effects.first_order[each.name][i] = effects.alone[each.name][i]
+            effects.added[each.name][i] = printed / _scale(sides, each.name)
+            effects.together[each.name] += effects.added[each.name][i]
 
 
 def _scale(sides: Sides, target: str) -> float:
@@ -59,31 +98,23 @@ def _scale(sides: Sides, target: str) -> float:
     return c or py or 1.0
 
 
-def _masks(groups: list[Group]) -> dict[str, list[tuple[int, Tensor]]]:
-    found: dict[str, list[tuple[int, Tensor]]] = {}
-    for i, each in enumerate(groups):
-        for name, mask in each.members.items():
-            found.setdefault(name, []).append((i, mask))
-    return found
-
-
-def _offsets(sides: Sides, found: Measured, masks: dict[str, list[tuple[int, Tensor]]], count: int) -> Values:
-    """What is added to a rule's result in every world: the reference's run, each alone, then cumulative."""
-    offsets = {}
-    for name in sides.graph.traced:
-        base = _base(sides, found, name)
-        if base is None and name not in masks:
+def _rows(sides: Sides, found: Measured, causes: list[Values]) -> Values:
+    """What is added to every rule and root in every world: the reference's run, each cause alone, then cumulative."""
+    count, rows = len(causes), {}
+    for name in (*sides.graph.roots, *sides.graph.quantities):
+        base = _base(sides, found, name) if name in found.own else None
+        mine = [(i, offsets[name]) for i, offsets in enumerate(causes) if name in offsets]
+        if base is None and not mine:
             continue
-        net = found.net[name]
-        rows = net.new_zeros(2 * count + 1, *net.shape)
+        like = base if base is not None else mine[0][1]
+        row = like.new_zeros(2 * count + 1, *like.shape)
         if base is not None:
-            rows = rows + base
-        for i, mask in masks.get(name, ()):
-            part = torch.where(_wide(mask, net), net, torch.zeros_like(net))
-            rows[1 + i] += part
-            rows[1 + count + i :] += part
-        offsets[name] = rows
-    return offsets
+            row = row + base
+        for i, part in mine:
+            row[1 + i] += part
+            row[1 + count + i :] += part
+        rows[name] = row
+    return rows
 
 
 def _base(sides: Sides, found: Measured, name: str) -> Tensor | None:
@@ -101,39 +132,26 @@ def _wide(mask: Tensor, like: Tensor) -> Tensor:
     return mask.reshape((*mask.shape, *(1,) * (like.dim() - mask.dim())))
 
 
-def _first_order(sides: Sides, found: Measured, groups: list[Group]) -> dict[str, list[float]]:
-    """Gradient of the targets with respect to every defect, on the reference's run, times the defect."""
-    leaves = {
-        name: torch.zeros_like(found.net[name]).unsqueeze(0).requires_grad_()
-        for each in groups
-        for name in each.members
-    }
+def _first_order(sides: Sides, found: Measured, causes: list[Values]) -> dict[str, list[float]]:
+    """Gradient of the targets with respect to every offset, on the reference's run, times the offset."""
+    leaves = {name: torch.zeros_like(part).unsqueeze(0).requires_grad_() for each in causes for name, part in each.items()}
     bases = {name: base for name in sides.graph.traced if (base := _base(sides, found, name)) is not None}
-
-    def fix(name: str, result: Tensor) -> Tensor:
-        if name in bases:
-            result = result + bases[name]
-        return result + leaves[name] if name in leaves else result
-
+    offsets = {name: bases.get(name, 0.0) + leaves.get(name, 0.0) for name in (*bases, *leaves)}
     with torch.enable_grad():
-        values, _ = evaluate(sides.graph, 1, fix)
+        roots = {name: sides.graph.worlds(name, 1) + leaves[name] for name in leaves.keys() & sides.graph.roots.keys()}
+        values, _ = evaluate(sides.graph, 1, lambda _, x: x, roots, offsets)
         slopes: dict[str, list[float]] = {}
         for target in TARGETS:
             value = values[target][0]
-            if not value.requires_grad:
-                slopes[target] = [0.0] * len(groups)
+            if not value.requires_grad or not leaves:
+                slopes[target] = [0.0] * len(causes)
                 continue
             gradients = torch.autograd.grad(value, list(leaves.values()), retain_graph=True, allow_unused=True)
-            by_name: dict[str, Tensor | None] = dict(zip(leaves, gradients))
-            slopes[target] = [_slope(found, each, by_name) / _scale(sides, target) for each in groups]
+            by_name = dict(zip(leaves, gradients))
+            slopes[target] = [_slope(each, by_name) / _scale(sides, target) for each in causes]
     return slopes
 
 
-def _slope(found: Measured, each: Group, gradients: dict[str, Tensor | None]) -> float:
-    total = 0.0
-    for name, mask in each.members.items():
-        gradient = gradients[name]
-        if gradient is not None:
-            net = found.net[name]
-            total += float((gradient[0] * torch.where(_wide(mask, net), net, torch.zeros_like(net))).sum())
-    return total
+def _slope(offsets: Values, gradients: Mapping[str, Tensor | None]) -> float:
+    parts = ((gradients[name], offset) for name, offset in offsets.items())
+    return sum(float((gradient[0] * offset).sum()) for gradient, offset in parts if gradient is not None)

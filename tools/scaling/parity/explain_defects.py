@@ -5,13 +5,12 @@ sides' defects is what a quantity adds to a divergence; what it merely hands on 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-from nanobragg_torch import vectors
 from tools.scaling.parity.explain_graph import Values, bounds, evaluate
 from tools.scaling.parity.explain_sides import PY, C, Sides, printed_half_unit
 
@@ -76,12 +75,22 @@ class Measured:
 
 @dataclass
 class Group:
-    """Defects with one cause: `members` name -> which elements (*dims). `label` names the cause."""
+    """Defects with one cause: `members` name -> which elements (*dims). `label` names the cause.
+
+    net: the members' defects (*dims, *event). offsets: what the cause adds to rules and roots, of a settled one;
+    else its defects are added. side: who breaks the rule. printed: in print only. alike: other variants that would look
+    the same on this pixel.
+    """
 
     name: str
     label: str
     members: dict[str, Tensor]
     variant: str | None = None
+    net: Values = field(default_factory=dict)
+    offsets: Values = field(default_factory=dict)
+    side: int = PY
+    printed: bool = False
+    alike: tuple[str, ...] = ()
 
 
 def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
@@ -123,7 +132,6 @@ def group(sides: Sides, found: Measured) -> list[Group]:
     left = {name: (found.over[name] | found.broken[name]) for name in sides.graph.traced}
     left = {name: mask for name, mask in left.items() if bool(mask.any())}
     _other_steps(sides, left, groups)
-    _shared_vectors(sides, found, left, groups)
     order = list(sides.graph.traced)
     for name in sorted(left, key=order.index):
         mask = left[name]
@@ -133,16 +141,26 @@ def group(sides: Sides, found: Measured) -> list[Group]:
                 _join(earlier, name, taken)
                 mask = mask & ~taken
         if bool(mask.any()):
-            groups.append(Group(name, _label(name), {name: mask}))
+            groups.append(Group(name, label_of(name), {name: mask}))
     groups.sort(key=lambda each: order.index(each.name))
-    return _triples(sides, groups)
+    groups = _triples(sides, groups)
+    for each in groups:
+        each.net = {name: found.net[name] for name in each.members}
+        each.side = C if _keeps(sides, found, each, PY) and not _keeps(sides, found, each, C) else PY
+    return groups
+
+
+def _keeps(sides: Sides, found: Measured, each: Group, side: int) -> bool:
+    """Whether the side keeps the rule of the quantity that names the group."""
+    mask = each.members[each.name]
+    return bool((length(sides.own(side, each.name), mask) <= found.own_floor[each.name])[mask].all())
 
 
 def _join(target: Group, name: str, mask: Tensor) -> None:
     target.members[name] = target.members[name] | mask if name in target.members else mask
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
     """A flag's own vector is named by its flag."""
     return name.removeprefix("initial_")
 
@@ -166,35 +184,6 @@ def _is_constant(sides: Sides, name: str) -> bool:
     return name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) == 1.0
 
 
-def _shared_vectors(sides: Sides, found: Measured, left: dict[str, Tensor], groups: list[Group]) -> None:
-    """Hidden quantities with several traced children: does one other value explain all of their defects?
-
-    The value is read off the child that shows it best; the children that it then explains are taken
-    out of `left` and put into one group.
-    """
-    for hidden, label, child, estimate in _estimates(sides):
-        if child not in left:
-            continue
-        base = sides.values[hidden]
-        changed = torch.stack((base[C], estimate))
-        others = [name for name in left if name != child and hidden in sides.graph.hidden_ancestors(name)]
-        if not others or not bool(changed.isfinite().all()):
-            continue
-        roots = {hidden: changed} if hidden in sides.graph.roots else {}
-        with torch.no_grad():
-            fix = sides.fix({} if roots else {hidden: changed})
-            values, results = evaluate(sides.graph, 2, fix, roots)
-        explained = []
-        for name in others:
-            own = values[name] - results[name]
-            size = length(own[PY] - own[C], left[name])
-            if bool((size <= found.own_floor[name])[left[name]].all()):
-                explained.append(name)
-        if explained:
-            members = {name: left.pop(name) for name in (child, *explained)}
-            groups.append(Group(child, label, members))
-
-
 def _other_steps(sides: Sides, left: dict[str, Tensor], groups: list[Group]) -> None:
     """Another number of phi steps, or of untraced sources and domains: the sum over them follows from it."""
     if "steps" not in left:
@@ -216,21 +205,6 @@ def _other_steps(sides: Sides, left: dict[str, Tensor], groups: list[Group]) -> 
         return
     names = [each for each in dict.fromkeys(names) if each in left]
     groups.append(Group("steps", "steps", {each: left.pop(each) for each in names}, what))
-
-
-def _estimates(sides: Sides) -> list[tuple[str, str, str, Tensor]]:
-    """(hidden quantity, label, traced child, what the port's child says of it), upstream first."""
-    tilts = [-sides.values[f"angles_rad.{name}"][PY] for name in ("rotx", "roty", "rotz")]
-    found: list[tuple[str, str, str, Tensor]] = []
-    for axis in ("fdet", "sdet", "odet"):
-        if axis in sides.graph.quantities:  # in BEAM pivot the initial axes are not traced
-            child = f"{axis}_after_rotz"
-            v = vectors.rotate_z(sides.values[child][PY], tilts[2])
-            found.append((axis, axis, child, vectors.rotate_x(vectors.rotate_y(v, tilts[1]), tilts[0])))
-    if sides.graph.sizes["k"] == 1:
-        found.append(("beam", "beam", "incident_vec", sides.values["incident_vec"][PY, 0]))
-        found.append(("-lambda", "lambda_meters", "lambda_meters", sides.values["lambda_meters"][PY, 0]))
-    return found
 
 
 def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:

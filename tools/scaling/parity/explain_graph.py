@@ -6,7 +6,7 @@ varies over some of the dimensions of `DIMS`; values have the shape (worlds, *si
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
@@ -53,6 +53,7 @@ class Graph:
     roots: Values = field(default_factory=dict)
     root_dims: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    _seen: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict, init=False, repr=False)
 
     def root(self, name: str, value: Tensor, flag: str = "", dims: str = "") -> None:
         self.roots[name] = value
@@ -81,16 +82,7 @@ class Graph:
 
     def hidden_ancestors(self, name: str) -> set[str]:
         """What is not traced on the way up from `name` to the nearest traced quantities and the roots."""
-        found: set[str] = set()
-        todo = list(self.quantities[name].inputs)
-        while todo:
-            each = todo.pop()
-            if each in found or (each in self.quantities and self.quantities[each].traced):
-                continue
-            found.add(each)
-            if each in self.quantities:
-                todo += self.quantities[each].inputs
-        return found
+        return self.ancestors(name, frozenset(self.traced))
 
     def traced_parents(self, name: str) -> set[str]:
         """The nearest traced quantities upstream of `name`."""
@@ -98,30 +90,61 @@ class Graph:
         inputs = {each for node in (name, *hidden) for each in self.quantities[node].inputs}
         return {each for each in inputs if each in self.quantities and self.quantities[each].traced}
 
-    def descendants(self, name: str) -> set[str]:
-        found = {name}
-        for each, quantity in self.quantities.items():
-            if found & set(quantity.inputs):
+    def descendants(self, *names: str) -> frozenset[str]:
+        """What is made of `names`, directly or not, of a graph to which nothing is added any more."""
+        if names not in self._seen:
+            found = set(names)
+            for each, quantity in self.quantities.items():
+                if not found.isdisjoint(quantity.inputs):
+                    found.add(each)
+            self._seen[names] = frozenset(found.difference(names))
+        return self._seen[names]
+
+    def ancestors(self, name: str, until: Set[str] = frozenset()) -> set[str]:
+        """Everything upstream of `name`, not going beyond the quantities of `until`, which are left out."""
+        found: set[str] = set()
+        todo = list(self.quantities[name].inputs)
+        while todo:
+            each = todo.pop()
+            if each not in found and each not in until:
                 found.add(each)
-        return found - {name}
+                todo += self.quantities[each].inputs if each in self.quantities else ()
+        return found
 
 
 Fix = Callable[[str, Tensor], Tensor]
 
 
-def evaluate(graph: Graph, count: int, fix: Fix, roots: Mapping[str, Tensor] | None = None) -> tuple[Values, Values]:
+def evaluate(
+    graph: Graph,
+    count: int,
+    fix: Fix,
+    roots: Mapping[str, Tensor] | None = None,
+    offsets: Mapping[str, Tensor] | None = None,
+    known: tuple[Values, Values] | None = None,
+    only: Set[str] = frozenset(),
+) -> tuple[Values, Values]:
     """(values, what the rules gave) in `count` worlds.
 
-    `fix(name, result)` turns what the rule of a quantity gave into the value that its descendants see:
-    the traced one, or the result plus a defect.
+    `offsets` are added to what the rules gave. `fix(name, result)` turns that into the value that the
+    descendants see, the traced one where there is one. With `known`, an earlier return, `only` these are made anew.
     """
-    values = {name: graph.worlds(name, count) for name in graph.roots}
+    values, results = (dict(each) for each in known or ({}, {}))
+    values.update({name: graph.worlds(name, count) for name in graph.roots})
     values.update(roots or {})
-    results: Values = {}
     for name, quantity in graph.quantities.items():
-        results[name] = _apply(graph, quantity, [values[each] for each in quantity.inputs])
+        if known is not None and name not in only:
+            continue
+        result = _apply(graph, quantity, [values[each] for each in quantity.inputs])
+        results[name] = result + offsets[name] if offsets and name in offsets else result
         values[name] = fix(name, results[name])
     return values, results
+
+
+def rule_of(graph: Graph, name: str, values: Values) -> Tensor:
+    """What the rule of `name` makes of its inputs in `values`."""
+    quantity = graph.quantities[name]
+    return _apply(graph, quantity, [values[each] for each in quantity.inputs])
 
 
 def _apply(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """What an explanation holds: frozen records, JSON, and the row of every quantity."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,7 +43,10 @@ class QuantityRow:
 class Cause:
     """One defect. Effects are relative changes of the target: `effect_rel` that of this defect alone, exact;
     `added_rel` exact, after the causes upstream; `first_order_rel` by the Jacobian. share = added/delta.
-    members: the traced quantities in which the defect shows. effects: of every target."""
+    members: the traced quantities in which the defect shows; changes: what changed in each. effects: of every target.
+    in_print_only: nothing was made of the printed value. side: who breaks the rule, "port" or "reference".
+    alternatives: other variants that would look the same on this pixel. moves: the traced quantities that it changes.
+    """
 
     quantity: str
     variant: str | None
@@ -56,6 +59,11 @@ class Cause:
     members: tuple[str, ...]
     effects: dict[str, float]
     rule: str = ""
+    in_print_only: bool = False
+    side: str = "port"
+    alternatives: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
+    changes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Explanation:
     quantities: tuple[QuantityRow, ...]
     notes: tuple[str, ...]
     sentence: str
+    wholes: tuple[tuple[str, float | None, float], ...] = ()
 
     @property
     def unexplained_rel(self) -> float | None:

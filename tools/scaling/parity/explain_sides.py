@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ class Sides:
 
     traced, present: values (2, *dims, *event) and where there are any (2, *dims). precision: "float64" or
     "float32" of each side. values: what each quantity's descendants see. results: what each rule makes of
-    the same side's own traced inputs. phi_rows: the phi steps that each side traced, 0 for none.
+    the same side's own traced inputs. phi_rows: the phi steps that each side traced, 0 for none. offsets: what
+    causes that are settled already add to rules and roots, (2, *dims, *event) by name.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Sides:
     values: Values
     results: Values
     phi_rows: tuple[int, int]
+    offsets: Values = field(default_factory=dict)
 
     @property
     def roundoff(self) -> Tensor:
@@ -49,9 +51,36 @@ class Sides:
     def fix(self, changes: Values | None = None) -> Fix:
         return lay_over(self.traced, self.present, changes or {})
 
+    def roots(self) -> Values:
+        """The roots that the offsets move, in both worlds."""
+        names = self.offsets.keys() & self.graph.roots.keys()
+        return {name: self.graph.worlds(name, 2) + self.offsets[name] for name in names}
+
     def shown_by_both(self, name: str) -> Tensor:
         """(*dims): where both sides traced `name`."""
         return self.present[name].all(0)
+
+    def own(self, side: int, name: str) -> Tensor:
+        """(*dims, *event): how far the side's value is from what its rule makes of its own inputs."""
+        return self.values[name][side] - self.results[name][side]
+
+    def changed(self, offsets: Values, side: int = PY, hidden: frozenset[str] = frozenset()) -> "Sides":
+        """With more offsets on one side, and with what that side traced of `hidden` no longer believed."""
+        added = dict(self.offsets)
+        for name, offset in offsets.items():
+            rows = torch.zeros_like(torch.stack((offset, offset)))
+            rows[side] = offset
+            added[name] = added[name] + rows if name in added else rows
+        present = dict(self.present)
+        for name in hidden:
+            present[name] = present[name].clone()
+            present[name][side] = False
+        new = replace(self, present=present, offsets=added)
+        touched = {*offsets, *hidden, *self.graph.descendants(*offsets, *hidden)}
+        with torch.no_grad():
+            known = self.values, self.results
+            values, results = evaluate(self.graph, 2, new.fix(), new.roots(), added, known, touched)
+        return replace(new, values=values, results=results)
 
 
 def lay_over(traced: Values, present: Values, changes: Values) -> Fix:

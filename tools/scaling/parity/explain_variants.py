@@ -4,23 +4,23 @@ The one table of variants. A variant names a cause when, from the faulty side's 
 reproduces every defective number of that cause within the noise floor.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from nanobragg_torch import quirks, structure_factor, vectors
-from nanobragg_torch.config import Config
+from nanobragg_torch import corrections, quirks, structure_factor, vectors
 from nanobragg_torch.errors import NanoBraggError
 from nanobragg_torch.sampling import RTD
 from nanobragg_torch.trace import render, trace_pixel
 from tools.scaling.errors import BadInput
 from tools.scaling.parity.explain_defects import Group, Measured, length
-from tools.scaling.parity.explain_graph import Graph, evaluate
-from tools.scaling.parity.explain_pixel import PRECISION, Pixel, prepared_pixel, same
+from tools.scaling.parity.explain_forms import form
+from tools.scaling.parity.explain_graph import Graph, Values, evaluate, rule_of
+from tools.scaling.parity.explain_pixel import PRECISION, Pixel, same
 from tools.scaling.parity.explain_rules import build
-from tools.scaling.parity.explain_sides import PY, C, Sides, lay
+from tools.scaling.parity.explain_sides import PY, C, Sides, lay, lay_over
 from tools.scaling.parity.traces import parse_trace
 
 Change = Callable[[Graph, Pixel], Graph]
@@ -75,30 +75,40 @@ def _angles(factor: float) -> Change:
     return change
 
 
-def _config(value: Callable[[Config], Config]) -> Change:
+def _as_given(axis: str) -> Change:
+    """The flag's vector as it was typed; an axis is traced in SAMPLE pivot only, under the name initial_*."""
+
     def change(graph: Graph, pixel: Pixel) -> Graph:
-        settings = value(pixel.run.exp.config)
-        return build(prepared_pixel(settings, pixel.slow, pixel.fast))
+        name = f"initial_{axis}" if pixel.run.exp.config.detector.pivot == "SAMPLE" else axis
+        return _rule(name, same, f"-{axis}_vector")(graph, pixel)
 
     return change
 
 
-def _as_given(axis: str) -> Change:
-    return _config(lambda c: replace(c, quirks=replace(c.quirks, as_given=frozenset({axis}))))
+def _beam_as_given(graph: Graph, pixel: Pixel) -> Graph:
+    """The sources are made of the beam vector in another way then."""
+    run = pixel.run
+    settings = run.exp.config
+    kept = replace(settings, quirks=replace(settings.quirks, as_given=frozenset({"beam"})))
+    other = build(replace(pixel, run=replace(run, exp=replace(run.exp, config=kept))))
+    mine = {name: other.quantities[name] for name in ("beam", "incident_list")}
+    return replace(graph, quantities=graph.quantities | mine)
 
 
-def _scan(start: Callable[[float, float, int], float], step: Callable[[float, int], float]) -> Change:
-    def value(c: Config) -> Config:
-        first, width, count = float(c.scan.phi_start_rad), float(c.scan.phi_step_rad), c.scan.phi_steps
-        return replace(
-            c, scan=replace(c.scan, phi_start_rad=start(first, width, count), phi_step_rad=step(width, count))
-        )
+def _scan(start: Callable[[Tensor, Tensor, int], Tensor], step: Callable[[Tensor, int], Tensor]) -> Change:
+    def change(graph: Graph, _: Pixel) -> Graph:
+        first, width, count = graph.roots["-phi"], graph.roots["-osc"], graph.sizes["p"]
+        moved = {"-phi": start(first, width, count), "-osc": step(width, count)}
+        return replace(graph, roots=graph.roots | moved)
 
-    return _config(value)
+    return change
 
 
-def _no_carry_over(settings: Config) -> Config:
-    return replace(settings, quirks=settings.quirks.switched("Q29", False))
+def _no_carry_over(graph: Graph, pixel: Pixel) -> Graph:
+    def nominal(phi: Tensor) -> Tensor:
+        return phi.unsqueeze(2).expand(-1, -1, graph.sizes["k"], -1)
+
+    return _rule("phi_in_force", nominal, whole=True)(graph, pixel)
 
 
 def _corner(graph: Graph, pixel: Pixel) -> Graph:
@@ -181,19 +191,21 @@ _WAVE = ("lambda_meters",)
 _POSITION = ("pixel_pos_meters",)
 
 VARIANTS: tuple[Variant, ...] = (
-    Variant("taken as given, not regenerated as unit(fdet x sdet) (Q03)", ("odet",), _as_given("odet")),
+    Variant("taken as given, not regenerated as unit(fdet x sdet) (Q03)", ("odet", "odet_after_rotz"), _as_given("odet")),
     *(
         Variant("taken as given, not unitised", (axis, f"{axis}_after_rotz"), _as_given(axis))
-        for axis in ("fdet", "sdet", "odet")
+        for axis in ("fdet", "sdet")
     ),
-    Variant("taken as given, not unitised", ("beam", "incident_vec"), _as_given("beam")),
+    Variant("taken as given, not unitised", ("beam", "incident_vec"), _beam_as_given),
+    Variant("-distance itself, not times the cosine between beam and detector normal", ("close_distance_m",),
+            _rule("close_distance_m", same, "-distance")),
     Variant("made with the beam vector as given, not unitised", ("ratio", "term_beam"), _rule("beam", same)),
     Variant("unitised, not regenerated as unit(fdet x sdet) (Q03)", ("odet",),
             _rule("initial_odet", vectors.unit, "-odet_vector")),
     Variant("unit(sdet x fdet): the cross product the other way round", ("odet",),
             _rule("initial_odet", lambda f, s: vectors.unit(vectors.cross(s, f)), "initial_fdet initial_sdet")),
     Variant("rotated afresh at phi = 0 (Q29 off): the reference keeps the orientation of the step before", _PHI,
-            _config(_no_carry_over)),
+            _no_carry_over),
     Variant("at the mid-points of the phi steps, not at their left edges", _PHI,
             _scan(lambda a, d, n: a + d / 2, lambda d, n: d)),
     Variant("at the right edges of the phi steps, not at their left ones", _PHI,
@@ -231,6 +243,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("with a Kahn factor of 1", ("polar",), _root("-polar", torch.ones_like)),
     Variant("1: polarization left out", ("polar",), _rule("polar", lambda x: torch.ones_like(x.flatten(1)[:, 0]),
                                                           whole=True)),
+    Variant("of both directions as they are, not unitised once more", ("cos_2theta",),
+            _rule("cos_2theta", lambda i, d: corrections.cos_two_theta(i[:, -1, -1], d[:, -1]))),
     Variant("without the obliquity close_distance/R", _OMEGA,
             _rule("omega_all", lambda r, c, p: p * p / r / r)),
     Variant("1/R^2: without the area of the pixel (Q16)", _OMEGA, _rule("omega_all", lambda r, *_: 1.0 / r / r)),
@@ -253,14 +267,41 @@ VARIANTS: tuple[Variant, ...] = (
 )  # fmt: skip
 
 
+def offsets_of(change: Change, sides: Sides, pixel: Pixel) -> Values | None:
+    """What the change of the graph adds to each rule and root, on the port's own numbers; None where it cannot be.
+
+    A variant that does not apply to this kind of run (no such root, another number of inputs) has none.
+    """
+    graph = sides.graph
+    mine = slice(PY, PY + 1)
+    added = {name: offset[mine] for name, offset in sides.offsets.items()}
+    fix = lay_over({k: v[mine] for k, v in sides.traced.items()}, {k: v[mine] for k, v in sides.present.items()}, {})
+    try:
+        changed = change(graph, pixel)
+        rules = [name for name, rule in graph.quantities.items() if rule is not changed.quantities[name]]
+        roots = [name for name, root in graph.roots.items() if root is not changed.roots[name]]
+        base = {k: v[mine] for k, v in sides.values.items()}, {k: v[mine] for k, v in sides.results.items()}
+        moved = {name: changed.worlds(name, 1) + added.get(name, 0.0) for name in {*roots, *(added.keys() & graph.roots.keys())}}
+        touched = {*rules, *graph.descendants(*rules, *roots)}
+        with torch.no_grad():
+            values, results = evaluate(changed, 1, fix, moved, added, base, touched)
+            offsets = {name: results[name] - rule_of(graph, name, values) - added.get(name, 0.0) for name in rules}
+        offsets |= {name: (changed.roots[name] - graph.roots[name]).unsqueeze(0) for name in roots}
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError):
+        return None
+    return {name: torch.nan_to_num(x[0]) for name, x in offsets.items() if bool((x != 0).any())}
+
+
 def name_variant(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> str | None:
-    """The text of the first variant that reproduces `group`, else a general form of its defect."""
+    """The text of the first variant that reproduces `group`, else a plain form of its defect."""
+    if group.printed or group.side == C:
+        return form(sides, found, group)
     for variant in VARIANTS:
         if not {group.label, group.name} & set(variant.quantities):
             continue
         if _reproduces(sides, found, group, variant, pixel):
             return variant.text
-    return _quirk_off(sides, found, group, pixel) or next(_general(sides, found, group), None)
+    return _quirk_off(sides, found, group, pixel) or form(sides, found, group)
 
 
 # Which switches of nanobragg_torch.quirks can be at the bottom of a defect in these quantities.
@@ -338,44 +379,3 @@ def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, p
         bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * found.own_floor[name])[mask].all())
         for name, mask in group.members.items()
     )
-
-
-def _general(sides: Sides, found: Measured, group: Group) -> Iterator[str]:
-    """Forms that any rule can be wrong in."""
-    name, mask = group.name, group.members[group.name]
-    traced, rule = sides.values[name][PY], sides.results[name][PY]
-    floor = found.own_floor[name]
-
-    def close(guess: Tensor, width: float = 1.0) -> bool:
-        return bool((length(traced - guess, mask) <= width * floor)[mask].all())
-
-    if not bool(traced.isfinite().all()):
-        yield "not finite, although its inputs are"
-        return
-    if close(rule):
-        yield "what its rule makes of its own inputs, and the reference's is not"
-        return
-    if close(-rule):
-        yield "of the opposite sign"
-    if traced.dim() > mask.dim() and traced.shape[-1] == 3:
-        for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
-            if close(rule[..., list(order)]):
-                yield f"with its components in the order {' '.join('xyz'[i] for i in order)}"
-    wide = mask.reshape((*mask.shape, *(1,) * (rule.dim() - mask.dim()))).expand_as(rule)
-    both = wide & (rule != 0)
-    if not bool(both.any()):
-        return
-    factor = (traced[both] * rule[both]).sum() / (rule[both] * rule[both]).sum()
-    narrow = (traced - traced.float().to(traced)).abs() <= 1e-15 * traced.abs()
-    small = (traced - rule).abs() <= 2.0**-21 * rule.abs()
-    if bool((narrow & small)[wide].all()) and sides.precision[C] == sides.precision[PY] == "float64":
-        yield "rounded to float32"
-    if close(factor * rule):
-        unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
-        yield f"of length {_factor(factor)}, not 1" if unitised else f"multiplied by {_factor(factor)}"
-
-
-def _factor(value: Tensor) -> str:
-    """A factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
-    excess = float(value) - 1.0
-    return f"(1 {'-' if excess < 0 else '+'} {abs(excess):.3g})" if abs(excess) < 1e-4 else f"{float(value):.9g}"

@@ -1,0 +1,326 @@
+"""Causes that settle several defects at once: known variants, other values of flags, numbers wrong in print only.
+
+Each is a guess: offsets that it adds to rules and roots, or printed numbers that it does not believe. A guess is
+judged by what it leaves: it has to make defects vanish and must not make any. The best ones are taken, the rest
+is measured anew, until no guess settles anything.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tools.scaling.parity.explain_defects import TRIPLES, Group, Measured, label_of, length
+from tools.scaling.parity.explain_flags import other_values
+from tools.scaling.parity.explain_graph import Values, evaluate
+from tools.scaling.parity.explain_pixel import Pixel
+from tools.scaling.parity.explain_sides import PY, C, Sides, lay_over
+from tools.scaling.parity.explain_variants import VARIANTS, Variant, offsets_of
+
+_MOST = 12  # how many origins a chain of misprints is tried with
+_SMALLER = 10.0  # by which a defect has to shrink to count as settled, whatever its floor is
+_WORLDS = 200_000  # terms that are evaluated at once
+
+
+@dataclass
+class Guess:
+    """What one cause would change on one side.
+
+    cost: how many independent causes it stands for. gain: the least by which the defects that it settles have to
+    outnumber these. printed: the quantities whose printed values are not believed, `hidden` with what repeats them.
+    aim: a defect that has to be settled. settled: the defects that are.
+    """
+
+    label: str
+    text: str | None
+    offsets: Values = field(default_factory=dict)
+    side: int = PY
+    cost: int = 1
+    gain: int = 0
+    printed: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
+    variant: Variant | None = None
+    parts: tuple["Guess", ...] = ()
+    aim: str | None = None
+    settled: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> int:
+        return _units(self.settled) - self.cost
+
+    @property
+    def holds(self) -> bool:
+        """Whether it settles enough, and what it was made for."""
+        return bool(self.settled) and self.score >= self.gain and self.aim in (None, *self.settled)
+
+
+@dataclass
+class Settling:
+    """What is settled so far: `over` are the defects that are left."""
+
+    sides: Sides
+    found: Measured
+    over: dict[str, Tensor]
+    groups: list[Group] = field(default_factory=list)
+    hidden: frozenset[str] = frozenset()
+
+
+def settle(sides: Sides, found: Measured, pixel: Pixel) -> Settling:
+    """Settle what known variants, other values of flags and misprints can."""
+    over = {name: mask for name in sides.graph.traced if bool((mask := found.over[name] | found.broken[name]).any())}
+    state = Settling(sides, found, over)
+    while state.over:
+        guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
+        if not _take(state, guesses) and not _take(state, list(_pairs(state, guesses))):
+            return state
+    return state
+
+
+def _take(state: Settling, guesses: list[Guess]) -> bool:
+    """Adopt the best guesses, as long as each still settles what it settles alone. Whether there was any.
+
+    Whatever settles more than it costs goes first; then what has no defect upstream of it that is left.
+    """
+    able = sorted(_judged(state, guesses), key=lambda guess: -guess.score)
+    first = [guess for guess in able if guess.score > 0] or _upstream(state, able) or able[:1]
+    taken: set[str] = set()
+    for guess in first:
+        if taken.isdisjoint(guess.settled) and (not taken or _judged(state, [guess])):
+            alike = [other for other in able if other is not guess and _alike(guess, other)]
+            taken.update(guess.settled)
+            _adopt(state, guess, alike)
+    return bool(taken)
+
+
+def _upstream(state: Settling, guesses: list[Guess]) -> list[Guess]:
+    """The guesses about defects that no other defect is upstream of, unless it can be settled as well."""
+    able = {name for guess in guesses for name in guess.settled}
+    below = state.sides.graph.descendants(*sorted(state.over.keys() - able))
+    return [guess for guess in guesses if below.isdisjoint(guess.settled)]
+
+
+def _judged(state: Settling, guesses: list[Guess]) -> list[Guess]:
+    """The guesses that make defects vanish, enough of them, and none appear; what they settle is noted in them."""
+    able = []
+    for side in (PY, C):
+        mine = [guess for guess in guesses if guess.side == side]
+        many = max(1, _WORLDS // math.prod(state.sides.graph.sizes.values()))
+        for first in range(0, len(mine), many):
+            able += _settling(state, mine[first : first + many], side)
+    return able
+
+
+def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
+    """As _judged, of guesses about one side: each is one world of the graph."""
+    graph, sides, count = state.sides.graph, state.sides, len(guesses)
+    values, results, believed = _worlds(sides, guesses, side)
+    changed = [guess.hidden.union(guess.offsets) for guess in guesses]
+    touched = [each | graph.descendants(*sorted(each)) for each in changed]
+    settled: list[list[str]] = [[] for _ in guesses]
+    sound = [True] * count
+    sign = 1.0 if side == PY else -1.0
+    for name in graph.traced:
+        if not any(name in each for each in touched):
+            continue
+        both = believed[name] & sides.present[name][1 - side]
+        net = sign * (values[name] - results[name] - sides.own(1 - side, name))
+        floors = torch.stack([_floor(state, name, guess.hidden) for guess in guesses])
+        size = length(net, both)
+        after = both & ~(size <= floors)
+        before = state.over.get(name, torch.zeros_like(after[0]))
+        was = length(sides.own(PY, name) - sides.own(C, name), before)
+        after = after | (both & before & ~(size <= was / _SMALLER))
+        appear = (after & ~before).reshape(count, -1).any(1).tolist()
+        vanish = (~after.reshape(count, -1).any(1)).tolist()
+        for i in range(count):
+            if name in touched[i]:
+                sound[i] &= not appear[i]
+                if vanish[i] and name in state.over:
+                    settled[i].append(name)
+    for guess, names in zip(guesses, settled):
+        guess.settled = tuple(names)
+    return [guess for i, guess in enumerate(guesses) if sound[i] and guess.holds]
+
+
+def _worlds(sides: Sides, guesses: list[Guess], side: int) -> tuple[Values, Values, Values]:
+    """(values, results, what is believed of the trace) of one side, one world for each guess."""
+    graph, count = sides.graph, len(guesses)
+
+    def wide(x: Tensor) -> Tensor:
+        return x[side].expand(count, *x[side].shape)
+
+    offsets = {name: wide(x) for name, x in sides.offsets.items()}
+    for i, guess in enumerate(guesses):
+        for name, part in guess.offsets.items():
+            row = offsets[name].clone() if name in offsets else part.new_zeros(count, *part.shape)
+            row[i] += part
+            offsets[name] = row
+    believed = {name: wide(x) for name, x in sides.present.items()}
+    for name in frozenset().union(*(guess.hidden for guess in guesses)):
+        believed[name] = believed[name].clone()
+        for i, guess in enumerate(guesses):
+            if name in guess.hidden:
+                believed[name][i] = False
+    traced = {name: wide(x) for name, x in sides.traced.items()}
+    roots = {name: graph.worlds(name, count) + offsets[name] for name in offsets.keys() & graph.roots.keys()}
+    changed = frozenset().union(*(guess.hidden.union(guess.offsets) for guess in guesses))
+    touched = changed | graph.descendants(*sorted(changed))
+    known = {k: wide(v) for k, v in sides.values.items()}, {k: wide(v) for k, v in sides.results.items()}
+    with torch.no_grad():
+        values, results = evaluate(graph, count, lay_over(traced, believed, {}), roots, offsets, known, touched)
+    return values, results, believed
+
+
+def _floor(state: Settling, name: str, hidden: frozenset[str]) -> Tensor:
+    """(*dims): how far rounding can move the defect of `name`, more where its inputs are not believed."""
+    floor = state.found.own_floor[name]
+    hidden = hidden | state.hidden
+    if hidden and not hidden.isdisjoint(state.sides.graph.traced_parents(name)):
+        floor = torch.maximum(floor, state.found.floor[name])
+    return floor
+
+
+def _alike(guess: Guess, other: Guess) -> bool:
+    """Two known variants that settle the same, although they are not the same."""
+    if guess.settled != other.settled or guess.variant is None or other.variant is None:
+        return False
+    if guess.text == other.text or guess.label != other.label:
+        return False
+    names = guess.offsets.keys() | other.offsets.keys()
+    same = guess.offsets.keys() == other.offsets.keys() and all(
+        torch.equal(guess.offsets[name], other.offsets[name]) for name in names
+    )
+    return not same
+
+
+def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
+    before = state.sides
+    members = {name: state.over.pop(name) for name in guess.settled}
+    state.sides = before.changed(guess.offsets, guess.side, guess.hidden)
+    state.hidden |= guess.hidden
+    if guess.printed:
+        for name in guess.printed:
+            mask = members.pop(name)
+            printed = state.sides.traced[name][guess.side] - state.sides.results[name][guess.side]
+            state.groups.append(
+                Group(name, label_of(name), {name: mask}, None, {name: printed}, side=guess.side, printed=True)
+            )
+        _join_triples(state.groups)
+        return
+    nets = {name: before.own(PY, name) - before.own(C, name) for name in members}
+    others = tuple(dict.fromkeys(other.text for other in alike if other.text))
+    for part in guess.parts or (guess,):
+        group = Group(_head(part, members), part.label, dict(members), part.text, nets, part.offsets, alike=others)
+        state.groups.append(group)
+
+
+def _head(guess: Guess, members: dict[str, Tensor]) -> str:
+    """The defective quantity next to the cause."""
+    quantities = guess.variant.quantities if guess.variant is not None else (guess.label,)
+    return next((name for name in members if label_of(name) in quantities), next(iter(members)))
+
+
+def _join_triples(groups: list[Group]) -> None:
+    """Of a triple all of whose members are misprints, one cause."""
+    printed = {each.name: each for each in groups if each.printed}
+    for triple in TRIPLES:
+        mine = [printed[name] for name in triple if name in printed]
+        for other in mine[1:]:
+            mine[0].members.update(other.members)
+            mine[0].net.update(other.net)
+            groups.remove(other)
+
+
+def _variants(state: Settling, pixel: Pixel) -> list[Guess]:
+    """Known variants of what is defective, and of what lies hidden upstream of it."""
+    lone = [name for name in state.over if _breaks(state, name, PY)]
+    near = {each for name in lone for each in _near(state, name)}
+    guesses = []
+    for variant in VARIANTS:
+        if not near.isdisjoint(variant.quantities):
+            offsets = offsets_of(variant.change, state.sides, pixel)
+            if offsets:
+                guesses.append(Guess(_label(variant, lone), variant.text, offsets, variant=variant))
+    return guesses
+
+
+def _near(state: Settling, name: str) -> set[str]:
+    """`name` and what the port does not show upstream of it, by any of their names."""
+    graph = state.sides.graph
+    shown = frozenset(each for each in graph.traced if bool(state.sides.present[each][PY].any()))
+    names = {name} | graph.ancestors(name, shown)
+    return names | {label_of(each) for each in names}
+
+
+def _pairs(state: Settling, guesses: list[Guess]) -> Iterator[Guess]:
+    """Two hidden variants at once, where neither alone makes the number."""
+    shown = {label_of(name) for name in state.over} | state.over.keys()
+    able = [guess for guess in guesses if guess.variant and shown.isdisjoint(guess.variant.quantities)]
+    for i, first in enumerate(able):
+        for second in able[i + 1 :]:
+            if first.offsets.keys().isdisjoint(second.offsets):
+                both = first.offsets | second.offsets
+                yield Guess(first.label, first.text, both, cost=2, gain=-1, parts=(first, second))
+
+
+def _label(variant: Variant, lone: list[str]) -> str:
+    """A cause is called after the defective quantity next to it, a flag's own vector after its flag."""
+    if variant.text.startswith("taken as given"):
+        return variant.quantities[0]
+    shown = (label_of(name) for name in lone if {name, label_of(name)} & set(variant.quantities))
+    return next(shown, variant.quantities[0])
+
+
+def _values(state: Settling) -> Iterator[Guess]:
+    """Another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
+    for label, text, offsets in other_values(state.sides, state.found, state.over):
+        yield Guess(label, text, offsets, gain=1)
+
+
+def _breaks(state: Settling, name: str, side: int) -> bool:
+    """Whether this side breaks the rule of `name`."""
+    mask = state.over[name]
+    own = length(state.sides.own(side, name), mask)
+    return bool((~(own <= state.found.own_floor[name]))[mask].any())
+
+
+def _misprints(state: Settling) -> Iterator[Guess]:
+    """Printed numbers from which a defective descendant was not made."""
+    graph = state.sides.graph
+    order = graph.traced
+    for side in (PY, C):
+        origins = [name for name in order if name in state.over and _breaks(state, name, side)]
+        tried: set[frozenset[str]] = set()
+        for child in state.over:
+            above = graph.ancestors(child)
+            upstream = [name for name in origins if name in above][-_MOST:]
+            chains = [tuple(upstream[i:]) for i in range(len(upstream) - 1, -1, -1)]
+            for chain in dict.fromkeys((*chains, *((name,) for name in upstream))):
+                between = graph.descendants(*chain) & above & set(order)
+                hidden = _with_copies(state.sides, frozenset((*chain, *between)), child)
+                if hidden not in tried:
+                    tried.add(hidden)
+                    yield Guess(chain[0], None, side=side, cost=_units(chain), gain=1, printed=chain, hidden=hidden, aim=child)
+
+
+def _units(names: tuple[str, ...]) -> int:
+    """How many things are wrong with `names`: a triple is made by one rule."""
+    triple = {name: str(i) for i, names in enumerate(TRIPLES) for name in names}
+    return len({triple.get(name, name) for name in names})
+
+
+def _with_copies(sides: Sides, hidden: frozenset[str], child: str) -> frozenset[str]:
+    """With the quantities that only repeat the hidden ones, from which nothing else is made."""
+    graph = sides.graph
+    copies = [
+        name
+        for name in graph.traced
+        if name != child
+        and name not in hidden
+        and not graph.descendants(name)
+        and graph.traced_parents(name) <= hidden
+        and bool(sides.present[name].any())
+    ]
+    return hidden.union(copies)
