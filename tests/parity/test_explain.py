@@ -214,7 +214,9 @@ def test_rounding_that_grows_is_inherited(config, reference):
     found = explain(reference, port(replace(config, detector=moved)), config)
     row = next(row for row in found.quantities if row.name == "F_latt")
     assert found.causes == () and originates(found) == []
-    assert found.sentence == "Nothing to explain: what differs, differs by rounding."
+    assert found.sentence == (
+        "Nothing to explain: what differs, differs by rounding, of 72 quantities that both traces hold."
+    )
     assert abs(row.rel) <= row.noise_floor_rel or (row.verdict, row.note) == (Verdict.INHERITED, "amplified rounding")
 
 

@@ -62,30 +62,33 @@ def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "
     sides, groups, left = settled.sides, settled.groups, found
     if groups:
         left, _ = _measured(sides, read_off, assumed)
+        for name in {name for each in groups if not each.offsets for name in each.members}:
+            left.over[name] = torch.zeros_like(left.over[name])
     rest = group(sides, left)
     for each in rest:
         each.variant = each.variant or name_variant(sides, left, each, pixel)
     faint = faint_variants(sides, left, pixel)
-    notes += [f"{each.label} lies below the noise floor of float32; it is named because the numbers follow it" for each in faint]
+    notes += [
+        f"{each.label} lies below the noise floor of float32; it is named because the numbers follow it"
+        for each in faint
+    ]
     order = graph.traced
     groups = sorted([*groups, *rest, *faint], key=lambda each: order.index(each.name))
     effects = attribute(sides, left, groups)
     for each in settled.groups:
         each.variant = each.variant or form(sides, left, each)
     target = _target(found, effects)
-    wholes = _wholes(shown, found, effects, groups, target)
+    wholes = _wholes(shown, found, effects, target)
     causes = _causes(sides, left, groups, effects, wholes[0])
     rows = (*quantity_rows(shown, found, groups, unknown), *outside_rows(graph, c, py))
     notes += _remarks(sides, rows)
     return Explanation(
-        c.source, py.source, spot, sides.precision, *wholes[0], causes, rows, tuple(notes),
-        sentence(wholes, causes, rows), wholes,
+        c.source, py.source, spot, sides.precision, target, _delta(shown, target), effects.together[target],
+        causes, rows, tuple(notes), sentence(wholes, causes, rows), wholes,
     )  # fmt: skip
 
 
-def _wholes(
-    sides: Sides, found: Measured, effects: Effects, groups: list[Group], first: str
-) -> tuple[tuple[str, float | None, float], ...]:
+def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tuple[tuple[str, float | None, float], ...]:
     """(target, its relative difference where the causes can tell it, what they make of it); `first` leads.
 
     The other target is told where it does not differ by the same.
@@ -98,7 +101,7 @@ def _wholes(
     (second,) = (target for target in TARGETS if target != first)
     one, two = told[first][1], told[second][1]
     differ = one is not None and two is not None and abs(one - two) > 1e-3 * max(abs(one), abs(two))
-    return (told[first], told[second]) if differ and any(each.printed or True for each in groups) else (told[first],)
+    return (told[first], told[second]) if differ else (told[first],)
 
 
 def _measured(sides: Sides, read_off: dict[str, float], assumed: bool) -> tuple[Measured, dict[str, str]]:

@@ -134,9 +134,11 @@ def _wide(mask: Tensor, like: Tensor) -> Tensor:
 
 def _first_order(sides: Sides, found: Measured, causes: list[Values]) -> dict[str, list[float]]:
     """Gradient of the targets with respect to every offset, on the reference's run, times the offset."""
-    leaves = {name: torch.zeros_like(part).unsqueeze(0).requires_grad_() for each in causes for name, part in each.items()}
+    leaves = {
+        name: torch.zeros_like(part).unsqueeze(0).requires_grad_() for each in causes for name, part in each.items()
+    }
     bases = {name: base for name in sides.graph.traced if (base := _base(sides, found, name)) is not None}
-    offsets = {name: bases.get(name, 0.0) + leaves.get(name, 0.0) for name in (*bases, *leaves)}
+    offsets = bases | {name: leaf + bases[name] if name in bases else leaf for name, leaf in leaves.items()}
     with torch.enable_grad():
         roots = {name: sides.graph.worlds(name, 1) + leaves[name] for name in leaves.keys() & sides.graph.roots.keys()}
         values, _ = evaluate(sides.graph, 1, lambda _, x: x, roots, offsets)

@@ -131,7 +131,6 @@ def group(sides: Sides, found: Measured) -> list[Group]:
     groups: list[Group] = []
     left = {name: (found.over[name] | found.broken[name]) for name in sides.graph.traced}
     left = {name: mask for name, mask in left.items() if bool(mask.any())}
-    _other_steps(sides, left, groups)
     order = list(sides.graph.traced)
     for name in sorted(left, key=order.index):
         mask = left[name]
@@ -184,10 +183,13 @@ def _is_constant(sides: Sides, name: str) -> bool:
     return name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) == 1.0
 
 
-def _other_steps(sides: Sides, left: dict[str, Tensor], groups: list[Group]) -> None:
-    """Another number of phi steps, or of untraced sources and domains: the sum over them follows from it."""
+def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[Group]:
+    """Another number of phi steps, or of untraced sources and domains: the sum over them follows from it.
+
+    What follows is taken out of `left`.
+    """
     if "steps" not in left:
-        return
+        return []
     mine, theirs = sides.phi_rows
     c, py = (float(x) for x in sides.values["steps"])
     if mine != theirs and mine and theirs:
@@ -202,9 +204,9 @@ def _other_steps(sides: Sides, left: dict[str, Tensor], groups: list[Group]) -> 
             f"counted for {py / c:g} times as many sources, domains or sub-pixels",
         )
     else:
-        return
-    names = [each for each in dict.fromkeys(names) if each in left]
-    groups.append(Group("steps", "steps", {each: left.pop(each) for each in names}, what))
+        return []
+    members = {each: left.pop(each) for each in dict.fromkeys(names) if each in left}
+    return [Group("steps", "steps", members, what, {name: found.net[name] for name in members})]
 
 
 def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:

@@ -31,7 +31,9 @@ def faint_variants(sides: Sides, found: Measured, pixel: Pixel) -> list[Group]:
             most = len(followed)
             name = next((x for x in followed if label_of(x) in variant.quantities), followed[0])
             moved = worlds[name][i + 1] - worlds[name][0]
-            best = Group(name, variant.quantities[0], {name: sides.shown_by_both(name)}, variant.text, {name: moved}, offsets)
+            best = Group(
+                name, variant.quantities[0], {name: sides.shown_by_both(name)}, variant.text, {name: moved}, offsets
+            )
     return [] if best is None else [best]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from nanobragg_torch import vectors
@@ -13,11 +12,14 @@ from tools.scaling.parity.explain_sides import PY, Sides
 
 def other_values(
     sides: Sides, found: Measured, over: dict[str, Tensor]
-) -> Iterator[tuple[str, str | None, Values]]:
-    """(label of the cause, its text, offset of the hidden quantity or root) for each value that a number suggests."""
+) -> Iterator[tuple[str, str, str | None, Values]]:
+    """(label of the cause, the quantity that shows it, words, offsets) for each value that a number suggests."""
     for hidden, label, child, estimate in _estimates(sides):
         if child in over and bool(estimate.isfinite().all()):
-            yield label, None, {hidden: estimate - sides.values[hidden][PY]}
+            offset = {hidden: estimate - sides.values[hidden][PY]}
+            # what the child's rule loses of the value (a unit vector's length) is the child's own
+            rest = sides.changed(offset).own(PY, child)
+            yield label, child, None, offset | {child: rest}
 
 
 def _estimates(sides: Sides) -> list[tuple[str, str, str, Tensor]]:

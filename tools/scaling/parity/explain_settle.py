@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tools.scaling.parity.explain_defects import TRIPLES, Group, Measured, label_of, length
+from tools.scaling.parity.explain_defects import TRIPLES, Group, Measured, label_of, length, other_steps
 from tools.scaling.parity.explain_flags import other_values
 from tools.scaling.parity.explain_graph import Values, evaluate
 from tools.scaling.parity.explain_pixel import Pixel
@@ -70,7 +70,7 @@ class Settling:
 def settle(sides: Sides, found: Measured, pixel: Pixel) -> Settling:
     """Settle what known variants, other values of flags and misprints can."""
     over = {name: mask for name in sides.graph.traced if bool((mask := found.over[name] | found.broken[name]).any())}
-    state = Settling(sides, found, over)
+    state = Settling(sides, found, over, other_steps(sides, found, over))
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
         if not _take(state, guesses) and not _take(state, list(_pairs(state, guesses))):
@@ -219,6 +219,8 @@ def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
 def _head(guess: Guess, members: dict[str, Tensor]) -> str:
     """The defective quantity next to the cause."""
     quantities = guess.variant.quantities if guess.variant is not None else (guess.label,)
+    if guess.aim is not None:
+        return guess.aim
     return next((name for name in members if label_of(name) in quantities), next(iter(members)))
 
 
@@ -275,8 +277,8 @@ def _label(variant: Variant, lone: list[str]) -> str:
 
 def _values(state: Settling) -> Iterator[Guess]:
     """Another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
-    for label, text, offsets in other_values(state.sides, state.found, state.over):
-        yield Guess(label, text, offsets, gain=1)
+    for label, child, text, offsets in other_values(state.sides, state.found, state.over):
+        yield Guess(label, text, offsets, gain=1, aim=child)
 
 
 def _breaks(state: Settling, name: str, side: int) -> bool:
@@ -302,7 +304,9 @@ def _misprints(state: Settling) -> Iterator[Guess]:
                 hidden = _with_copies(state.sides, frozenset((*chain, *between)), child)
                 if hidden not in tried:
                     tried.add(hidden)
-                    yield Guess(chain[0], None, side=side, cost=_units(chain), gain=1, printed=chain, hidden=hidden, aim=child)
+                    yield Guess(
+                        chain[0], None, side=side, cost=_units(chain), gain=1, printed=chain, hidden=hidden, aim=child
+                    )
 
 
 def _units(names: tuple[str, ...]) -> int:

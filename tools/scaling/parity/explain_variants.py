@@ -191,7 +191,8 @@ _WAVE = ("lambda_meters",)
 _POSITION = ("pixel_pos_meters",)
 
 VARIANTS: tuple[Variant, ...] = (
-    Variant("taken as given, not regenerated as unit(fdet x sdet) (Q03)", ("odet", "odet_after_rotz"), _as_given("odet")),
+    Variant("taken as given, not regenerated as unit(fdet x sdet) (Q03)", ("odet", "odet_after_rotz"),
+            _as_given("odet")),
     *(
         Variant("taken as given, not unitised", (axis, f"{axis}_after_rotz"), _as_given(axis))
         for axis in ("fdet", "sdet")
@@ -281,7 +282,10 @@ def offsets_of(change: Change, sides: Sides, pixel: Pixel) -> Values | None:
         rules = [name for name, rule in graph.quantities.items() if rule is not changed.quantities[name]]
         roots = [name for name, root in graph.roots.items() if root is not changed.roots[name]]
         base = {k: v[mine] for k, v in sides.values.items()}, {k: v[mine] for k, v in sides.results.items()}
-        moved = {name: changed.worlds(name, 1) + added.get(name, 0.0) for name in {*roots, *(added.keys() & graph.roots.keys())}}
+        moved = {
+            name: changed.worlds(name, 1) + added.get(name, 0.0)
+            for name in {*roots, *(added.keys() & graph.roots.keys())}
+        }
         touched = {*rules, *graph.descendants(*rules, *roots)}
         with torch.no_grad():
             values, results = evaluate(changed, 1, fix, moved, added, base, touched)
