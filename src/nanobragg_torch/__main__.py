@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanobragg_torch import usage
 from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError
+from nanobragg_torch.io.numbers import integer
 from nanobragg_torch.io.standard_output import open_closed, say, tell
 
 if TYPE_CHECKING:
@@ -20,20 +22,6 @@ EXIT_MISSING = 3
 EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
 
-_HELP = """\
-usage: python -m nanobragg_torch FLAGS
-
-Simulates X-ray diffraction from a nanocrystal, with nanoBragg's own flags, and writes what nanoBragg writes:
-floatimage.bin (little-endian float32, slow-major), intimage.img and noiseimage.img (SMV), image.pgm, and after
--hkl also Fdump.bin, in the working directory; -nonoise, -nopgm and /dev/null as a name leave files out.
-
-  --device NAME      cpu (default), cuda, cuda:1, ...
-  --dtype NAME       float64 (default) or float32
-  --threads N        threads on the CPU, by default one for each core that this process may use
-  --block N          terms that a thread evaluates at a time: fewer need less memory, the image is the same
-  --help             this text
-"""
-
 _OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""}
 
 
@@ -42,9 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_closed()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if {"-h", "-help", "--help"} & set(arguments):
-            _say(_HELP + _flag_list())
-            return 0
+        if not arguments:
+            tell(usage.USAGE.rstrip())
+            return EXIT_BAD_INPUT
+        for names, text in (({"-h", "-help", "--help"}, usage.help_text), ({"-version", "--version"}, usage.version)):
+            if names & set(arguments):
+                _say(text())
+                return 0
         options, flags = _split(arguments)
         return _run(flags, options)
     except NanoBraggError as error:
@@ -59,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Our two options, and the flags that are the parser's."""
+    """The program's own options, and the flags that are the parser's."""
     options, flags, rest = dict(_OURS), [], list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -73,8 +65,8 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     if options["--dtype"] not in ("float64", "float32"):
         raise FlagError(f"--dtype: expected float64 or float32, got {options['--dtype']!r}")
     for name in ("--threads", "--block"):
-        if options[name] and not (options[name].isdecimal() and int(options[name]) > 0):
-            raise FlagError(f"{name}: expected a whole number above 0, got {options[name]!r}")
+        if options[name] and (integer(options[name]) or 0) < 1:
+            raise FlagError(f"{name}: expected a whole number above 0, got {options[name]!a}")
     return options, flags
 
 
@@ -82,9 +74,11 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     device_name = options["--device"]
     from nanobragg_torch.flags import parse
     from nanobragg_torch.io.fdump import NAME
+    from nanobragg_torch.io.names import check_outputs
 
     config = parse(flags, dump=Path(NAME))
     _warn(config.warnings)
+    output = config.output
 
     import numpy as np
     import torch
@@ -93,9 +87,13 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     from nanobragg_torch.experiment import prepare
     from nanobragg_torch.facts import result_lines, run_warnings, setting_lines
     from nanobragg_torch.io.files import write_files
-    from nanobragg_torch.outputs import make_outputs
+    from nanobragg_torch.outputs import make_outputs, output_files
+    from nanobragg_torch.printout import printed
+    from nanobragg_torch.progress import Bar
+    from nanobragg_torch.show import config_lines
     from nanobragg_torch.statistics import statistics
 
+    check_outputs(output_files(config), config.inputs)
     try:
         device = torch.device(device_name)
     except RuntimeError:
@@ -110,17 +108,22 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         exp = prepare(config, device=device, dtype=dtype)
         _warn(exp.warnings)
         _say("\n".join(setting_lines(exp)))
-        if config.output.trace_pixel is not None:
-            slow, fast = config.output.trace_pixel
+        if output.show_config:
+            _say("\n".join(config_lines(exp)))
+        if output.trace_pixel is not None:
+            slow, fast = output.trace_pixel
             lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
             _say(trace.render(lines), end="")
         run = simulate.start(exp, block)
         _warn(run_warnings(run))
-        image = simulate.render_image(run, threads).cpu().numpy()
+        for text in printed(run, output.printout_pixel) if output.printout else ():
+            _say(text, end="")
+        with Bar(exp.n_pixels, sys.stderr, shown=output.progress) as bar:
+            image = simulate.render_image(run, threads, bar.add).cpu().numpy()
         measured = statistics(run, image, threads)
-        made = make_outputs(run, image, measured, dump=Path(NAME))
+        made = make_outputs(run, image, measured, dump=output.dump_file)
         write_files(made.files)
-    _say("\n".join([*result_lines(measured), *_image_lines(config.output, made)]))
+    _say("\n".join([*result_lines(measured), *_image_lines(output, made)]))
     return 0
 
 
@@ -145,17 +148,6 @@ def _image_lines(output: Output, made: Outputs) -> list[str]:
         seed = f"-seed {-output.seed} repeats it"
         lines.append(f"noise image: {made.counted.photons:.0f} photons, {made.counted.overloads} overloads; {seed}")
     return [*lines, "wrote " + " ".join(str(path) for path in made.files)]
-
-
-def _flag_list() -> str:
-    from nanobragg_torch.flag_table import TABLE
-
-    lines = ["\nflags of nanoBragg (a * stands for any longer spelling):\n"]
-    for flag in TABLE:
-        if flag.names.startswith("--"):
-            lines.append("")
-        lines.append(f"  {' '.join(flag.names.split()):<42} {flag.values:<12} {flag.meaning}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

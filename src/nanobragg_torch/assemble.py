@@ -94,7 +94,7 @@ def _cache(given: Given) -> Path | None:
 def _inputs(given: Given, dump: Path | None) -> tuple[tuple[str, Path], ...]:
     """What is read, by the flags that name it; a cache that -hkl fills is none."""
     read = [(flag, path) for flag, path in given["named"] if flag not in ("-dump", "--fdump")]
-    return (*read, ("no -hkl", dump)) if dump is not None else tuple(read)
+    return (*read, ("a run without -hkl", dump)) if dump is not None else tuple(read)
 
 
 def _sampling(given: Given, sensor: bool) -> Sampling:

@@ -27,6 +27,19 @@ from nanobragg_torch.statistics import Statistics
 _LARGEST = 65535
 
 
+def output_files(config: Config) -> list[tuple[str, Path]]:
+    """(flag, file) of everything that a run of `config` writes."""
+    output = config.output
+    found = [("-floatfile", output.float_file), ("-intfile", output.int_file)]
+    if output.pgm_file is not None:
+        found.append(("-pgmfile", output.pgm_file))
+    if output.noise_file is not None:
+        found.append(("-noisefile", output.noise_file))
+    if config.structure.hkl_file is not None:
+        found.append(("-dump", output.dump_file))
+    return found
+
+
 @dataclass
 class Counted:
     """Photons and overloads of a noise image: of the rows that were made so far."""

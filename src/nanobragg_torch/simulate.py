@@ -84,8 +84,11 @@ def simulate(
     return render_image(start(prepare(config, device=device, dtype=dtype), block), threads)
 
 
-def render_image(run: Run, threads: int | None = None) -> Tensor:
-    """The float image of a run: (slow, fast) of the whole detector. threads: as in `simulate`."""
+def render_image(run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None) -> Tensor:
+    """The float image of a run: (slow, fast) of the whole detector. threads: as in `simulate`.
+
+    rendered: called from any thread with the number of pixels that have just been rendered.
+    """
     detector, like = run.exp.config.detector, run.exp.cells
     image = torch.zeros((detector.pixels_slow, detector.pixels_fast), device=like.device, dtype=like.dtype)
     exp, roi = run.exp, detector.rendered
@@ -111,6 +114,7 @@ def render_image(run: Run, threads: int | None = None) -> Tensor:
             else:
                 fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
                 image[slow, fast] = values
+            rendered(pixels.stop - pixels.start)
 
         return work
 

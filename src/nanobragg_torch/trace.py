@@ -103,7 +103,7 @@ def _values(quantity: Tensor) -> tuple[float, ...]:
     return tuple(quantity.flatten().tolist())
 
 
-def _c_int(quantity: Tensor) -> int:
+def c_int(quantity: Tensor | float) -> int:
     """As the reference's cast: -2^31 for what no 32-bit integer holds, NaN (wavelength 0, Q12) above all."""
     value = float(quantity)
     return int(value) if abs(value) < 2.0**31 else -(2**31)
@@ -280,7 +280,7 @@ def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, ta
     for name, star in zip("abc", stars):
         yield _pixel(f"rot_{name}_star_A_inv", star)
     yield _pixel("hkl_frac", torch.cat([x.flatten() for x in terms.hkl]))
-    yield Line("pixel", "hkl_rounded", tuple(map(_c_int, terms.nearest)))
+    yield Line("pixel", "hkl_rounded", tuple(map(c_int, terms.nearest)))
     if terms.factors is not None:
         for name, factor in zip("abc", terms.factors):
             yield _pixel(f"F_latt_{name}", factor)
@@ -368,7 +368,7 @@ def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Li
 def _tap_indices(exp: Experiment, sub: int, terms: Terms, f_cell: Tensor) -> Line:
     """What the nearest F is looked up by, and whether the list covers it."""
     per_edge = exp.oversample
-    h0 = [_c_int(x) for x in terms.nearest]
+    h0 = [c_int(x) for x in terms.nearest]
     inside = all(low <= x < low + count for x, low, count in zip(h0, exp.grid.lowest, exp.grid.counts))
     hkl = [float(x) for x in terms.hkl]
     values = (sub // per_edge % per_edge, sub % per_edge, *hkl, *h0, float(f_cell), int(not inside))
