@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.render.bundles import FOLDERS, HOSTILE, RECORDS, Document, metrics
+from tests.render.bundles import EXPLAINED, FOLDERS, HOSTILE, RECORDS, Document, metrics
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import Bundle, CommandRecord
 from tools.scaling.files import write_json, write_text
@@ -124,6 +124,45 @@ def test_a_blocked_run_says_why(make_bundle: Make) -> None:
     text, page = texts(bundle)
     assert "BLOCKED" in page.text and "The run halted at comparison: no reference <b>" in page.text
     assert 'class="verdict halt"' in text and "<b>" not in text
+
+
+def test_a_run_that_diverges_says_where_by_how_much_and_why_in_its_banner(make_bundle: Make) -> None:
+    bundle = make_bundle(c_parity={"polar": "0.9"})
+    write_text(bundle.path("explain.json"), json.dumps(EXPLAINED))
+    write_text(bundle.path("instrumentation_audit.md"), "# Blocked: comparison\n\nWhy: check: c-parity\n")
+    page = texts(bundle)[1]
+    halted = page.text.index("The run halted at comparison: check: c-parity. First divergence: polar, -1.600597e-02")
+    assert halted < page.text.index(EXPLAINED["sentence"]) < page.text.index("Bundle") + 700
+
+
+def test_the_audit_of_a_blocked_run_is_rendered(make_bundle: Make) -> None:
+    bundle = make_bundle()
+    audit = "# Blocked: comparison\n\nThe run halted.\nIn two lines.\n\nCommand:\n\n    python <x>\n      deeper\n\n"
+    write_text(bundle.path("instrumentation_audit.md"), audit + "Kept:\n\n- `metrics.json`\n- `env.json`\n")
+    text = texts(bundle)[0]
+    for part in (
+        "<h3>Blocked: comparison</h3>\n<p>The run halted. In two lines.</p>\n<p>Command:</p>\n",
+        "<pre>python &lt;x&gt;\n  deeper</pre>",
+        "<ul>\n<li><code>metrics.json</code></li>\n<li><code>env.json</code></li>\n</ul>",
+    ):
+        assert part in text, text[text.index('id="audit"') :][:600]
+    assert "The rest is in" not in text
+    write_text(bundle.path("instrumentation_audit.md"), audit + "x" * 9000)
+    assert 'The rest is in <a href="instrumentation_audit.md">' in texts(bundle)[0]
+
+
+def test_output_that_is_cut_says_so(make_bundle: Make) -> None:
+    long = CommandRecord(
+        "comparison", "python " + "y" * 700, RECORDS[0].started, 0, 1.0, None, stdout="first\n" + "x" * 250
+    )
+    bundle = make_bundle()
+    bundle.record(long)
+    page = texts(bundle)[1]
+    assert "y" * 593 + " ... (107 more characters, see commands.txt)" in page.text
+    assert (
+        "x" * 200 + " ... (50 more characters, see commands.txt) (the last of 2 lines, commands.txt has all)"
+        in page.text
+    )
 
 
 def test_a_run_halted_at_its_first_step_has_a_page(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ class Check:
     found: str
     ok: bool
 
+    @property
+    def line(self) -> str:
+        return f"{self.mode}: expected {self.expected}; found {self.found}"
+
 
 def check_metrics(
     folder: Path, case_name: str, pixel: tuple[int, int], *, reference: str, dtype: str = "float64"
@@ -179,7 +183,9 @@ def check_metrics(
     for mode, (subfolder, _, _) in MODES.items():
         metrics = _read_metrics(folder / subfolder / "metrics.json")
         first, count = metrics["first_divergence"], metrics["num_divergent"]
-        found = f"first_divergence {first or 'null'}, num_divergent {count}"
+        size = metrics["factors"].get(first, {}).get("rel_delta") if first else None
+        by = "" if size is None else f" by {_signed(size)}"
+        found = f"first_divergence {first or 'null'}{by}, num_divergent {count}"
         if mode == "c-parity":
             checks.append(Check(mode, "first_divergence null, num_divergent 0", found, first is None and count == 0))
             continue

@@ -12,7 +12,7 @@ from tools.scaling.cases import Extent
 from tools.scaling.commands import MODES
 from tools.scaling.errors import BadInput, GateFailed, Unavailable, why
 from tools.scaling.evidence import ledger as ledgers
-from tools.scaling.evidence.bundle import create
+from tools.scaling.evidence.bundle import CommandRecord, create
 from tools.scaling.evidence.patch import input_digests
 from tools.scaling.evidence.patch import record as record_patch
 from tools.scaling.evidence.plan import Plan
@@ -29,7 +29,7 @@ from tools.scaling.repo import (
     relative,
     stage,
 )
-from tools.scaling.runner import Run, Settings
+from tools.scaling.runner import Run, Settings, StepFailed
 
 IMAGE_FOLDER = "image"
 SUMMARY = "scaling_validation_summary.md"
@@ -133,8 +133,16 @@ def comparison(run: Run) -> None:
         explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(log), *options)
         run.say(f"    {log}: {explained.stdout.strip().splitlines()[-1]}")
     run.here(f"ls {bundle.shown()}", lambda: "\n".join(bundle.files()))
-    checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
-    for line in checked.stdout.splitlines():
+    try:
+        checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
+    except StepFailed as error:
+        _say_lines(run, error.record)
+        raise
+    _say_lines(run, checked)
+
+
+def _say_lines(run: Run, record: CommandRecord) -> None:
+    for line in record.stdout.splitlines():
         run.say(f"    {line}")
 
 

@@ -58,10 +58,10 @@ def check(
         reference=known["reference"], dtype=settings["dtype"],
     )  # fmt: skip
     for each in checks:
-        say(f"{'ok  ' if each.ok else 'FAIL'} {each.mode}: expected {each.expected}; found {each.found}")
-    failed = [each.mode for each in checks if not each.ok]
+        say(f"{'ok  ' if each.ok else 'FAIL'} {each.line}")
+    failed = [each.line for each in checks if not each.ok]
     if failed:
-        raise GateFailed(f"check: {', '.join(failed)} not as expected")
+        raise GateFailed(f"check: {'; '.join(failed)}")
 
 
 @app.command(rich_help_panel=PARTS)

@@ -9,7 +9,7 @@ from tools.scaling.repo import EXPORTS
 
 _HEAD = re.compile(r"\[(\d{3,})\] (\S+)  step (\S+)  exit (-?\d+)  ([\d.]+) s  peak (.+)")
 _EXPORTS = " ".join(f"{name}={value}" for name, value in EXPORTS.items())
-MOST, COMMAND, LAST = 5000, 600, 200  # entries read; characters shown
+MOST, COMMAND, LAST, GATES = 5000, 600, 200, 12  # entries read; characters shown; lines of gates
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,18 @@ def _entry(block: str) -> Entry | None:
 
 def shown_command(entry: Entry, folder: str) -> Command:
     """The entry as a page shows it: without what `exports_line` sets, and with $RUN_DIR for the bundle's folder."""
-    last = next((line for line in reversed(entry.out) if line.strip()), "")
+    said = [line for line in entry.out if line.strip()]
     return Command(
         number=entry.number,
         started=entry.started,
         step=entry.step,
-        command=_named(entry.command.removeprefix(_EXPORTS + " "), folder)[:COMMAND],
+        command=cut(_named(entry.command.removeprefix(_EXPORTS + " "), folder), COMMAND),
         exit_code=entry.exit_code,
         seconds=f"{entry.seconds} s",
         peak=entry.peak,
-        note=entry.note[:LAST],
-        last=_named(last, folder)[:LAST],
+        note=cut(entry.note),
+        last=cut(_named(said[-1], folder)) if said else "",
+        lines=len(said),
     )
 
 
@@ -96,4 +97,10 @@ def gates(entries: Sequence[Entry]) -> tuple[str, ...]:
             lines += list(entry.out)
         elif " tools.scaling pytest " in entry.command and entry.out:
             lines.append(f"{entry.command.rpartition('tools.scaling ')[2]}: {entry.out[-1]}")
-    return tuple(line[:LAST] for line in lines[:12])
+    more = (f"{len(lines) - GATES} more lines are in commands.txt",) if len(lines) > GATES else ()
+    return (*(cut(line) for line in lines[:GATES]), *more)
+
+
+def cut(text: str, most: int = LAST) -> str:
+    """At most `most` characters of `text`, and how many more there are."""
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more characters, see commands.txt)"

@@ -18,6 +18,7 @@ from tools.scaling.evidence.bundle import COMMANDS, PROVENANCE, Bundle
 from tools.scaling.evidence.environment import changes
 from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, SEAL, STAMPED
 from tools.scaling.files import write_text
+from tools.scaling.pages.audit import blocks_of
 from tools.scaling.pages.commands import exports_line, folder_in, gates, read_commands, shown_command
 from tools.scaling.pages.comparison import comparisons_of
 from tools.scaling.pages.reading import LONG, Reader, flat, number, plain, short, when
@@ -102,21 +103,29 @@ def page_of(bundle: Bundle) -> Page:
         image=_image(bundle),
         image_note="",
         image_facts=_image_facts(reader),
-        audit=short(audit, AUDIT_SHOWN),
+        audit=blocks_of(audit[:AUDIT_SHOWN]),
+        audit_cut=len(audit) > AUDIT_SHOWN,
         notes=tuple(short(note, LONG) for note in reader.notes[:NOTES]),
     )
 
 
 def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]:
-    """The word and the sentence under it: BLOCKED, OPEN (not compared yet), or what c-parity says."""
+    """The word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says, with its cause."""
+    said = ""
+    if comparisons and comparisons[0].name == "c-parity":
+        first = comparisons[0]
+        why = first.attribution.sentence if first.attribution else ""
+        said = first.headline if first.verdict == "PASS" else f"{first.headline} {why}".strip()
     if audit:
         step = re.search(r"^# Blocked: (.+)$", audit, re.MULTILINE)
-        why = re.search(r"^Why: (.+)$", audit, re.MULTILINE)
-        reason = why[1] if why else "instrumentation_audit.md does not say why"
-        return "BLOCKED", short(f"The run halted at {step[1] if step else 'a step'}: {reason}", LONG)
-    if not comparisons or comparisons[0].name != "c-parity":
+        told = re.search(r"^Why: (.+)$", audit, re.MULTILINE)
+        reason = told[1] if told else "instrumentation_audit.md does not say why"
+        halted = short(f"The run halted at {step[1] if step else 'a step'}: {reason}", LONG)
+        diverged = said and comparisons[0].verdict != "PASS"
+        return "BLOCKED", f"{halted}. {said}" if diverged else halted
+    if not said:
         return "OPEN", "The port was not compared with the reference, or its metrics cannot be read."
-    return comparisons[0].verdict, comparisons[0].headline
+    return comparisons[0].verdict, said
 
 
 def _title(settings: Mapping[str, Any]) -> str:

@@ -110,7 +110,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An entry of commands.txt. last: the last line that it printed."""
+    """An entry of commands.txt. last: the last line that it printed, of so many `lines`."""
 
     number: str
     started: str
@@ -121,6 +121,15 @@ class Command:
     peak: str
     note: str
     last: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a Markdown text. kind: heading, text, list or code."""
+
+    kind: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,7 @@ class Previous:
 class Page:
     """report.html. image: the triptych as base64 PNG; image_facts: what was simulated, and how far off it is.
 
-    audit: what a blocked run wrote. notes: what cannot be read.
+    audit: what a blocked run wrote; audit_cut: it goes on. notes: what cannot be read.
     """
 
     stamp: str
@@ -175,7 +184,8 @@ class Page:
     image: str | None
     image_note: str
     image_facts: tuple[Pair, ...]
-    audit: str
+    audit: tuple[Block, ...]
+    audit_cut: bool
     notes: tuple[str, ...]
 
 
