@@ -54,8 +54,7 @@ class Factors:
 class Experiment:
     """A Config made concrete.
 
-    cells: Na, Nb, Nc (3,). repeats: which of them exceed 1. oversample: sub-pixels per edge;
-    recommended: as many as the spots need.
+    cells: Na, Nb, Nc (3,). repeats: which of them exceed 1. oversample: sub-pixels per edge.
     n_steps, steps: terms per pixel and layer, as a number (as the reference counts, Q44) and as a 0-d
     tensor, in which sources count by their weights. background: I_bg, with which a sum starts; term: what
     every term has besides reflections, None where nothing. interpolate: tricubic. rendered: indices in the
@@ -73,7 +72,6 @@ class Experiment:
     repeats: tuple[bool, bool, bool]
     fudge: Tensor
     oversample: int
-    recommended: int
     n_steps: int
     steps: Tensor
     r_e_sqr: Tensor
@@ -109,6 +107,11 @@ class Experiment:
             largest = torch.maximum(largest, self.grid.values.detach().abs().max())
         # cubic interpolation overshoots, by less than this
         return (self.dry or self.term is not None) and not bool((1e3 * largest * largest).isfinite())
+
+    @property
+    def recommended(self) -> int:
+        """Sub-pixels per edge that the spots need."""
+        return _recommended(self.config, self.geometry, self.axes, self.cells)
 
     @property
     def n_subpixels(self) -> int:
@@ -176,10 +179,9 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
     axes = build_axes(config, like)
     cells = cell_counts(config, axes)
     sources = build_sources(config, geometry.initial, like)
-    wavelength = to_tensor(config.beam.wavelength_m, like)
-    distance = geometry.distance if config.quirks.on("Q08") else geometry.distance.abs()
-    recommended = recommended_oversample(axes, cells, wavelength, distance, geometry.pixel)
-    oversample = config.sampling.oversample if config.sampling.oversample >= 1 else recommended
+    oversample = config.sampling.oversample
+    if oversample < 1:
+        oversample = _recommended(config, geometry, axes, cells)
     orientations = build_orientations(config, axes, geometry.initial.spindle)
     n_sources = sources.wavelength.shape[0]
     n_steps = n_sources * orientations.count * oversample * oversample
@@ -208,7 +210,6 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         repeats=(na, nb, nc),
         fudge=to_tensor(config.crystal.fudge, like),
         oversample=oversample,
-        recommended=recommended,
         n_steps=n_steps,
         steps=steps,
         r_e_sqr=classical_radius_squared(like),
@@ -224,6 +225,12 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         listed=listed,
         mask_warnings=of_mask,
     )
+
+
+def _recommended(config: Config, geometry: Geometry, axes: CrystalAxes, cells: Tensor) -> int:
+    distance = geometry.distance if config.quirks.on("Q08") else geometry.distance.abs()
+    wavelength = to_tensor(config.beam.wavelength_m, cells)
+    return recommended_oversample(axes, cells, wavelength, distance, geometry.pixel)
 
 
 def factors_of(config: Config) -> Factors:
