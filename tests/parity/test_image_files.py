@@ -214,7 +214,7 @@ def test_a_file_that_is_no_image_is_one_line(tmp_path, name):
 
 
 def test_a_missing_file_a_folder_and_a_raw_file_without_shape_are_one_line(tmp_path):
-    with pytest.raises(BadInput, match=r"gone: cannot be read: No such file or directory$"):
+    with pytest.raises(BadInput, match=r"gone: expected a regular file, got: No such file or directory$"):
         open_image(tmp_path / "gone")
     with pytest.raises(BadInput, match=r"expected a regular file, got a folder$"):
         open_image(tmp_path)

@@ -56,9 +56,9 @@ def test_what_is_no_regular_file_is_refused_at_once(reader: str) -> None:
     refused(reader, Path("pipe"), "pipe: expected a regular file, got a pipe")
     refused(reader, Path("folder"), "folder: expected a regular file, got a folder")
     refused(reader, Path("/dev/zero"), "/dev/zero: expected a regular file, got a device")
-    refused(reader, Path("none"), "none: cannot be read: No such file or directory")
-    refused(reader, Path("a\0b"), "a\0b: cannot be read: embedded null byte")
-    refused(reader, Path("n" * 300), f"{'n' * 300}: cannot be read: File name too long")
+    refused(reader, Path("none"), "none: expected a regular file, got: No such file or directory")
+    refused(reader, Path("a\0b"), "a\0b: expected a regular file, got: embedded null byte")
+    refused(reader, Path("n" * 300), f"{'n' * 300}: expected a regular file, got: File name too long")
 
 
 @pytest.mark.parametrize("flag", ["-mat", "-hkl", "-img", "-mask", "-sourcefile", "-stol", "--fdump"])

@@ -41,7 +41,9 @@ def open_file(path: Path) -> BinaryIO:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         stream = os.fdopen(handle, "rb") if not (kind := kind_of(os.fstat(handle).st_mode)) else None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(
+            f"{path}: expected a regular file, got: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if stream is None:
         os.close(handle)
         raise InputError(f"{path}: expected a regular file, got {kind}")
