@@ -251,3 +251,13 @@ def test_reading_flags_does_not_import_torch() -> None:
         check=True,
     )
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("torn", ["1_0", "5mm", "1.2.3", "7\u00b2", "1d2"])
+def test_a_header_with_a_torn_number(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "torn.img"
+    text = f"{{\nHEADER_BYTES=512;\nSIZE1=4;\nSIZE2=4;\nWAVELENGTH={torn};\n}}\f"
+    path.write_bytes(text.encode("latin-1").ljust(512))
+    with pytest.raises(InputError) as caught:
+        parse([*BASE, "-img", "torn.img"], [tmp_path])
+    assert str(caught.value) == f"{path}: expected WAVELENGTH as a number, got {torn!a}"

@@ -15,7 +15,8 @@ from nanobragg_torch.io.room import require_room
 HEADER_BYTES = 512
 
 MAGIC = b"{\nHEADER_BYT"
-_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# torn: what is glued to a number, as in 1_0 and 5mm
+_DECIMAL = re.compile(r"\s*(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)(?P<torn>[\w.\x80-\xff]*)", re.ASCII)
 _LONGEST = 2**20  # bytes of a header
 # The words of ADSC's TYPE and of d*TREK's Data_type, which has blanks for underscores.
 _TYPES = {
@@ -42,7 +43,10 @@ class Smv:
     whole: bool = False
 
     def number(self, keyword: str) -> float | None:
-        """The number after the last `keyword` and the next '='; 0 where that is none, None without keyword."""
+        """The number after the last `keyword` and the next '='; 0 where that is none, None without keyword.
+
+        Raises InputError for a number with something glued to it, of which the reference would read a part.
+        """
         if self.whole:
             places = [match.end() for match in re.finditer(rf"^[ \t]*{keyword}[ \t]*(?==)", self.text, re.MULTILINE)]
             at = places[-1] if places else -1
@@ -52,7 +56,9 @@ class Smv:
         if equals < 0:
             return None
         match = _DECIMAL.match(self.text, equals + 1)
-        return float(match.group()) if match else 0.0
+        if match and match["torn"]:
+            raise InputError(f"{self.path}: expected {keyword} as a number, got {match.group().strip()!a}")
+        return float(match["number"]) if match else 0.0
 
     def word(self, keyword: str) -> str:
         """What stands between the '=' of the last line `keyword` and its ';', in small letters; empty without."""
