@@ -109,9 +109,17 @@ def compare(
 
 @app.command(rich_help_panel=ONE_PIXEL)
 def explain(
-    c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
-    py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
+    c: Annotated[
+        list[Path], typer.Option("--c", help="The reference's trace; repeatable: parts, or pixels.", readable=False)
+    ],
+    py: Annotated[
+        list[Path], typer.Option("--py", help="The port's trace; repeatable: parts, or pixels.", readable=False)
+    ],
     case: Annotated[str | None, typer.Option(help="The case that both ran; its flags are then the roots.")] = None,
+    pixel: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="The pixel, where no log names it.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="TOML table of another port's labels.", readable=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown to write, with the JSON beside it.")] = None,
     summary: Annotated[list[Path] | None, typer.Option(help="Markdown to end with the causes; repeatable.")] = None,
     device: Device = "cpu",
@@ -120,6 +128,8 @@ def explain(
     """Say which upstream defect caused which share of a divergence."""
     from tools.scaling.explaining import explain_command
 
-    lines = explain_command(c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or ())
+    lines = explain_command(
+        c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or (), pixel=pixel, labels=labels
+    )
     for line in lines:
         say(line)

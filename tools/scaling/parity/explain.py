@@ -24,9 +24,8 @@ from tools.scaling.parity.explain_records import (
 )
 from tools.scaling.parity.explain_rules import build
 from tools.scaling.parity.explain_settle import settle
-from tools.scaling.parity.explain_sides import PY, C, Sides, check_same_run, lay
+from tools.scaling.parity.explain_sides import PY, C, Sides, check_same_run, count_apart, lay
 from tools.scaling.parity.explain_variants import name_variant
-from tools.scaling.parity.explain_words import sentence
 from tools.scaling.parity.schema import quantity
 from tools.scaling.parity.traces import Trace
 
@@ -35,30 +34,40 @@ _ANOTHER_CASE = 1e-3
 _TOO_MANY_FLAGS = 3
 
 
-def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "cpu") -> Explanation:
+def explain(
+    c: Trace,
+    py: Trace,
+    settings: Config | None = None,
+    device: str = "cpu",
+    printed: frozenset[str] = frozenset(),
+) -> Explanation:
     """Explain `py`'s differences from `c`, the reference.
 
     settings: the case of both traces; without it the settings are read off the reference's trace, as far
-    as they show there. Raises BadInput for traces of different pixels or cases.
+    as they show there. printed: quantities that the port is known to print only. Raises BadInput for traces of
+    different pixels or cases, and for two that share no quantity.
     """
-    check_same_run(c, py)
+    notes = check_same_run(c, py)
     spot = c.pixel or py.pixel
     if spot is None:
-        raise BadInput(f"{c.source}: expected the traced pixel (a TRACE_CONFIG line), got none")
-    notes: list[str] = []
+        raise BadInput(f"{c.source}: expected the traced pixel (a TRACE_CONFIG line, or --pixel S F), got none")
     read_off: dict[str, float] = {}
     assumed = settings is None
     if settings is None:
-        settings, notes, read_off = inferred_config(c)
+        settings, more, read_off = inferred_config(c)
+        notes += more
     try:
         pixel = prepared_pixel(settings, *spot, device=device)
         graph = build(pixel)
     except NanoBraggError as error:
         raise of_port(error) from error
-    shown = lay(graph, c, py)
+    shown, apart = count_apart(lay(graph, c, py), c, py)
+    notes += [apart] if apart else []
+    if not any(bool(shown.shown_by_both(name).any()) for name in graph.traced):
+        raise BadInput(f"expected two traces that share a quantity, got none in both {c.source} and {py.source}")
     found, unknown = _measured(shown, read_off, assumed)
-    _check_same_case(shown, found, c, py, assumed)
-    settled = settle(shown, found, pixel)
+    settled = settle(shown, found, pixel, printed)
+    _check_same_case(settled.sides, c, py, assumed)
     sides, groups, left = settled.sides, settled.groups, found
     if groups:
         left, _ = _measured(sides, read_off, assumed)
@@ -84,7 +93,7 @@ def explain(c: Trace, py: Trace, settings: Config | None = None, device: str = "
     notes += _remarks(sides, rows)
     return Explanation(
         c.source, py.source, spot, sides.precision, target, _delta(shown, target), effects.together[target],
-        causes, rows, tuple(notes), sentence(wholes, causes, rows), wholes,
+        causes, rows, tuple(notes), wholes,
     )  # fmt: skip
 
 
@@ -113,7 +122,7 @@ def _measured(sides: Sides, read_off: dict[str, float], assumed: bool) -> tuple[
     return found, unknown
 
 
-def _check_same_case(sides: Sides, found: Measured, c: Trace, py: Trace, assumed: bool) -> None:
+def _check_same_case(sides: Sides, c: Trace, py: Trace, assumed: bool) -> None:
     """Defects touch one flag or two; where many flags show other values, these are not the same runs."""
     own = [name for name in sides.graph.traced if _gross(sides.results[name][C], sides.values[name][C], sides, name)]
     other = [name for name in sides.graph.traced if _gross(sides.values[name][C], sides.values[name][PY], sides, name)]

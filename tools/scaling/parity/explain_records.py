@@ -1,7 +1,7 @@
 """What an explanation holds: frozen records, JSON, and the row of every quantity."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from tools.scaling.parity.explain_defects import Group, Measured, Verdict
 from tools.scaling.parity.explain_graph import Graph
 from tools.scaling.parity.explain_sides import PY, C, Sides
+from tools.scaling.parity.explain_words import Whole, sentence
 from tools.scaling.parity.schema import quantity
 from tools.scaling.parity.traces import Trace
 
@@ -80,8 +81,15 @@ class Explanation:
     causes: tuple[Cause, ...]
     quantities: tuple[QuantityRow, ...]
     notes: tuple[str, ...]
-    sentence: str
-    wholes: tuple[tuple[str, float | None, float], ...] = ()
+    wholes: tuple[Whole, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What caused the difference."""
+        return sentence(self.wholes, self.causes, self.quantities)
+
+    def with_causes(self, causes: tuple[Cause, ...]) -> "Explanation":
+        return replace(self, causes=causes)
 
     @property
     def unexplained_rel(self) -> float | None:

@@ -21,6 +21,7 @@ from tools.scaling.parity.explain_variants import VARIANTS, Variant, offsets_of
 
 _MOST = 12  # how many origins a chain of misprints is tried with
 _SMALLER = 10.0  # by which a defect has to shrink to count as settled, whatever its floor is
+_FITS = 0.02  # of the noise floor: what fits as well as this fits
 _WORLDS = 200_000  # terms that are evaluated at once
 
 
@@ -30,7 +31,8 @@ class Guess:
 
     cost: how many independent causes it stands for. gain: the least by which the defects that it settles have to
     outnumber these. printed: the quantities whose printed values are not believed, `hidden` with what repeats them.
-    aim: a defect that has to be settled. settled: the defects that are.
+    aim: a defect that has to be settled. settled: the defects that are. rests: what is left of each number that it
+    touches, in noise floors.
     """
 
     label: str
@@ -45,6 +47,15 @@ class Guess:
     parts: tuple["Guess", ...] = ()
     aim: str | None = None
     settled: tuple[str, ...] = ()
+    rests: dict[str, float] = field(default_factory=dict)
+
+    def beats(self, other: "Guess") -> bool:
+        """Whether it settles the same, and comes ten times nearer to some number and to none less near."""
+        if self.settled != other.settled or self.side != other.side:
+            return False
+        pairs = [(self.rests.get(x, 0.0), other.rests.get(x, 0.0)) for x in self.rests.keys() | other.rests.keys()]
+        nearer = [10.0 * max(mine, _FITS) < theirs for mine, theirs in pairs]
+        return any(nearer) and not any(10.0 * max(theirs, _FITS) < mine for mine, theirs in pairs)
 
     @property
     def score(self) -> int:
@@ -67,10 +78,12 @@ class Settling:
     hidden: frozenset[str] = frozenset()
 
 
-def settle(sides: Sides, found: Measured, pixel: Pixel) -> Settling:
-    """Settle what known variants, other values of flags and misprints can."""
+def settle(sides: Sides, found: Measured, pixel: Pixel, printed: frozenset[str] = frozenset()) -> Settling:
+    """Settle what known variants, other values of flags and misprints can; `printed` are known to be misprints."""
     over = {name: mask for name in sides.graph.traced if bool((mask := found.over[name] | found.broken[name]).any())}
     state = Settling(sides, found, over, other_steps(sides, found, over))
+    for name in [each for each in over if each in printed]:
+        _adopt(state, Guess(name, None, printed=(name,), hidden=frozenset({name}), settled=(name,)), [])
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
         if not _take(state, guesses) and not _take(state, list(_pairs(state, guesses))):
@@ -84,6 +97,7 @@ def _take(state: Settling, guesses: list[Guess]) -> bool:
     Whatever settles more than it costs goes first; then what has no defect upstream of it that is left.
     """
     able = sorted(_judged(state, guesses), key=lambda guess: -guess.score)
+    able = [guess for guess in able if not any(other.beats(guess) for other in able)]
     first = [guess for guess in able if guess.score > 0] or _upstream(state, able) or able[:1]
     taken: set[str] = set()
     for guess in first:
@@ -121,6 +135,8 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
     settled: list[list[str]] = [[] for _ in guesses]
     sound = [True] * count
     sign = 1.0 if side == PY else -1.0
+    for guess in guesses:
+        guess.rests = {}
     for name in graph.traced:
         if not any(name in each for each in touched):
             continue
@@ -132,11 +148,13 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
         before = state.over.get(name, torch.zeros_like(after[0]))
         was = length(sides.own(PY, name) - sides.own(C, name), before)
         after = after | (both & before & ~(size <= was / _SMALLER))
+        rest = torch.nan_to_num(torch.where(both, size / floors, 0.0).reshape(count, -1).amax(1), nan=0.0).tolist()
         appear = (after & ~before).reshape(count, -1).any(1).tolist()
         vanish = (~after.reshape(count, -1).any(1)).tolist()
         for i in range(count):
             if name in touched[i]:
                 sound[i] &= not appear[i]
+                guesses[i].rests[name] = rest[i]
                 if vanish[i] and name in state.over:
                     settled[i].append(name)
     for guess, names in zip(guesses, settled):

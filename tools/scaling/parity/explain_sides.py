@@ -24,6 +24,14 @@ _BEFORE = frozenset((
 ))  # fmt: skip
 
 
+# The same for every sub-pixel.
+_CONSTANT = frozenset((
+    "pix0_vector_meters", "fdet_vec", "sdet_vec", "close_distance_meters", "incident_vec", "lambda_meters",
+    "lambda_angstroms", "PHI.phi_deg", "rot_a_angstroms", "rot_b_angstroms", "rot_c_angstroms", "rot_a_star_A_inv",
+    "rot_b_star_A_inv", "rot_c_star_A_inv",
+))  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Sides:
     """Both traces on one graph; the first dimension of every tensor is (reference, port).
@@ -106,7 +114,7 @@ def printed_half_unit(value: Tensor) -> Tensor:
 
 
 def lay(graph: Graph, c: Trace, py: Trace) -> Sides:
-    """Lay both traces over `graph`. Raises BadInput where a trace does not fit into it."""
+    """Lay both traces over `graph`: what does not fit into it is left out."""
     with torch.no_grad():
         shapes, _ = evaluate(graph, 1, lambda _, result: result)
         traced, present = {}, {}
@@ -117,6 +125,33 @@ def lay(graph: Graph, c: Trace, py: Trace) -> Sides:
         values, results = evaluate(graph, 2, lay_over(traced, present, {}))
     precision = (precision_of(c), precision_of(py))
     return Sides(graph, traced, present, precision, values, results, (phi_steps(c), phi_steps(py)))
+
+
+# Summed over the sub-pixels, or taken at the last of them.
+_FOLLOWS = frozenset((
+    "steps", "capture_fraction", "polar", "omega_pixel", "cos_2theta", "I_before_scaling", "I_before_scaling_pre_polar",
+    "I_before_scaling_post_polar", "I_pixel_final", "floatimage_accumulated",
+))  # fmt: skip
+
+
+def count_apart(sides: Sides, c: Trace, py: Trace) -> tuple[Sides, str | None]:
+    """The sides without what follows from another number of sub-pixels, and what is to be said of that number."""
+    mine, theirs = subpixels(c), subpixels(py)
+    if mine == theirs or not mine or not theirs:
+        return sides, None
+    counts = [record.values[0] for trace in (c, py) for record in trace.numbers("steps")[:1]]
+    if len(counts) < 2 or counts[0] == counts[1]:
+        return sides, f"{theirs} sub-pixels in {py.source}, {mine} in {c.source}: those that lie together are compared"
+    note = (
+        f"{theirs} sub-pixels in {py.source}, {mine} in {c.source} (the number follows from wavelength, distance, "
+        "pixel, cell and crystal size, or from -oversample): what is summed over them is not compared"
+    )
+    return sides.changed({}, PY, _FOLLOWS & sides.graph.quantities.keys()), note
+
+
+def subpixels(trace: Trace) -> int:
+    """How many sub-pixels the trace shows, 0 where it does not tell."""
+    return len(trace.numbers("scattering_vec_A_inv")) or len(trace.numbers("pixel_pos_meters"))
 
 
 def phi_steps(trace: Trace) -> int:
@@ -138,6 +173,7 @@ def precision_of(trace: Trace) -> str:
 def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tensor, Tensor]]:
     """name -> (values, present) of one side."""
     where = _subpixels(trace)
+    seats = _seats(graph, trace, shapes)
     found = {}
     for name in graph.traced:
         shape = shapes[name].shape[1:]
@@ -146,8 +182,12 @@ def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tenso
         present = torch.zeros(shape[:dims], dtype=torch.bool, device=values.device)
         for place, numbers in _numbers(graph, trace, name, where):
             event = shape[dims:]
+            if seats is not None and "s" in graph.dims_of(name) and name not in _CONSTANT:
+                if place[0] not in seats:
+                    continue
+                place = (seats[place[0]], *place[1:])
             if any(i >= size for i, size in zip(place, shape)):
-                continue  # said by `misfits`
+                continue
             if len(numbers) != math.prod(event):
                 continue
             values[place] = torch.tensor(numbers, dtype=values.dtype, device=values.device).reshape(event)
@@ -156,12 +196,31 @@ def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tenso
     return found
 
 
+def _seats(graph: Graph, trace: Trace, shapes: Values) -> dict[int, int] | None:
+    """Sub-pixel of the trace -> the graph's that lies where it does; None where their numbers are the same.
+
+    One that lies nowhere near any has none.
+    """
+    count = subpixels(trace)
+    if count in (0, graph.sizes["s"]):
+        return None
+    ours = shapes["pixel_pos_meters"][0]
+    near = 0.25 * float(shapes["pixel"].abs().max()) / math.sqrt(len(ours))
+    seats = {}
+    for record in trace.numbers("pixel_pos_meters"):
+        if len(record.values) == 3:
+            away = torch.linalg.vector_norm(ours - ours.new_tensor(record.values), dim=-1)
+            if float(away.min()) <= near:
+                seats[record.occurrence] = int(away.argmin())
+    return seats
+
+
 def _subpixels(trace: Trace) -> Callable[[str, int, int], int]:
     """(name, occurrence, line) -> index of the sub-pixel, told by the scattering vectors above the line."""
     lines = [record.line for record in trace.numbers("scattering_vec_A_inv")]
 
     def index(name: str, occurrence: int, line: int) -> int:
-        if not lines:
+        if not lines or line < 0:
             return occurrence
         above = bisect_left(lines, line)
         return above if name in _BEFORE else above - 1
@@ -196,24 +255,23 @@ def _numbers(
         yield (max(where(name, record.occurrence, record.line), 0),), record.values
 
 
-def check_same_run(c: Trace, py: Trace) -> None:
-    """Raise BadInput for traces that are not of one pixel in one kind of run."""
+def check_same_run(c: Trace, py: Trace) -> list[str]:
+    """Raise BadInput for traces of different pixels or pivots; return what else differs, as notes."""
     if c.pixel and py.pixel and c.pixel != py.pixel:
         raise BadInput(
             f"expected traces of one pixel, got (slow, fast) {c.pixel} in {c.source} and {py.pixel} in {py.source}"
         )
-    for what, find in (
-        ("pivot", _pivot),
-        ("number of sub-pixels", lambda t: len(t.numbers("scattering_vec_A_inv")) or None),
-        ("convention", _convention),
-        ("crystal shape", _shape),
-        ("-oversample_thick, _polar and _omega", _switches),
-    ):
+    notes = []
+    for what, find in (("pivot", _pivot), ("convention", _convention), ("crystal shape", _shape)):
         mine, theirs = find(c), find(py)
-        if mine is not None and theirs is not None and mine != theirs:
+        if mine is None or theirs is None or mine == theirs:
+            continue
+        if what == "pivot":
             raise BadInput(
                 f"expected two traces of one case, got another {what}: {mine} in {c.source}, {theirs} in {py.source}"
             )
+        notes.append(f"another {what} by its labels: {mine} in {c.source}, {theirs} in {py.source}")
+    return notes
 
 
 def _pivot(trace: Trace) -> str | None:
@@ -231,10 +289,4 @@ def _shape(trace: Trace) -> str | None:
 
 def _convention(trace: Trace) -> str | None:
     texts = [record.text for record in trace.occurrences("detector_convention")]
-    return texts[0] if texts else None
-
-
-def _switches(trace: Trace) -> tuple[float, ...] | None:
-    names = ("oversample_thick", "oversample_polar", "oversample_omega")
-    found = tuple(record.values[0] for name in names for record in trace.numbers(name)[:1])
-    return found if len(found) == len(names) else None
+    return texts[0].upper() if texts and texts[0] else None

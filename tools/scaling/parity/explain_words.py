@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tools.scaling.parity.explain_defects import Verdict
-from tools.scaling.parity.explain_records import Cause, QuantityRow
+
+if TYPE_CHECKING:
+    from tools.scaling.parity.explain_records import Cause, QuantityRow
 
 _SUM, _PIXEL = "I_before_scaling", "I_pixel_final"
 Whole = tuple[str, float | None, float]  # target, its relative difference, what the causes make of it
 
 
-def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[QuantityRow]) -> str:
+def sentence(wholes: Sequence[Whole], causes: Sequence["Cause"], rows: Sequence["QuantityRow"]) -> str:
     """What caused the difference in the first of `wholes`; `causes` are ranked by their share of it."""
     made = [cause for cause in causes if not cause.in_print_only]
     printed = [cause for cause in causes if cause.in_print_only]
@@ -28,7 +31,7 @@ def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[Qu
     return " ".join(parts)
 
 
-def _nothing(rows: Sequence[QuantityRow]) -> str:
+def _nothing(rows: Sequence["QuantityRow"]) -> str:
     shared = [row for row in rows if row.c is not None and row.py is not None]
     doubts = [row.name for row in shared if row.verdict is Verdict.UNKNOWN and row.rel != 0.0]
     if doubts:
@@ -37,23 +40,28 @@ def _nothing(rows: Sequence[QuantityRow]) -> str:
     return f"Nothing to explain: what differs, differs by rounding, of {len(shared)} quantities that both traces hold."
 
 
-def _what(cause: Cause) -> str:
+def _what(cause: "Cause") -> str:
+    if cause.variant and cause.alternatives:
+        return f"{cause.variant}, or {', or '.join(cause.alternatives)} (they would look the same on this pixel)"
     return cause.variant or f"not what its rule ({cause.rule}) makes of its own inputs"
 
 
-def _misprinted_sum(cause: Cause) -> str:
+def _misprinted_sum(cause: "Cause") -> str:
     how = f": it is {cause.variant}" if cause.variant else ""
     whose = "" if cause.side == "port" else "reference's "
     return f"The {whose}printed {_SUM} is not what {_PIXEL} was made of{how}."
 
 
-def _in_print(causes: Sequence[Cause]) -> str:
-    named = [f"{'the reference' + chr(39) + 's ' if cause.side != 'port' else ''}{cause.quantity}"
-             + (f" ({cause.variant})" if cause.variant else "") for cause in causes]  # fmt: skip
-    return f"In print only, nothing is made of it: {', '.join(named)}."
+def _in_print(causes: Sequence["Cause"]) -> str:
+    named = []
+    for cause in causes:
+        whose = "" if cause.side == "port" else "the reference's "
+        how = f" ({cause.variant})" if cause.variant else ""
+        named.append(whose + ", ".join((cause.quantity, *cause.members[1:])) + how)
+    return f"In print only, nothing is made of it: {'; '.join(named)}."
 
 
-def _made(whole: Whole, causes: Sequence[Cause]) -> str:
+def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
     target, delta, explained = whole
     first = causes[0]
     head = f"{first.quantity} is {_what(first)}"
@@ -72,7 +80,7 @@ def _made(whole: Whole, causes: Sequence[Cause]) -> str:
     )
 
 
-def _second(whole: Whole, causes: Sequence[Cause]) -> str:
+def _second(whole: Whole, causes: Sequence["Cause"]) -> str:
     target, delta, explained = whole
     moving = sorted((each for each in causes if each.effects[target]), key=lambda each: -abs(each.effects[target]))
     named = ", ".join(f"{each.quantity} {each.effects[target]:+.4e}" for each in moving[:4])
@@ -80,7 +88,7 @@ def _second(whole: Whole, causes: Sequence[Cause]) -> str:
     return f"{target} differs by {shown}, explained {explained:+.6e}{': ' + named if named else ''}."
 
 
-def _others(causes: Sequence[Cause], target: str) -> str:
+def _others(causes: Sequence["Cause"], target: str) -> str:
     rest = [f"{each.quantity} {each.effects[target]:+.3e}" for each in causes[1:5]]
     more = len(causes) - 5
     return f" Also: {', '.join(rest)}{f' and {more} more' if more > 0 else ''}." if rest else ""

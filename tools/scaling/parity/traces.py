@@ -24,6 +24,7 @@ MAX_BYTES = 256 * 1024 * 1024
 _MARK = re.compile(r"(?:(TRACE_(?:C|PY))(?:_([A-Z][A-Z0-9_]{0,63}+)(?=[: \t]):?|:)|(TRACE_CONFIG):)")
 _BARE = re.compile(r"[ \t]*(DETECTOR_(?:FAST_AXIS|SLOW_AXIS|NORMAL_AXIS|PIX0_VECTOR))(?:[ \t]+(.*)|)$")
 _NAMED = re.compile(r"[ \t]*([A-Za-z_]\w*)(?:[ \t]*=[ \t]*|[ \t]+|$)(.*)$", re.ASCII)
+_INDEXED = re.compile(r"[ \t]*(\d{1,6}):[ \t]+(?=[A-Za-z_])", re.ASCII)  # TRACE_PY_SOURCE 1: name value
 _PIXEL = re.compile(r"spixel=(\d{1,9}), *fpixel=(\d{1,9})\)", re.ASCII)
 _LABELLED = re.compile(r"([A-Za-z]\w*):([^:]*)", re.ASCII)
 _FIELD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII)
@@ -211,12 +212,17 @@ class _Reader:
             elif text.strip():
                 self.ignored += 1
             return
-        if bare := _BARE.match(text[: marks[0].start()]):
+        ends = [mark.start() for mark in marks[1:]] + [len(text)]
+        bodies = [text[mark.end() : end] for mark, end in zip(marks, ends)]
+        before = text[: marks[0].start()]
+        prose = bool(before.strip()) and before[-1].isspace()
+        if prose and not any(_holds_numbers(mark, body) for mark, body in zip(marks, bodies)):
+            self.ignored += 1
+            return
+        if bare := _BARE.match(before):
             self._skip(line, f"another trace line begins inside it: {_shown(text)}", bare[1])
-        for i, mark in enumerate(marks):
-            torn = i + 1 < len(marks)
-            body = text[mark.end() : marks[i + 1].start() if torn else len(text)]
-            self._segment(line, mark, body, torn)
+        for i, (mark, body) in enumerate(zip(marks, bodies)):
+            self._segment(line, mark, body, torn=i + 1 < len(marks))
 
     def read_torn(self, line: int, text: str) -> None:
         """The last line of a file without a final line end: its last number may be cut short."""
@@ -232,6 +238,9 @@ class _Reader:
     def _segment(self, line: int, mark: re.Match[str], body: str, torn: bool) -> None:
         if mark[1]:
             self._claim(line, mark[1])
+        group = mark[2]
+        if group and (indexed := _INDEXED.match(body)):
+            group, body = group + indexed[1], body[indexed.end() :]
         if torn:
             named = _NAMED.match(body)
             name = (f"{mark[2]}." if mark[2] else "") + (named[1] if named else "")
@@ -242,15 +251,15 @@ class _Reader:
             self._config(line, body)
         elif mark[2] == "PHI":
             self._phi(line, body)
-        elif mark[2] and (fields := _fields(body)):
+        elif group and (fields := _fields(body)):
             for name, text in fields:
-                self._value(line, f"{mark[2]}.{name}", text)
+                self._value(line, f"{group}.{name}", text)
         else:
             named = _NAMED.match(body)
             if named is None:
                 self._skip(line, f"expected a name after {mark[0]}, got {_shown(body)}", cut=True)
             else:
-                self._record(line, f"{mark[2]}.{named[1]}" if mark[2] else named[1], named[2])
+                self._record(line, f"{group}.{named[1]}" if group else named[1], named[2])
 
     def _claim(self, line: int, prefix: str) -> None:
         if self.prefix not in (None, prefix):
@@ -300,6 +309,14 @@ class _Reader:
         self._add(line, name, values or (), None if values else text)
         if not values and name not in _TEXT_NAMES:
             self._skip(line, f"{name}: expected numbers, got {_shown(text)}", name)
+
+
+def _holds_numbers(mark: re.Match[str], body: str) -> bool:
+    """Whether what follows the prefix is a traced value, and not the rest of a sentence."""
+    if mark[3] or mark[2] == "CONFIG":
+        return _PIXEL.search(body) is not None
+    named = _NAMED.match(body)
+    return bool(mark[2] and _fields(body)) or (named is not None and _numbers(named[2].strip(_BLANKS)) is not None)
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:

@@ -40,15 +40,15 @@ def explanation_section(e: Explanation) -> str:
     return to_ascii("\n" + "\n\n".join([head, *causes, _text(e.sentence)]) + "\n")
 
 
-def explanation_lines(e: Explanation) -> list[str]:
-    """The causes, one a line, the notes, and the sentence last."""
-    lines = []
+def explanation_lines(e: Explanation, several: bool = False) -> list[str]:
+    """The causes, one a line, the notes, and the sentence last; of several pixels, the pixel first."""
+    lines = [f"pixel slow {e.pixel[0]}, fast {e.pixel[1]}"] if several else []
     if e.causes:
         lines.append(f"{'cause':<22} {'defect':>10} {'effect alone':>14} {'first order':>14} {'share':>10}  variant")
     for cause in e.causes:
         lines.append(
             f"{cause.quantity:<22} {cause.defect_rel:>10.3e} {cause.effect_rel:>+14.6e} "
-            f"{cause.first_order_rel:>+14.6e} {cause.share:>10.3%}  {cause.variant or '-'}"
+            f"{cause.first_order_rel:>+14.6e} {cause.share:>10.3%}  {_variant(cause)}"
         )
     lines.append(
         f"{e.target}: delta {_number(e.delta_rel)}, explained {_number(e.explained_rel)}, "
@@ -67,11 +67,16 @@ def _causes(e: Explanation) -> str:
 
 
 def _cause(cause: Cause) -> Sequence[str]:
-    what = cause.variant or "breaks its rule"
+    what = _variant(cause) if cause.variant else "breaks its rule"
     effects = (cause.effect_rel, cause.first_order_rel, cause.added_rel)
     rule = f"{what}; rule: {cause.rule}" if cause.rule else what
     return (cause.quantity, rule, f"{cause.defect_rel:.3e}", *(_number(x) for x in effects), f"{cause.share:.4%}",
             f"{cause.amplification:.4g}", ", ".join(cause.members))  # fmt: skip
+
+
+def _variant(cause: Cause) -> str:
+    printed = "in print only: " if cause.in_print_only else ""
+    return " / ".join((printed + (cause.variant or "-"), *cause.alternatives))
 
 
 def _quantities(rows: Iterable[QuantityRow]) -> str:
