@@ -7,10 +7,14 @@ nothing is installed and everything runs with the Python that runs nox.
 
 import functools
 import hashlib
+import platform
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "venv"
@@ -18,7 +22,21 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["phase_m1"]
 
 ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = PROJECT["project"]["requires-python"]
+if platform.python_version() not in SpecifierSet(PYTHONS):
+    sys.stderr.write(
+        f"error: expected a nox that runs in Python {PYTHONS}, got {platform.python_version()} ({sys.executable}): "
+        "install nox with another Python, as in python3.11 -m venv ~/nox && ~/nox/bin/pip install nox\n"
+    )
+    sys.exit(2)
+QUIET = [] if sys.stdout.isatty() else ["--quiet"]
 SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]  # each process imports torch
+QUICK = [  # what each dependency is used for
+    "tests/parity/test_engine.py", "tests/port/test_quirks.py", "tests/port/test_gradients.py",
+    "tests/evidence/test_memory_guard.py", "tests/evidence/test_verify.py", "tests/render/test_html.py",
+    "tests/scaling/test_menu.py", "tests/scaling/test_cli.py", "tests/scaling/test_runner.py",
+]  # fmt: skip
 PATIENCE = 30.0  # seconds a run has, once interrupted, to write its blocked evidence
 # A session's own environment is never used: leave it empty, which takes no time.
 everyday = functools.partial(nox.session, venv_params=["--without-pip"])
@@ -34,11 +52,12 @@ def shared_python(session: nox.Session) -> str:
     sources = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
     wanted = hashlib.sha256(sys.version.encode() + b"".join(p.read_bytes() for p in sources)).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        project = nox.project.load_toml("pyproject.toml")
-        groups = nox.project.dependency_groups(project, *project["dependency-groups"])
-        pip = [str(python), "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
+        groups = nox.project.dependency_groups(PROJECT, *PROJECT["dependency-groups"])
+        # Who watches sees pip at work; a log holds the one line.
+        pip = [str(python), "-m", "pip", "install", *QUIET, "-c", "constraints.txt"]
         # nox -R installs nothing into an environment that is there, and skips run_install.
         install = session.run_install if stamp.exists() else session.run
+        session.log(f"installing what the tools need into {folder}, torch among it: this takes a minute or more, once")
         install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder), external=True)
         if install(*pip, "-e", ".[signing]", *groups, external=True) is not None:
             stamp.write_text(wanted)
@@ -178,6 +197,35 @@ def traps(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The full suite."""
     session.run(shared_python(session), "-m", "pytest", *SIDE_BY_SIDE, *session.posargs, external=True)
+
+
+@on_request()
+def lowest(session: nox.Session) -> None:
+    """What is declared must be true: the lowest versions of pyproject.toml do a run and a part of the suite."""
+    folder = Path(session.virtualenv.location).parent / "lowest"
+    python = str(folder / "bin" / "python")
+    session.log(f"installing the lowest versions that pyproject.toml declares into {folder}")
+    session.run(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder), external=True)
+    session.run(python, "-m", "pip", "install", *QUIET, *lowest_versions(), external=True)
+    session.run(python, "-m", "pip", "install", *QUIET, "--no-deps", "-e", ".", external=True)
+    with tempfile.TemporaryDirectory(prefix="lowest-") as reports:
+        run = [python, "-m", "tools.scaling", "phase-m1", "--no-stage", "--reports-root", reports]
+        session.run(*run, external=True)
+    session.run(python, "-m", "pytest", *(session.posargs or QUICK), external=True)
+
+
+def lowest_versions() -> list[str]:
+    """Every dependency that is declared, of the program, its extras and the groups, as NAME==ITS LOWER BOUND."""
+    project = PROJECT["project"]
+    declared = [*project["dependencies"], *nox.project.dependency_groups(PROJECT, *PROJECT["dependency-groups"])]
+    for more in project["optional-dependencies"].values():
+        declared += more
+    pins = []
+    for need in map(Requirement, declared):
+        (bound,) = [each.version for each in need.specifier if each.operator == ">="]
+        extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
+        pins.append(f"{need.name}{extras}=={bound}")
+    return pins
 
 
 @on_request()
