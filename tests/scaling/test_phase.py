@@ -251,3 +251,20 @@ def test_a_step_that_fails_halts_the_run_and_keeps_the_evidence(checkout, case_f
     assert "- `commands.txt`" in audit
     later = [s.name for s in STEPS][list(BLOCKS).index(step) + 1 :]
     assert not any(f"step {name} " in (bundle / "commands.txt").read_text() for name in later)
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_says_which_factor_by_how_much_and_why(pristine, tmp_path):
+    checkout = pristine.copy_to(tmp_path / "repo")
+    golden = checkout.root / "tests/golden/supervisor_one_reflection/trace_685_1039.log"
+    damaged = golden.read_text().replace("polar 0.91463969894451", "polar 0.92")
+    (tmp_path / "c.log").write_text(damaged)
+    done = checkout.tool("phase-m1", "--no-stage", "--c", str(tmp_path / "c.log"))
+    assert done.code == 1
+    found = "c-parity: expected first_divergence null, num_divergent 0; found first_divergence polar by -5.82"
+    assert f"    FAIL {found}" in done.out
+    assert done.last.startswith(f"BLOCKED comparison: check: {found}"), done.last
+    (sentence,) = [line for line in done.out.splitlines() if line.startswith("    trace_py_scaling.log: ")]
+    assert "polar" in sentence
+    page = (checkout.bundles()[0] / "report.html").read_text()
+    assert "First divergence: polar, -5.826" in page.partition("<nav")[0]
