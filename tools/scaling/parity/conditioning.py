@@ -1,6 +1,8 @@
 """How far rounding alone may move the traced quantities that amplify it (semantics 10.1).
 
-A unit roundoff u in the directions moves the scattering vector by u/lambda, so its relative error
+The directions and the cell carry the roundings of about ROUNDINGS operations one after the other (a position is two
+sums of products, its length another, then come a quotient, a difference, a rotation and a dot product). An error of
+u = ROUNDINGS unit roundoffs in the directions moves the scattering vector by u/lambda, so its relative error
 is e = u max(1, 1/(lambda |q|)), and the Miller indices move by |hkl| e. The lattice factor
 g = sin(pi N h)/sin(pi h) amplifies that: its relative error is
 
@@ -19,6 +21,7 @@ from tools.scaling.parity.traces import PhiRecord, Record, Trace
 Key = tuple[str, int, int | None]
 
 MAX_CELLS = 4096
+ROUNDINGS = 8
 _AXES = ("F_latt_a", "F_latt_b", "F_latt_c")
 _SCALED = (
     "I_before_scaling",
@@ -54,15 +57,39 @@ def conditioning(trace: Trace, precision: str = "float64") -> Conditioning:
     records = trace.numbers("hkl_frac")
     for record in records:
         occurrence = record.occurrence
-        error = _clamped(UNIT_ROUNDOFF[precision] * max(1.0, _spread(trace, occurrence)))
+        error = _clamped(ROUNDINGS * UNIT_ROUNDOFF[precision] * max(1.0, _spread(trace, occurrence)))
         shifts.append(error * math.hypot(*record.values))
         bounds["scattering_vec_A_inv", occurrence, None] = error
         bounds["hkl_frac", occurrence, None] = error
         parts = [_clamped(shifts[-1] * _condition(h, n)) for h, n in zip(record.values, cells)]
         bounds.update({(name, occurrence, None): part for name, part in zip(_AXES, parts)})
         bounds["F_latt", occurrence, None] = _clamped(sum(parts))
+    if records:
+        bounds |= _third_source(trace, records[0].values, cells, shifts[0])
     norms = _bound_phi_rows(trace, records, shifts, cells[1], bounds)
     return Conditioning(bounds, norms)
+
+
+def _third_source(
+    trace: Trace, hkl: tuple[float, ...], cells: tuple[int | None, ...], shift: float
+) -> dict[Key, float]:
+    """Bounds of the third source, whose indices are not traced: those of the first, `hkl`, have the same envelopes.
+
+    A factor moves by at most pi N shift/|sin(pi h)|, and the others are at most 1/|sin(pi h)| each; of F_latt that
+    is the share pi shift (Na + Nb + Nc)/(|F_latt| prod |sin(pi h)|).
+    """
+    factors = trace.numbers("SOURCE2.F_latt")
+    if not factors or None in cells:
+        return {}
+    envelope = math.prod(_inverse(abs(math.sin(math.pi * h))) for h, n in zip(hkl, cells) if n != 1)
+    steep = math.pi * shift * sum(n for n in cells if n is not None and n > 1)
+    bounds: dict[Key, float] = {}
+    for record in factors:
+        bound = _clamped(steep * envelope * _inverse(abs(record.values[0])))
+        bounds["SOURCE2.F_latt", record.occurrence, None] = bound
+        for name in ("SOURCE2.F_latt_squared", "SOURCE2.I_contribution"):
+            bounds[name, record.occurrence, None] = _clamped(2.0 * bound)
+    return bounds
 
 
 def _bound_phi_rows(
@@ -83,6 +110,7 @@ def _bound_phi_rows(
             continue
         place = (row.occurrence, row.phi_tic)
         norms["PHI.k_frac", *place] = math.hypot(*records[index].values)
+        bounds["PHI.k_frac", *place] = bounds["hkl_frac", records[index].occurrence, None]
         along_b = _clamped(shifts[index] * _condition(row.values["k_frac"], n))
         # h and l of other phi steps are not traced: those of step 0 stand for them.
         others = [bounds.get((name, records[index].occurrence, None), 0.0) for name in (_AXES[0], _AXES[2])]

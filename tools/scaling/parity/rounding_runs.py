@@ -64,7 +64,7 @@ _REORDERED = (
 
 
 @contextmanager
-def _reordered(rng: random.Random) -> Iterator[None]:
+def reordered(rng: random.Random) -> Iterator[None]:
     """Some of the port's sums taken in another order."""
     chosen = [each for each in _REORDERED if rng.random() < 0.5]
     patches = [applied(Mutant(name, "rounding", (), True, (module, name), wrap)) for module, name, wrap in chosen]
@@ -91,7 +91,7 @@ def _graph(where: Subject) -> Graph:
 
 def _alarms(rng: random.Random, where: Subject) -> list[str]:
     config: Config = nudged(where.config, rng)
-    with _reordered(rng):
+    with reordered(rng):
         trace = traced(config, where.pixel)
     sides = lay(_graph(where), where.clean, trace)
     return [f"{where.name}: {each.label} in {', '.join(each.members)}" for each in group(sides, measure(sides, {}))]
