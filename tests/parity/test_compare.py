@@ -129,8 +129,8 @@ def test_a_vector_component_counts_against_the_length(supervisor, port):
 
 
 def test_a_lattice_factor_may_move_by_its_conditioning_bound_alone(supervisor, port):
-    f = 0.155482072719562  # phi_tic 3, bound 8e-12
-    near, far = (compare(supervisor, port(F_latt_3=f"{f * (1 + x):.17g}")) for x in (5e-12, 2e-11))
+    f = 0.155482072719562  # phi_tic 3, bound 6e-11
+    near, far = (compare(supervisor, port(F_latt_3=f"{f * (1 + x):.17g}")) for x in (5e-12, 1e-10))
     assert row(near, "PHI.F_latt", tic=3).status is Status.PASS
     assert row(near, "PHI.F_latt", tic=3).rel == pytest.approx(5e-12, rel=1e-3)
     assert (far.first_upstream_divergence, far.first_upstream.phi_tic) == ("PHI.F_latt", 3)
