@@ -26,11 +26,13 @@ from tools.scaling.parity.explain_rules import build
 from tools.scaling.parity.explain_settle import settle
 from tools.scaling.parity.explain_sides import PY, C, Sides, check_same_run, count_apart, lay
 from tools.scaling.parity.explain_variants import name_variant
+from tools.scaling.parity.explain_words import MULTIPLY
 from tools.scaling.parity.schema import quantity
 from tools.scaling.parity.traces import Trace
 
 # Values further apart than this, in so many flags, are two cases and no defect.
 _ANOTHER_CASE = 1e-3
+_MATTERS = 0.1  # an effect that counts where causes multiply
 _TOO_MANY_FLAGS = 3
 
 
@@ -261,11 +263,21 @@ def _causes(
             )
         )
 
+    return _ranked(causes)
+
+
+def _ranked(causes: list[Cause]) -> tuple[Cause, ...]:
+    """By share of the whole. Where causes multiply so that shares say little, those that matter are in causal order."""
+
     def size(cause: Cause) -> tuple[float, ...]:
         largest = [cause.added_rel, cause.effect_rel, *(cause.effects[name] for name in reversed(TARGETS))]
         return tuple(-abs(x) if math.isfinite(x) else -math.inf for x in largest)
 
-    return tuple(sorted(causes, key=size))
+    ranked = sorted(causes, key=size)
+    if max((abs(each.share) for each in causes), default=0.0) > MULTIPLY:
+        large = [each for each in causes if not each.in_print_only and not abs(each.effect_rel) < _MATTERS]
+        ranked = large + [each for each in ranked if each not in large]
+    return tuple(ranked)
 
 
 def _defect_rel(sides: Sides, each: Group) -> float:

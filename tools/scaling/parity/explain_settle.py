@@ -7,20 +7,22 @@ is measured anew, until no guess settles anything.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from tools.scaling.parity.explain_defects import TRIPLES, Group, Measured, label_of, length, other_steps
 from tools.scaling.parity.explain_flags import other_values
-from tools.scaling.parity.explain_graph import Values, evaluate
+from tools.scaling.parity.explain_graph import Graph, Values, evaluate
 from tools.scaling.parity.explain_pixel import Pixel
 from tools.scaling.parity.explain_sides import PY, C, Sides, lay_over
 from tools.scaling.parity.explain_variants import VARIANTS, Variant, offsets_of
 
 _MOST = 12  # how many origins a chain of misprints is tried with
-_SMALLER = 10.0  # by which a defect has to shrink to count as settled, whatever its floor is
+_SMALLER = 10.0  # by which a defect has to shrink to count as settled, and may not grow
+_NEVER = 1000  # the gain of a guess that is only a part of others
+_PARTS = 6  # how many hidden variants are put together
 _FITS = 0.02  # of the noise floor: what fits as well as this fits
 _WORLDS = 200_000  # terms that are evaluated at once
 
@@ -31,8 +33,8 @@ class Guess:
 
     cost: how many independent causes it stands for. gain: the least by which the defects that it settles have to
     outnumber these. printed: the quantities whose printed values are not believed, `hidden` with what repeats them.
-    aim: a defect that has to be settled. settled: the defects that are. rests: what is left of each number that it
-    touches, in noise floors.
+    aims: defects of which one has to be settled. settled: the defects that are. rests: what is left of each number
+    that it touches, in noise floors.
     """
 
     label: str
@@ -45,7 +47,7 @@ class Guess:
     hidden: frozenset[str] = frozenset()
     variant: Variant | None = None
     parts: tuple["Guess", ...] = ()
-    aim: str | None = None
+    aims: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
     rests: dict[str, float] = field(default_factory=dict)
 
@@ -64,7 +66,8 @@ class Guess:
     @property
     def holds(self) -> bool:
         """Whether it settles enough, and what it was made for."""
-        return bool(self.settled) and self.score >= self.gain and self.aim in (None, *self.settled)
+        aimed = not self.aims or not set(self.aims).isdisjoint(self.settled)
+        return bool(self.settled) and self.score >= self.gain and aimed
 
 
 @dataclass
@@ -86,7 +89,7 @@ def settle(sides: Sides, found: Measured, pixel: Pixel, printed: frozenset[str] 
         _adopt(state, Guess(name, None, printed=(name,), hidden=frozenset({name}), settled=(name,)), [])
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
-        if not _take(state, guesses) and not _take(state, list(_pairs(state, guesses))):
+        if not _take(state, guesses) and not _take(state, list(_together(state, guesses, pixel))):
             return state
     return state
 
@@ -150,10 +153,11 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
         after = after | (both & before & ~(size <= was / _SMALLER))
         rest = torch.nan_to_num(torch.where(both, size / floors, 0.0).reshape(count, -1).amax(1), nan=0.0).tolist()
         appear = (after & ~before).reshape(count, -1).any(1).tolist()
+        grown = (after & before & (size > _SMALLER * was)).reshape(count, -1).any(1).tolist()
         vanish = (~after.reshape(count, -1).any(1)).tolist()
         for i in range(count):
             if name in touched[i]:
-                sound[i] &= not appear[i]
+                sound[i] &= not appear[i] and not grown[i]
                 guesses[i].rests[name] = rest[i]
                 if vanish[i] and name in state.over:
                     settled[i].append(name)
@@ -201,16 +205,10 @@ def _floor(state: Settling, name: str, hidden: frozenset[str]) -> Tensor:
 
 
 def _alike(guess: Guess, other: Guess) -> bool:
-    """Two known variants that settle the same, although they are not the same."""
+    """Two known variants that settle the same: this pixel does not tell them apart."""
     if guess.settled != other.settled or guess.variant is None or other.variant is None:
         return False
-    if guess.text == other.text or guess.label != other.label:
-        return False
-    names = guess.offsets.keys() | other.offsets.keys()
-    same = guess.offsets.keys() == other.offsets.keys() and all(
-        torch.equal(guess.offsets[name], other.offsets[name]) for name in names
-    )
-    return not same
+    return guess.text != other.text and guess.label == other.label
 
 
 def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
@@ -237,8 +235,8 @@ def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
 def _head(guess: Guess, members: dict[str, Tensor]) -> str:
     """The defective quantity next to the cause."""
     quantities = guess.variant.quantities if guess.variant is not None else (guess.label,)
-    if guess.aim is not None:
-        return guess.aim
+    if guess.variant is None and guess.aims:
+        return guess.aims[0]
     return next((name for name in members if label_of(name) in quantities), next(iter(members)))
 
 
@@ -262,7 +260,11 @@ def _variants(state: Settling, pixel: Pixel) -> list[Guess]:
         if not near.isdisjoint(variant.quantities):
             offsets = offsets_of(variant.change, state.sides, pixel)
             if offsets:
-                guesses.append(Guess(_label(variant, lone), variant.text, offsets, variant=variant))
+                own = tuple(name for name in lone if {name, label_of(name)} & set(variant.quantities))
+                gain = _NEVER if variant.several else 0
+                guesses.append(
+                    Guess(_label(variant, lone), variant.text, offsets, gain=gain, variant=variant, aims=own)
+                )
     return guesses
 
 
@@ -274,15 +276,55 @@ def _near(state: Settling, name: str) -> set[str]:
     return names | {label_of(each) for each in names}
 
 
-def _pairs(state: Settling, guesses: list[Guess]) -> Iterator[Guess]:
-    """Two hidden variants at once, where neither alone makes the number."""
+def _together(state: Settling, guesses: list[Guess], pixel: Pixel) -> Iterator[Guess]:
+    """Several hidden variants at once, where none alone makes a number: the one that brings it nearest first."""
     shown = {label_of(name) for name in state.over} | state.over.keys()
     able = [guess for guess in guesses if guess.variant and shown.isdisjoint(guess.variant.quantities)]
-    for i, first in enumerate(able):
-        for second in able[i + 1 :]:
-            if first.offsets.keys().isdisjoint(second.offsets):
-                both = first.offsets | second.offsets
-                yield Guess(first.label, first.text, both, cost=2, gain=-1, parts=(first, second))
+    for name in state.over:
+        parts: tuple[Guess, ...] = ()
+        left = math.inf
+        for _ in range(_PARTS):
+            tries = [(*parts, guess) for guess in able if all(guess.label != part.label for part in parts)]
+            trials = [Guess(name, None, _sum(each), cost=len(each), gain=1 - len(each), parts=each) for each in tries]
+            sizes = _sizes(state, trials, name)
+            if not sizes or not min(sizes) < 0.97 * left:
+                break
+            left = min(sizes)
+            best = trials[sizes.index(left)]
+            parts = best.parts
+            if len(parts) > 1 or best.parts[0].gain == _NEVER:
+                yield _composed(state, name, parts, pixel)
+
+
+def _composed(state: Settling, name: str, parts: tuple[Guess, ...], pixel: Pixel) -> Guess:
+    """The variants one upon the other: what each adds to a rule is made with the others in force."""
+
+    def change(graph: Graph, pixel: Pixel) -> Graph:
+        for part in parts:
+            graph = part.variant.change(graph, pixel) if part.variant else graph
+        return graph
+
+    offsets = offsets_of(change, state.sides, pixel) or _sum(parts)
+    mine = tuple(replace(part, offsets={k: x for k, x in offsets.items() if k in part.offsets}) for part in parts)
+    return Guess(name, None, offsets, cost=len(parts), gain=1 - len(parts), parts=mine, aims=(name,))
+
+
+def _sum(parts: tuple[Guess, ...]) -> Values:
+    total: Values = {}
+    for part in parts:
+        for name, offset in part.offsets.items():
+            total[name] = total[name] + offset if name in total else offset
+    return total
+
+
+def _sizes(state: Settling, guesses: list[Guess], name: str) -> list[float]:
+    """How large the defect of `name` is with each guess."""
+    if not guesses:
+        return []
+    values, results, _ = _worlds(state.sides, guesses, PY)
+    net = values[name] - results[name] - state.sides.own(C, name)
+    sizes = torch.where(state.over[name], length(net, net.new_zeros(len(guesses), *state.over[name].shape)), 0.0)
+    return [float(x) for x in sizes.reshape(len(guesses), -1).norm(dim=1)]
 
 
 def _label(variant: Variant, lone: list[str]) -> str:
@@ -296,7 +338,7 @@ def _label(variant: Variant, lone: list[str]) -> str:
 def _values(state: Settling) -> Iterator[Guess]:
     """Another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
     for label, child, text, offsets in other_values(state.sides, state.found, state.over):
-        yield Guess(label, text, offsets, gain=1, aim=child)
+        yield Guess(label, text, offsets, gain=1, aims=(child,))
 
 
 def _breaks(state: Settling, name: str, side: int) -> bool:
@@ -323,7 +365,14 @@ def _misprints(state: Settling) -> Iterator[Guess]:
                 if hidden not in tried:
                     tried.add(hidden)
                     yield Guess(
-                        chain[0], None, side=side, cost=_units(chain), gain=1, printed=chain, hidden=hidden, aim=child
+                        chain[0],
+                        None,
+                        side=side,
+                        cost=_units(chain),
+                        gain=1,
+                        printed=chain,
+                        hidden=hidden,
+                        aims=(child,),
                     )
 
 

@@ -28,11 +28,13 @@ Change = Callable[[Graph, Pixel], Graph]
 
 @dataclass(frozen=True)
 class Variant:
-    """`text` completes "QUANTITY is ..."; quantities: of which groups it may be the cause."""
+    """`text` completes "QUANTITY is ..."; quantities: of which groups it may be the cause. several: it is several
+    variants at once, for where nothing shows them one by one."""
 
     text: str
     quantities: tuple[str, ...]
     change: Change
+    several: bool = False
 
 
 def _rule(name: str, rule: Callable[..., Tensor], inputs: str | None = None, whole: bool = False) -> Change:
@@ -93,6 +95,12 @@ def _beam_as_given(graph: Graph, pixel: Pixel) -> Graph:
     other = build(replace(pixel, run=replace(run, exp=replace(run.exp, config=kept))))
     mine = {name: other.quantities[name] for name in ("beam", "incident_list")}
     return replace(graph, quantities=graph.quantities | mine)
+
+
+def _all_as_given(graph: Graph, pixel: Pixel) -> Graph:
+    for axis in ("odet", "fdet", "sdet"):
+        graph = _as_given(axis)(graph, pixel)
+    return _beam_as_given(graph, pixel)
 
 
 def _scan(start: Callable[[Tensor, Tensor, int], Tensor], step: Callable[[Tensor, int], Tensor]) -> Change:
@@ -171,6 +179,10 @@ def _neighbour(axis: int, by: int) -> Change:
     return change
 
 
+def _no_reflection(_: Tensor, nearest: Tensor, cubic: Tensor, default: Tensor) -> Tensor:
+    return default.reshape(-1, *(1,) * (cubic.dim() - 1)).expand_as(cubic)
+
+
 def _cubic(graph: Graph, pixel: Pixel) -> Graph:
     grid = pixel.run.exp.grid
     old = graph.quantities["structure_all"]
@@ -200,6 +212,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("taken as given, not unitised", ("beam", "incident_vec"), _beam_as_given),
     Variant("-distance itself, not times the cosine between beam and detector normal", ("close_distance_m",),
             _rule("close_distance_m", same, "-distance")),
+    Variant("taken as given, not regenerated as unit(fdet x sdet) (Q03), and so are sdet, fdet and beam", ("odet",),
+            _all_as_given, several=True),
     Variant("made with the beam vector as given, not unitised", ("ratio", "term_beam"), _rule("beam", same)),
     Variant("unitised, not regenerated as unit(fdet x sdet) (Q03)", ("odet",),
             _rule("initial_odet", vectors.unit, "-odet_vector")),
@@ -234,6 +248,8 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("sin(pi N h)/(pi h): sinc, not the grating function", ("F_latt_a", "F_latt_b", "F_latt_c"),
             _rule("factors_all", lambda h, n: n * torch.sinc(h * n))),
+    Variant("the default, as of a reflection that is not in the list", ("F_cell",),
+            _rule("structure_all", _no_reflection)),
     *(
         Variant(f"that of the reflection {word} along {name}", ("F_cell",), _neighbour(i, by))
         for i, name in enumerate("hkl") for word, by in (("after", 1), ("before", -1))

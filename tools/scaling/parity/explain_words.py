@@ -9,6 +9,7 @@ from tools.scaling.parity.explain_defects import Verdict
 if TYPE_CHECKING:
     from tools.scaling.parity.explain_records import Cause, QuantityRow
 
+MULTIPLY = 2.0  # beyond this share, causes are in causal order
 _SUM, _PIXEL = "I_before_scaling", "I_pixel_final"
 Whole = tuple[str, float | None, float]  # target, its relative difference, what the causes make of it
 
@@ -42,7 +43,9 @@ def _nothing(rows: Sequence["QuantityRow"]) -> str:
 
 def _what(cause: "Cause") -> str:
     if cause.variant and cause.alternatives:
-        return f"{cause.variant}, or {', or '.join(cause.alternatives)} (they would look the same on this pixel)"
+        more = len(cause.alternatives) - 2
+        others = [*cause.alternatives[:2], *([f"{more} more that explain knows"] if more > 0 else [])]
+        return f"{cause.variant} (would look the same on this pixel: {'; '.join(others)})"
     return cause.variant or f"not what its rule ({cause.rule}) makes of its own inputs"
 
 
@@ -71,7 +74,11 @@ def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
         more = f" and {len(first.moves) - 5} more" if len(first.moves) > 5 else ""
         touched = ", ".join(first.moves[:5]) + more or "nothing else"
         return f"{head}: an error of {first.defect_rel:.3g}, which moves {touched}." + _others(causes, target)
-    cancel = " (the others cancel what is beyond 100 %)" if len(causes) > 1 and first.share > 1.0005 else ""
+    cancel = ""
+    if len(causes) > 1 and max(abs(each.share) for each in causes) > MULTIPLY:
+        cancel = " (the causes multiply or cancel, so that their shares say little; this is the first of them)"
+    elif len(causes) > 1 and first.share > 1.0005:
+        cancel = " (the others cancel what is beyond 100 %)"
     return (
         f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}{cancel}, "
         f"its relative error of {first.defect_rel:.3g} amplified {first.amplification:.4g} times."
