@@ -12,7 +12,7 @@ import pytest
 
 from tools.scaling.errors import BadInput, Unavailable
 from tools.scaling.evidence.bundle import Bundle, create
-from tools.scaling.evidence.seal import SEAL, write_seal
+from tools.scaling.evidence.seal import DEEPEST, SEAL, write_seal
 from tools.scaling.evidence.verify import Signature, Standing, verify_all, verify_bundle
 from tools.scaling.render.verification import chain_lines
 
@@ -511,3 +511,112 @@ def test_without_the_libraries_the_extra_is_named(root, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "securesystemslib.dsse", None)
     with pytest.raises(Unavailable, match=r"expected the extra: pip install -e '\.\[signing\]'"):
         verify_bundle(at(root, 0).folder, root / "key")
+
+
+def in_a_repository(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path / "repo"], check=True)
+    root = tmp_path / "repo/runs"
+    for number in range(2):
+        make(root, number)
+    git(root, "add", ".")
+    assert verify_all(root).standing is Standing.STAGED
+    return root
+
+
+def cli(capsys, *arguments):
+    from tools.scaling.cli import main
+
+    code = main([*map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.mark.parametrize("arguments", [["--all"], []])
+def test_git_that_refuses_to_answer_is_no_git_that_has_nothing(tmp_path, monkeypatch, capsys, arguments):
+    root = in_a_repository(tmp_path)
+    which = [str(at(root, 1).folder)] if not arguments else [*arguments, "--reports-root", root]
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    code, out, err = cli(capsys, "verify", *which)
+    assert code == 2
+    assert "stands alone" not in out and "whether git has it is not known" in out
+    assert err.startswith("error: git could not be asked: ") and "dubious ownership" in err
+    at(root, 1).path("a.log").write_text("damaged")
+    assert cli(capsys, "verify", *which)[0] == 1
+
+
+def test_without_git_a_repositorys_bundle_is_not_called_alone(tmp_path, monkeypatch):
+    root = in_a_repository(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert verify_all(root).unasked == "git could not be asked: git: expected the program on PATH, got none"
+    make(tmp_path / "elsewhere", 0)
+    assert (verify_all(tmp_path / "elsewhere").standing, verify_all(tmp_path / "elsewhere").unasked) == ("alone", "")
+
+
+def test_a_bundle_and_all_are_both_verified(root, tmp_path, capsys):
+    damaged = make(tmp_path / "other", 7)
+    damaged.path("a.log").write_text("first lime\n7\n")
+    code, out, _ = cli(capsys, "verify", damaged.folder, "--all", "--reports-root", root)
+    assert (code, f"{damaged.folder}: a.log: changed\n" in out) == (1, True)
+    inside = at(root, 2).folder
+    code, out, _ = cli(capsys, "verify", inside, "--all", "--reports-root", root)
+    assert (code, out.count("hold")) == (0, 1)
+    code, _, err = cli(capsys, "verify", tmp_path / "none", "--all", "--reports-root", root)
+    assert (code, err) == (2, f"error: {tmp_path}/none: expected a bundle's folder, got none\n")
+
+
+def deep(folder, levels):
+    """Folders in one another, made from within: their path is longer than any that a system takes."""
+    handle = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=handle)
+        inner = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
+
+
+def remove_deep(folder):
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_folder_that_is_too_deep_does_not_end_the_verdict_on_the_others(root, capsys):
+    deep(at(root, 1).folder, 1500)
+    at(root, 2).path("a.log").write_text("x")
+    try:
+        code, out, _ = cli(capsys, "verify", "--all", "--reports-root", root)
+        assert code == 1
+        assert (
+            f"{at(root, 1).folder}: {'/'.join('d' * (DEEPEST + 1))}: cannot be read: expected at most 32 folders" in out
+        )
+        assert f"{at(root, 2).folder}: a.log: truncated" in out and "2 of 4 bundles do not hold" in out
+        assert cli(capsys, "index", "--reports-root", root)[0] == 0
+        assert cli(capsys, "history", "--reports-root", root)[0] == 0
+        fresh = create(root, now=NOON + timedelta(hours=1))
+        deep(fresh.folder, 40)
+        with pytest.raises(BadInput, match="expected at most 32 folders in one another, got more"):
+            fresh.seal()
+    finally:
+        remove_deep(root)
+
+
+def test_one_bundle_that_cannot_be_read_does_not_end_the_verdict_on_the_others(root, monkeypatch, capsys):
+    """As root no permission is denied, so the system's answer is put in its mouth."""
+    closed = str(at(root, 1).folder)
+    scandir, lstat, read = os.scandir, Path.stat, Path.read_bytes
+
+    def denied(path, *arguments, real, **options):
+        if str(path).startswith(closed) and (str(path) != closed or real is scandir):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "scandir", lambda path=".": denied(path, real=scandir))
+    monkeypatch.setattr(Path, "stat", lambda path, **options: denied(path, real=lstat, **options))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: denied(path, real=read))
+    at(root, 2).path("a.log").write_text("x")
+    code, out, _ = cli(capsys, "verify", "--all", "--reports-root", root)
+    assert code == 1
+    line = "sha256.txt: changed: expected a plain file, got what cannot be looked at: Permission denied"
+    assert f"{closed}: {line}" in out
+    assert f"{at(root, 2).folder}: a.log: truncated" in out
+    assert cli(capsys, "index", "--reports-root", root)[0] == 0
+    make(root, 9)

@@ -434,7 +434,7 @@ def test_a_page_that_is_no_command_line_is_refused_before_the_run(capsys, tmp_pa
     root = tmp_path / "bundles"
     code, _, error = run(capsys, "phase-m1", "--on-blocked", "page 'me", "--reports-root", root)
     assert (code, root.exists()) == (2, False)
-    assert error == "error: --on-blocked page 'me: expected a command line, got: No closing quotation\n"
+    assert error == "error: --on-blocked: expected a command line, got: No closing quotation\n"
 
 
 def test_the_page_goes_out_when_the_terminal_is_a_full_disk(case, tmp_path):

@@ -12,12 +12,13 @@ from tools.scaling.steps import STEPS
 DRIVER = """
 import dataclasses, json, sys
 from pathlib import Path
-from tools.scaling import phase, steps
+from tools.scaling import phase, repo, steps
 from tools.scaling.commands import MODES
 from tools.scaling.evidence import ledger
 from tools.scaling.cli import main
 
 blocked = sys.argv.pop(1)
+repo.PATIENCE = 0.3
 
 def stand_in(step):
     def work(run):
@@ -218,7 +219,11 @@ BLOCKS = {
     "ledger": (spoil_ledger, 2, "fix_plan.md: expected the line"),
     "handoff": (spoil_handoff, 1, "input.md: protected, was absent"),
     "checksums": (spoil_checksums, 2, "dangling: No such file"),
-    "stage": (spoil_stage, 2, r"git add --.*index\.lock"),
+    "stage": (
+        spoil_stage,
+        2,
+        r"git add --.*index\.lock.*held after 0\.3 s; if no git is running here",
+    ),
 }
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from tools.scaling.errors import ScalingError
 from tools.scaling.replaying import replay
 try:
-    print(json.dumps(replay(Path(sys.argv[1]), lambda line: print(line, file=sys.stderr)).to_dict()))
+    tell = lambda line: print(line, file=sys.stderr)
+    print(json.dumps(replay(Path(sys.argv[1]), tell, trust=sys.argv[2:] == ["--trust"]).to_dict()))
 except ScalingError as error:
     print(f"{type(error).__name__}: {error}")
 """
@@ -46,6 +47,7 @@ def dirty(pristine, tmp_path_factory):
         stream.truncate(patch.LARGEST + 1)
     subprocess.run(["git", "init", "-q", checkout.root / "nested"], check=True)  # git cannot add it
     arguments = ["--case", "mine/", "--c", CANONICAL_TRACE, "--pixel", "685", "1039", "--no-stage"]
+    arguments.append("--include-untracked")
     return checkout, checkout.tool("phase-m1", *arguments)
 
 
@@ -73,7 +75,7 @@ def test_a_replay_with_another_thread_count_is_equal_bit_for_bit(dirty):
     checkout, _ = dirty
     (bundle,) = checkout.bundles()
     before = checkout.git("status", "--porcelain")
-    done = checkout.python("-c", REPLAY, str(bundle), OMP_NUM_THREADS="2")
+    done = checkout.python("-c", REPLAY, str(bundle), "--trust", OMP_NUM_THREADS="2")
     result = json.loads(done.out)
     assert (result["ok"], result["bitwise"], result["patched"], result["first"]) == (True, True, True, None)
     assert {"trace_py_scaling.log", "trace_py_scaling_legacy.log", "metrics.json"} <= set(result["compared"])
@@ -92,7 +94,7 @@ def test_a_worktree_that_cannot_be_made_is_one_line_and_leaves_nothing(dirty, tm
     (checkout.root / ".git/worktrees").write_text("in the way")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    done = checkout.python("-c", REPLAY, str(bundle), TMPDIR=str(temporary))
+    done = checkout.python("-c", REPLAY, str(bundle), "--trust", TMPDIR=str(temporary))
     (checkout.root / ".git/worktrees").unlink()
     assert done.out.startswith("BadInput: ") and "expected to make a worktree of" in done.out, done
     assert list(temporary.iterdir()) == []
@@ -211,9 +213,9 @@ def sealed(tmp_path, **known):
     ],
 )
 def test_a_bundle_that_cannot_be_replayed_is_one_line(tmp_path, known, message):
-    assert replayable(sealed(tmp_path).folder)
+    assert replayable(sealed(tmp_path).folder, trust=True)
     with pytest.raises(BadInput, match=message) as error:
-        replayable(sealed(tmp_path, **known).folder)
+        replayable(sealed(tmp_path, **known).folder, trust=True)
     assert "\n" not in str(error.value)
 
 

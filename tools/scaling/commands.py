@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import find_case
+from tools.scaling.discretion import located
 from tools.scaling.errors import BadInput, GateFailed, Unavailable, of_port
 from tools.scaling.files import json_bytes, refuse_foreign, text_bytes, write_all, write_text
 from tools.scaling.repo import MAPPED_TESTS, ROOT, git, relative
@@ -177,7 +178,7 @@ def check_metrics(
     pixel, against the `reference` trace that the case names, in float64.
     """
     case = find_case(case_name)
-    own = case.c_trace is not None and relative(case.c_trace) == reference
+    own = case.c_trace is not None and relative(case.c_trace) == located(reference)
     expected = case.expected if own and dtype == "float64" and pixel in case.pixels[:1] else {}
     checks = []
     for mode, (subfolder, _, _) in MODES.items():
@@ -212,7 +213,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         metrics["first_divergence"], metrics["num_divergent"], metrics["factors"]["I_before_scaling"]["rel_delta"]
     except OSError as error:
         raise BadInput(f"{relative(path)}: expected the metrics of a comparison, got {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{relative(path)}: expected the metrics of a comparison, got {error!r}") from error
     return metrics
 

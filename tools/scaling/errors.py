@@ -12,6 +12,8 @@ EXIT_OK = 0
 
 def why(error: Exception) -> str:
     """What the system says, without the number and the path that an OSError puts around it."""
+    if isinstance(error, RecursionError):
+        return "too many levels, one in another"
     return getattr(error, "strerror", None) or str(error)
 
 

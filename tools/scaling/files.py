@@ -1,5 +1,6 @@
 """Files that a kill leaves old or new, never half-written."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tools.scaling.discretion import discreet, discreet_json
 from tools.scaling.errors import BadInput
 from tools.scaling.repo import refuse_protected
 
@@ -21,7 +23,10 @@ def to_ascii(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`to_ascii` with line ends and other control characters escaped, too: others chose these names."""
+    """`to_ascii` with line ends and other control characters escaped, too: others chose these names.
+
+    So no name begins a line of its own, and none speaks to the terminal.
+    """
     return "".join(c if " " <= c != "\x7f" else f"\\x{ord(c):02x}" for c in to_ascii(text))
 
 
@@ -148,13 +153,25 @@ def make_folder(path: Path) -> None:
 
 
 def text_bytes(text: str) -> bytes:
-    """`text` in ASCII; anything else in it is escaped."""
-    return to_ascii(text).encode("ascii")
+    """`text`, discreet (discretion.py) and in ASCII; anything else in it is escaped."""
+    return to_ascii(discreet(text)).encode("ascii")
 
 
 def json_bytes(value: Any) -> bytes:
-    """Indented JSON with a final newline."""
-    return text_bytes(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+    """Indented JSON with a final newline, its strings discreet."""
+    return (json.dumps(discreet_json(value), indent=2, ensure_ascii=True) + "\n").encode("ascii")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in here for `folder`; where locks do not work, all are."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ memory is that of one case.
 
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.cases import Case, find_case
 from tools.scaling.errors import BadInput, Unavailable
+from tools.scaling.evidence.scratch import scratch
 from tools.scaling.files import make_folder, refuse_foreign, write_json, write_text
 from tools.scaling.live import IMAGE_FLAGS, gather_inputs, record_reference
 from tools.scaling.parity.matrix import (
@@ -99,8 +99,8 @@ def run_case(case: Case, *, device: str = "cpu", dtype: str = "float64", binary:
     with contextlib.ExitStack() as stack:
         try:
             if binary is not None:
-                scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="live-"))
-                case = find_case(str(record_reference(case, Path(scratch) / "case", binary)))
+                place = stack.enter_context(scratch("live"))
+                case = find_case(str(record_reference(case, place / "case", binary)))
             config = _parsed(case)
             for pixel in case.pixels:
                 with _told(errors):
@@ -192,12 +192,12 @@ def _files(case: Case, device: str, dtype: str) -> list[FileResult]:
     """The images that the port's own command line writes, beside those of the reference."""
     if not case.images:
         return []
-    with tempfile.TemporaryDirectory(prefix="images-") as scratch:
-        flags = gather_inputs(case.flags, case.folders, Path(scratch))
+    with scratch("images") as folder:
+        flags = gather_inputs(case.flags, case.folders, folder)
         for name in case.images:
             flags += [IMAGE_FLAGS[name], name] if name in IMAGE_FLAGS else []
-        refused = _port_writes([*flags, "-floatfile", "float.bin", "--device", device, "--dtype", dtype], scratch)
-        return [_file(case, name, Path(scratch), refused, dtype) for name in case.images]
+        refused = _port_writes([*flags, "-floatfile", "float.bin", "--device", device, "--dtype", dtype], str(folder))
+        return [_file(case, name, folder, refused, dtype) for name in case.images]
 
 
 def _port_writes(flags: Sequence[str], folder: str) -> str:

@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from tools.scaling.errors import BadInput, Killed, ScalingError
 from tools.scaling.evidence.bundle import Bundle, open_bundle
-from tools.scaling.files import write_text
+from tools.scaling.files import one_line, write_text
 from tools.scaling.pages.report import write_report
+from tools.scaling.render.words import code
 from tools.scaling.repo import changed_protected, relative
 from tools.scaling.runner import Run, Settings, StepFailed
 from tools.scaling.steps import STEPS, Step, new_bundle
@@ -190,14 +191,14 @@ def _block(run: Run, error: ScalingError, say: Callable[[str], None]) -> None:
 def audit(run: Run, error: ScalingError) -> str:
     """instrumentation_audit.md: which step, why, with what output, and what was kept."""
     bundle = run.made
-    kept = "".join(f"- `{name}`\n" for name in bundle.files())
+    kept = "".join(f"- {code(name)}\n" for name in bundle.files())
     text = f"# Blocked: {run.step}\n\nThe run halted at step {run.step} with exit code {error.exit_code}.\n\n"
-    text += f"Why: {error}\n\n"
+    text += f"Why: {one_line(str(error))}\n\n"
     if isinstance(error, StepFailed):
         record = error.record
-        text += f"Command:\n\n    {record.command}\n\n"
+        text += f"Command:\n\n    {one_line(record.command)}\n\n"
         for label, out in (("stdout", record.stdout), ("stderr", record.stderr)):
-            body = "".join(f"    {line}\n" for line in out.splitlines()[-40:])
+            body = "".join(f"    {one_line(line)}\n" for line in out.splitlines()[-40:])
             text += f"Last lines of {label}:\n\n{body or '    (nothing)' + chr(10)}\n"
     try:
         changed = changed_protected(bundle.provenance()["protected"])
@@ -212,14 +213,17 @@ def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise BadInput(f"--on-blocked {command}: expected a command line, got: {error}") from error
+        raise BadInput(f"--on-blocked: expected a command line, got: {error}") from error
 
 
 def _page(words: list[str], bundle: Bundle | None, say: Callable[[str], None]) -> None:
-    """Run the user's --on-blocked command once, with RUN_DIR, if the run came to one, as its last argument."""
+    """Run the user's --on-blocked command once, with RUN_DIR, if the run came to one, as its last argument.
+
+    Its words may hold secrets: they are not repeated.
+    """
     argv = [*words, *([bundle.shown()] if bundle is not None else [])]
     try:
         code = subprocess.run(argv, check=False).returncode
-        say(f"--on-blocked {shlex.join(argv)}: exit {code}")
+        say(f"--on-blocked: exit {code}")
     except OSError as error:
-        say(f"--on-blocked {shlex.join(argv)}: could not be started: {error.strerror}")
+        say(f"--on-blocked: could not be started: {error.strerror}")

@@ -8,6 +8,7 @@ quantity (semantics 10.1).
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.commands import MODES
+from tools.scaling.discretion import located
 from tools.scaling.errors import BadInput, GateFailed
 from tools.scaling.evidence.bundle import Bundle, bundles
 from tools.scaling.evidence.environment import Change, changes, same_numbers
-from tools.scaling.evidence.memory_guard import limit, run
-from tools.scaling.evidence.patch import PATCH
+from tools.scaling.evidence.memory_guard import Guarded, limit
+from tools.scaling.evidence.patch import PATCH, files_of
 from tools.scaling.evidence.replay import outcomes, replayable, worktree
-from tools.scaling.files import to_ascii
 from tools.scaling.phase import interruptible
 from tools.scaling.region import RECORD
-from tools.scaling.repo import ROOT, digest, environment, relative
+from tools.scaling.repo import ROOT, digest, environment, inside, relative
 from tools.scaling.runner import Settings
 from tools.scaling.steps import IMAGE_FOLDER
 
@@ -57,7 +58,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found. bitwise: whether equality bit for bit was demanded. compared: files that were."""
+    """What a replay found. bitwise: whether equality bit for bit was demanded. compared: files that were.
+
+    left_out: what the run's tree had and no patch has, so that the replay cannot be exact.
+    """
 
     bundle: str
     commit: str
@@ -66,6 +70,7 @@ class Replay:
     compared: tuple[str, ...]
     first: Difference | None
     environment: tuple[Change, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -75,15 +80,17 @@ class Replay:
         return {"ok": self.ok, **asdict(self)}
 
 
-def replay(run_dir: Path, say: Callable[[str], None]) -> Replay:
+def replay(run_dir: Path, say: Callable[[str], None], *, public_key: Path | None = None, trust: bool = False) -> Replay:
     """Run the bundle at `run_dir` again and compare. Raises BadInput as `replayable` and `worktree` do.
 
-    Raises GateFailed where the steps halt before anything is left to compare.
+    say: hears of the progress. Raises GateFailed where the steps halt before anything is left to compare.
     """
-    bundle, known = replayable(run_dir)
+    bundle, known = replayable(run_dir, public_key, trust)
     patch = bundle.path(PATCH) if bundle.path(PATCH).is_file() else None
+    say(f"{bundle.shown()}: verified; checking out {known['git_sha'][:12]}")
+    for name in files_of(patch) if patch else ():
+        say(f"{PATCH} changes {name}")
     with interruptible(), worktree(known["git_sha"], patch) as tree:
-        say(f"replaying {known['git_sha'][:12]}{' with ' + PATCH if patch else ''} in {tree}")
         again = _run_steps(Settings.of(known["settings"]), tree, say)
         return _compared(bundle, again, known, patched=patch is not None)
 
@@ -95,12 +102,21 @@ def _run_steps(settings: Settings, tree: Path, say: Callable[[str], None]) -> Bu
     env = environment() | {
         "PYTHONPATH": os.pathsep.join([str(tree / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(":")
     }
-    done = run([*argv, *_flags(settings, tree)], cwd=tree, env=env, limit=limit(settings.memory_limit))
-    lines = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
-    say(to_ascii(lines[-1]) if lines else f"exit {done.exit_code}")
+    argv += _flags(settings, tree)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    last = ""
+    with Guarded(argv, cwd=tree, env=env, limit=limit(settings.memory_limit), **pipes) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            last = line.decode(errors="replace").rstrip() or last
+            if last.startswith("["):  # a step begins
+                say(last)
+        done = child.wait()
     made = bundles(root)
     if not made:
-        raise GateFailed(f"replay: the steps left no bundle: {to_ascii(lines[-1]) if lines else done.message}")
+        raise GateFailed(f"replay: the steps left no bundle: {last or done.message}")
+    # the folder that the last line names will be gone
+    say(f"the steps ended, exit {done.exit_code}: {re.split('; evidence: |: ' + re.escape(str(root)), last)[0]}")
     return made[-1]
 
 
@@ -140,28 +156,32 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
     order = list(dict.fromkeys([*(step for step, _ in (*outcomes(then), *outcomes(now))), *_FILES]))
     first = min(filter(None, found), key=lambda one: order.index(one.step), default=None)
     changed = (*changes(old, new), *_changed_inputs(known)) if old and new else _changed_inputs(known)
-    return Replay(then.shown(), known["git_sha"], patched, bitwise, tuple(compared), first, tuple(changed))
+    left_out = tuple(map(str, known.get("patch_left_out") or ()))
+    return Replay(then.shown(), known["git_sha"], patched, bitwise, tuple(compared), first, tuple(changed), left_out)
 
 
 def _changed_inputs(known: Mapping[str, Any]) -> tuple[Change, ...]:
-    """What the run read from outside the repository and that is no longer what it was."""
+    """What the run read that no commit and no patch has, from outside or untracked, and that is not what it was."""
     recorded = known.get("inputs")
     if not isinstance(recorded, Mapping):
         return ()
-    outside = {name: value for name, value in recorded.items() if Path(name).is_absolute()}
-    now = {name: digest(Path(name)) if Path(name).is_file() else None for name in outside}
-    return tuple(Change(f"input {name}", value, now[name]) for name, value in outside.items() if now[name] != value)
+    left_out = tuple(map(str, known.get("patch_left_out") or ()))
+    places = {name: ROOT / located(name) for name in recorded}
+    own = [name for name in left_out if not name.endswith("/")]
+    folders = tuple(name for name in left_out if name.endswith("/"))
+    kept = {n for n, path in places.items() if inside(path) and n not in own and not n.startswith(folders)}
+    now = {name: digest(path) if path.is_file() else None for name, path in places.items() if name not in kept}
+    return tuple(Change(f"input {name}", recorded[name], its) for name, its in now.items() if recorded[name] != its)
 
 
 def _environment(bundle: Bundle) -> Mapping[str, Any]:
     """The bundle's env.json; empty where the run halted before it."""
     try:
         text = bundle.path("env.json").read_text(encoding="ascii")
-        # a path in the repository reads the same, seen from it or from the worktree
-        return dict(json.loads(text.replace(f"{ROOT}/", "")))
+        return dict(json.loads(text))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{bundle.shown('env.json')}: expected what the env step wrote, got {error}") from error
 
 

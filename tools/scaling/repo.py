@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tools.scaling.errors import BadInput, Killed
@@ -17,6 +18,9 @@ PROTECTED = ("input.md", "docs/index.md", "loop.sh", "supervisor.sh", CANONICAL_
 MAPPED_TESTS = ("tests/test_cli_scaling_phi0.py", "tests/test_phi_carryover_mode.py")
 # What every command that imports torch needs; set by the tool, not remembered by the user.
 EXPORTS = {"KMP_DUPLICATE_LIB_OK": "TRUE", "PYTHONPATH": "src"}
+# git speaks English, and takes no lock of the index only to note that files are as they were.
+GIT_EXPORTS = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+PATIENCE = 30.0  # seconds to wait for another git that holds the index
 
 
 def port_on_path() -> None:
@@ -30,6 +34,11 @@ def relative(path: Path) -> str:
     """`path` as the tools write it: relative to the repo's root where it lies inside."""
     path = Path(path).absolute()
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def inside(path: Path) -> bool:
+    """Whether `path` lies in the repository, by whatever links it is reached."""
+    return path.resolve().is_relative_to(ROOT)
 
 
 def from_root(path: str | Path) -> str:
@@ -50,9 +59,10 @@ def git_bytes(
 
     Raises BadInput, with git's own words, if it fails; Killed if a signal ended it.
     """
-    environ = os.environ | dict(env or {})
+    environ = os.environ | GIT_EXPORTS | dict(env or {})
+    argv = ["git", "-c", "core.fsmonitor=false", *arguments]  # a foreign repository's monitor would be run
     try:
-        done = subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, input=stdin, env=environ, check=False)
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, input=stdin, env=environ, check=False)
     except FileNotFoundError as error:
         raise BadInput("git: expected the program on PATH, got none") from error
     if done.returncode < 0:
@@ -112,3 +122,26 @@ def refuse_protected(path: Path) -> None:
 def stage(paths: Sequence[str]) -> None:
     """`git add` of just these paths (relative to ROOT)."""
     git("add", "--", *paths)
+
+
+def with_index(work: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Do `work`, which changes git's index; wait up to PATIENCE for another process that holds it, and say so.
+
+    `work` may be done several times. Raises BadInput where the index is still held then.
+    """
+    deadline = time.monotonic() + PATIENCE
+    told = False
+    while True:
+        try:
+            work()
+            return
+        except BadInput as error:
+            if "index.lock" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                what = f"still held after {PATIENCE:g} s; if no git is running here, remove that file"
+                raise BadInput(f"{error} ({what})") from error
+        if not told:
+            say(f"    another process holds git's index: waiting for it, {PATIENCE:g} s at most")
+            told = True
+        time.sleep(0.1)

@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.cases import Case, find_case
+from tools.scaling.discretion import located
 from tools.scaling.errors import BadInput, Killed, ScalingError
 from tools.scaling.evidence.bundle import Bundle, CommandRecord
 from tools.scaling.evidence.memory_guard import Guarded, Limit, Outcome, Verdict, limit, run
-from tools.scaling.repo import EXPORTS, ROOT, environment
+from tools.scaling.evidence.scratch import scratch
+from tools.scaling.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Settings:
     """What a run compares, where and how. Kept in provenance.json, so that a step run alone knows it.
 
     image: window or whole, what is simulated beside the traces, or None. image_c: the reference's image of it.
+    include_untracked: whether dirty.patch holds the untracked files, too.
     """
 
     case: str = "supervisor"
@@ -39,11 +41,13 @@ class Settings:
     memory_limit: int | None = None
     image: str | None = None
     image_c: str | None = None
+    include_untracked: bool = False
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Settings":
         """From the JSON of provenance.json."""
         known = {k: v for k, v in value.items() if k in cls.__dataclass_fields__}
+        known |= {name: located(known[name]) for name in ("case", "c", "hkl", "image_c") if known.get(name)}
         return cls(**known | {"pixel": tuple(known["pixel"]) if known.get("pixel") else None})
 
     def as_json(self) -> dict[str, Any]:
@@ -90,7 +94,7 @@ class Run:
     _last_warning: str = ""
 
     def __enter__(self) -> "Run":
-        self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="scaling-")))
+        self._scratch = self._stack.enter_context(scratch("run"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,7 +125,7 @@ class Run:
         """Run a program of the machine as a guarded child."""
         command, started, clock = shown or shlex.join(argv), datetime.now(UTC), time.perf_counter()
         try:
-            outcome = run(argv, cwd=ROOT, env=environment(), limit=self.fixed_limit())
+            outcome = run(argv, cwd=ROOT, env=environment() | GIT_EXPORTS, limit=self.fixed_limit())
         except Killed as error:
             record = CommandRecord(self.step, command, started, 5, time.perf_counter() - clock, None, note=str(error))
             return self._keep(record, None, may_fail=False)

@@ -19,15 +19,18 @@ from tools.scaling.evidence.plan import Plan
 from tools.scaling.evidence.seal import ATTESTATION, SEAL
 from tools.scaling.pages.report import REPORT, write_report
 from tools.scaling.region import Region, find_region, plan_region
+from tools.scaling.render.words import code, plain
 from tools.scaling.repo import (
     EXPORTS,
     MAPPED_TESTS,
     ROOT,
     changed_protected,
     head,
+    inside,
     protected_state,
     relative,
     stage,
+    with_index,
 )
 from tools.scaling.runner import Run, Settings, StepFailed
 
@@ -68,6 +71,9 @@ def provenance(run: Run) -> None:
     """Steps 1-6: commit, status, exports, the installed package; makes the bundle's first files."""
     bundle, reference = run.made, reference_of(run)
     commit = head()
+    patched, told = record_patch(bundle, run.settings.include_untracked)
+    for line in told:
+        run.say(f"    {line}")
     bundle.write_provenance(
         {
             "timestamp": bundle.stamp,
@@ -77,7 +83,7 @@ def provenance(run: Run) -> None:
             "reference": relative(reference),
             "inputs": input_digests(_inputs(run, reference)),
             "protected": protected_state(),
-            **record_patch(bundle),
+            **patched,
         }
     )
     run.external(["git", "rev-parse", "HEAD"])
@@ -197,10 +203,12 @@ def parity_tests(run: Run) -> None:
 
 
 def ledger(run: Run) -> None:
-    """Steps 24-25: the plan's Phase M1 row and one Attempt in docs/fix_plan.md."""
+    """Steps 24-25: the plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
     bundle = run.made
 
     def write() -> str:
+        if not inside(bundle.folder):
+            return f"{bundle.shown()} lies outside the repository: no entry, nothing in the repository is written"
         changed = ledgers.write(entry_of(run))
         return "\n".join(f"{name}: entry made" for name in changed) or f"{bundle.stamp}: entries are there already"
 
@@ -216,8 +224,10 @@ def handoff(run: Run) -> None:
         changed = changed_protected(bundle.provenance()["protected"])
         if changed:
             raise GateFailed("; ".join(changed))
+        if not inside(bundle.folder):
+            return "protected files unchanged; no Attempt for a bundle outside the repository"
         attempt = ledgers.attempt_of(bundle.stamp)
-        unnamed = [name for name in diagnostics_of(run) if name not in attempt]
+        unnamed = [name for name in diagnostics_of(run) if code(name) not in attempt]
         if unnamed:
             raise GateFailed(f"{ledgers.FIX_PLAN}: the Attempt of {bundle.stamp} does not name {unnamed[0]}")
         return "protected files unchanged; every extra diagnostic is named in the Attempt"
@@ -234,12 +244,17 @@ def checksums(run: Run) -> None:
 def stage_run(run: Run) -> None:
     """Step 28: git add of exactly what the run wrote."""
     bundle = run.made
-    if not bundle.folder.is_relative_to(ROOT):
+    if not inside(bundle.folder):
         run.say(f"    {bundle.shown()} lies outside the repository: not staged")
         return
-    stage([bundle.shown()])
-    staged = ledgers.stage(entry_of(run)) if _has_attempt(run) else []
-    run.say("    staged " + ", ".join([bundle.shown(), *staged]))
+    staged = [bundle.folder.resolve().relative_to(ROOT).as_posix()]
+
+    def work() -> None:
+        stage(staged[:1])
+        staged[1:] = ledgers.stage(entry_of(run)) if _has_attempt(run) else []
+
+    with_index(work, run.say)
+    run.say("    staged " + ", ".join(staged))
 
 
 STEPS = (
@@ -297,16 +312,20 @@ def entry_of(run: Run) -> ledgers.Entry:
     slow, fast = run.pixel
     deltas = {mode: m["factors"]["I_before_scaling"]["rel_delta"] for mode, m in metrics.items()}
     lines = {
-        "Case": f"{run.settings.case}, pixel slow {slow} fast {fast}, {run.settings.device} {run.settings.dtype}",
-        "Commit": known["git_sha"],
-        "Reference": f"`{known['reference']}`",
-        "I_before_scaling": f"reference {factor['c_value']}, port {factor['py_value']}",
+        "Case": plain(
+            f"{run.settings.case}, pixel slow {slow} fast {fast}, {run.settings.device} {run.settings.dtype}"
+        ),
+        "Commit": plain(str(known["git_sha"])),
+        "Reference": code(str(known["reference"])),
+        "I_before_scaling": plain(f"reference {factor['c_value']}, port {factor['py_value']}"),
         "Relative delta": ", ".join(f"{mode} {_number(value)}" for mode, value in deltas.items()),
-        "First divergence": f"c-parity {parity['first_divergence'] or 'none'}, "
-        f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}",
+        "First divergence": plain(
+            f"c-parity {parity['first_divergence'] or 'none'}, "
+            f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}"
+        ),
         **_image_line(run),
-        "Artifacts": f"`{bundle.shown()}`",
-        "Extra diagnostics": ", ".join(f"`{name}`" for name in diagnostics_of(run)),
+        "Artifacts": code(bundle.shown()),
+        "Extra diagnostics": ", ".join(map(code, diagnostics_of(run))),
     }
     outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
     return ledgers.Entry(bundle.stamp, bundle.shown(), outcome, lines)
@@ -319,7 +338,7 @@ def _image_line(run: Run) -> dict[str, str]:
         return {}
     found = json.loads(path.read_text(encoding="ascii"))
     word = "PASS" if found["passed"] else "FAIL"
-    return {"Image": f"{word}, {found['pixels']} pixels, {found['unequal']} not bitwise equal"}
+    return {"Image": plain(f"{word}, {found['pixels']} pixels, {found['unequal']} not bitwise equal")}
 
 
 def _upstream(metrics: dict[str, Any]) -> str:
@@ -334,7 +353,7 @@ def _metrics(run: Run, folder: str) -> Any:
     name = f"{folder}/metrics.json" if folder else "metrics.json"
     try:
         return json.loads(run.made.path(name).read_text(encoding="ascii"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{run.made.shown(name)}: expected the comparison's metrics, got: {why(error)}") from error
 
 

@@ -23,6 +23,8 @@ from tools.scaling.cli.options import (
 )
 from tools.scaling.errors import BadInput, GateFailed
 
+PublicKey = Annotated[Path | None, typer.Option(metavar="KEY", help="Check the signature against this key (PEM).")]
+
 
 @app.command(rich_help_panel=PARTS)
 def env(
@@ -93,7 +95,7 @@ def pytest(
 def verify(
     run_dir: Annotated[Path | None, typer.Argument(help="A sealed bundle.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every bundle, and the chain that they are.")] = False,
-    public_key: Annotated[Path | None, typer.Option(help="Check the signature against this key (PEM).")] = None,
+    public_key: PublicKey = None,
     junit: Junit = None,
     as_json: AsJson = False,
     reports_root: ReportsRoot = DEFAULT_ROOT,
@@ -106,7 +108,7 @@ def verify(
 
     with errors_to_junit(junit, "verify"):
         if every:
-            chain = verify_all(reports_root, public_key)
+            chain = verify_all(reports_root, public_key, also=run_dir)
             ok, found, text, lines = chain.ok, chain.to_dict(), xml.chain_junit(chain), render.chain_lines(chain)
         elif run_dir is not None:
             one = verify_bundle(run_dir, public_key)
@@ -119,15 +121,22 @@ def verify(
         say(line)
     if not ok:
         raise GateFailed(f"{reports_root if every else run_dir}: does not hold")
+    if found["unasked"]:
+        raise BadInput(found["unasked"])
 
 
 @app.command(rich_help_panel=BUNDLES)
-def replay(run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")], as_json: AsJson = False) -> None:
+def replay(
+    run_dir: Annotated[Path, typer.Argument(help="A sealed bundle.")],
+    trust: Annotated[bool, typer.Option("--trust", help="Run what it carries though nobody vouches for it.")] = False,
+    public_key: PublicKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Run a bundle's steps again from its commit and name the first thing that differs."""
     from tools.scaling.render.verification import replay_lines
     from tools.scaling.replaying import replay as run_again
 
-    result = run_again(run_dir, tell)
+    result = run_again(run_dir, tell, public_key=public_key, trust=trust)
     for line in [json.dumps(result.to_dict())] if as_json else replay_lines(result):
         say(line)
     if not result.ok:

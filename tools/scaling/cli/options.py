@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tools.scaling.files import one_line
 from tools.scaling.repo import REPORTS_ROOT, ROOT
 
 PROCEDURE = "The procedure"
@@ -122,14 +123,14 @@ DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
 def say(line: str, end: str = "\n") -> None:
-    """One line for whoever is watching."""
+    """One line for whoever is watching; what others have put into it speaks to no terminal."""
     from nanobragg_torch.io import standard_output
 
-    standard_output.say(line, end)
+    standard_output.say(one_line(line), end)
 
 
 def tell(line: str) -> None:
     """One line on standard error."""
     from nanobragg_torch.io import standard_output
 
-    standard_output.tell(line)
+    standard_output.tell(one_line(line))

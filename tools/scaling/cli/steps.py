@@ -34,6 +34,9 @@ NAMES = (  # of steps.STEPS, whose import would take longer than the menu
     "provenance", "harness_traces", "env_snapshot", "comparison", "image", "collect_only", "parity_tests", "ledger",
     "handoff", "checksums", "stage",
 )  # fmt: skip
+IncludeUntracked = Annotated[
+    bool | None, typer.Option("--include-untracked", help="Keep files that git does not track, too, in dirty.patch.")
+]
 ImageC = Annotated[Path | None, typer.Option(metavar="FILE", help="The reference's image; else the case's own.")]
 
 
@@ -49,6 +52,7 @@ def phase_m1(
     memory_limit: MemoryLimit = None,
     image: Image = None,
     image_c: ImageC = None,
+    include_untracked: IncludeUntracked = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
     no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
     sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the seal with this private key (PEM).")] = None,
@@ -64,6 +68,7 @@ def phase_m1(
     from tools.scaling.runner import Settings
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
+    changes["include_untracked"] = include_untracked
     settings = Settings().with_changes(**changes)
     try:
         bundle = run_all(settings, reports_root, say, staged=not no_stage, sign=sign, on_blocked=on_blocked)

@@ -26,13 +26,12 @@ def mutations(
     seed: Seed = 0,
 ) -> None:
     """Mutate a chain of bundles at random and count what verify --all names; exit 1 unless it names every one."""
-    from tempfile import TemporaryDirectory
-
     from tools.scaling.evidence.mutations import run
+    from tools.scaling.evidence.scratch import scratch
     from tools.scaling.render.verification import tally_lines
 
-    with TemporaryDirectory(prefix="mutations-") as folder:
-        tally = run(count, seed, Path(folder))
+    with scratch("mutations") as folder:
+        tally = run(count, seed, folder)
     for line in tally_lines(tally):
         say(line)
     if not tally.ok:
@@ -125,7 +124,8 @@ def bench(
 
     found = work.study(repeats)
     page = work.page(found)
-    say(page, end="")
+    for line in page.splitlines():
+        say(line)
     if out is not None:
         write_json(out / "performance.json", found)
         write_text(out / "performance.md", page)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.errors import BadInput, why
-from tools.scaling.evidence.seal import FORMAT, MANIFEST, STAMPED, Problem, contents, problems, write_seal
-from tools.scaling.files import write_json, write_text
+from tools.scaling.evidence.seal import FORMAT, MANIFEST, STAMPED, Problem, contents, irregular, problems, write_seal
+from tools.scaling.files import one_line, write_json, write_text
 from tools.scaling.repo import relative
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -44,10 +44,10 @@ class CommandRecord:
             f"[{number:03d}] {self.started:%Y-%m-%dT%H:%M:%SZ}  step {self.step}  "
             f"exit {self.exit_code}  {self.seconds:.3f} s  peak {peak}"
         )
-        lines = [head, f"$ {self.command}"]
-        lines += [f"    note: {self.note}"] if self.note else []
+        lines = [head, f"$ {one_line(self.command)}"]
+        lines += [f"    note: {one_line(self.note)}"] if self.note else []
         for label, text in (("stdout", self.stdout), ("stderr", self.stderr)):
-            lines += [f"    {label}| {line}".rstrip() for line in text.splitlines()]
+            lines += [f"    {label}| {one_line(line.expandtabs())}".rstrip() for line in text.splitlines()]
         return "\n".join(lines) + "\n\n"
 
 
@@ -64,7 +64,7 @@ class Bundle:
 
     @property
     def sealed(self) -> bool:
-        return (self.folder / MANIFEST).exists()
+        return irregular(self.folder / MANIFEST) != "none"
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -94,7 +94,7 @@ class Bundle:
         path = self.path(PROVENANCE)
         try:
             value = dict(json.loads(path.read_text(encoding="ascii")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BadInput(f"{self.shown(PROVENANCE)}: expected what provenance wrote, got: {why(error)}") from error
         written = value.get("format", FORMAT)
         if not isinstance(written, int) or written > FORMAT:

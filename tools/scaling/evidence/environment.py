@@ -12,23 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.repo import EXPORTS, ROOT, digest, relative
+from tools.scaling.discretion import discreet, without_words
+from tools.scaling.repo import EXPORTS, digest, relative
 
 BINARY_VARIABLE = "NB_C_BIN"
 _PACKAGES = ("nanobragg-torch", "typer", "psutil", "threadpoolctl", "pytest", "nox")
+# By their whole names: what else is called OMP_ or NB_ may be a secret.
 _VARIABLES = (
-    "OMP_",
-    "MKL_",
-    "KMP_",
-    "OPENBLAS_",
-    "GOMP_",
-    "NB_",
-    "ATEN_",
-    "CUDA_VISIBLE",
-    "CUBLAS_",
-    "NVIDIA_TF32",
-    "LC_",
-)
+    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "DNNL_MAX_CPU_ISA", "GOMP_CPU_AFFINITY",
+    "GOMP_SPINCOUNT", "GOMP_STACKSIZE", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_DUPLICATE_LIB_OK", "KMP_HW_SUBSET",
+    "KMP_INIT_AT_FORK", "LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS", "MKL_INTERFACE_LAYER", "MKL_NUM_THREADS", "MKL_THREADING_LAYER", "NB_C_BIN",
+    "NB_TEST_DEVICE", "NVIDIA_TF32_OVERRIDE", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS", "OMP_NESTED", "OMP_NUM_THREADS",
+    "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE", "OMP_STACKSIZE", "OMP_THREAD_LIMIT", "OMP_WAIT_POLICY",
+    "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
 # The same versions and the same CPU capability: where all of these agree, numbers must agree bit for bit.
 SAME_NUMBERS = (
     "python", "machine", "byte_order", "numpy", "torch", "torch_git_version", "torch_cpu_capability", "cuda", "cudnn",
@@ -39,7 +37,7 @@ _INCIDENTAL = ("command", "cwd")
 
 
 def environment_record() -> dict[str, Any]:
-    """Everything of this process and machine that numbers depend on. Paths in the repository are relative to it."""
+    """Everything of this process and machine that numbers depend on, discreet (discretion.py)."""
     import numpy
     import torch
 
@@ -71,11 +69,11 @@ def environment_record() -> dict[str, Any]:
         "deterministic": _deterministic(torch),
         "reference_binary": _reference_binary(),
         "exports": EXPORTS,
-        "variables": {k: _shown(v) for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES) or k == "LANG"},
+        "variables": {name: discreet(os.environ[name]) for name in _VARIABLES if name in os.environ},
         "locale": {"LC_CTYPE": locale.setlocale(locale.LC_CTYPE), "LC_NUMERIC": locale.setlocale(locale.LC_NUMERIC)},
         "encoding": sys.getfilesystemencoding(),
         "byte_order": sys.byteorder,
-        "cwd": relative(Path.cwd()),
+        "cwd": discreet(relative(Path.cwd())),
         "command": _full_command(),
     }
 
@@ -92,7 +90,7 @@ def _thread_pools() -> list[dict[str, Any]]:
     found = [
         {
             "kind": pool["user_api"],
-            "library": _shown(pool["filepath"]),
+            "library": discreet(pool["filepath"]),
             "name": pool["internal_api"],
             "version": pool.get("version"),
             "threads": pool["num_threads"],
@@ -142,7 +140,7 @@ def _reference_binary() -> dict[str, str] | None:
     """The user's compiled nanoBragg, where NB_C_BIN names one."""
     named = os.environ.get(BINARY_VARIABLE, "")
     path = Path(named).expanduser()
-    return {"path": relative(path), "sha256": digest(path)} if named and path.is_file() else None
+    return {"path": discreet(relative(path)), "sha256": digest(path)} if named and path.is_file() else None
 
 
 def _os_name() -> str:
@@ -177,12 +175,7 @@ def _full_command() -> str:
         commands += [process.cmdline() for process in psutil.Process().parents()]
     ours = [argv for argv in commands if "tools.scaling" in argv and "python" in Path(argv[0]).name.lower()]
     words = (ours or [sys.orig_argv])[-1]  # without what ran it: timeout, nice, the shell
-    return shlex.join(["python", *map(_shown, words[1:])])
-
-
-def _shown(text: str) -> str:
-    """`text` without the repository's own place in it."""
-    return text.replace(f"{ROOT}/", "").replace(str(ROOT), ".")
+    return shlex.join(["python", *map(discreet, without_words(words[1:]))])
 
 
 def _version(name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 Each is a pure function from the ledger's text to its text, and does nothing when the run's
 timestamp is in it already. So the same entry can be made in the working tree and, apart from
-whatever else the user changed there, in git's index.
+whatever else the user changed there, in git's index. Runs write one after the other, under a lock.
 """
 
 import re
@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tools.scaling.errors import BadInput, why
-from tools.scaling.files import text_bytes, to_ascii, write_all
+from tools.scaling.files import alone, text_bytes, write_all
+from tools.scaling.render.words import code, plain
 from tools.scaling.repo import ROOT, git
 
 PLAN = "plans/active/cli-noise-pix0/plan.md"
@@ -21,7 +22,7 @@ _M1 = re.compile(r"^\| M1 \|.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Entry:
-    """What a run says of itself. lines: the Attempt's bullet points, name -> text."""
+    """What a run says of itself. outcome: plain text. lines: the Attempt's bullet points, name -> Markdown."""
 
     stamp: str
     run_dir: str
@@ -34,23 +35,38 @@ def with_plan_row(text: str, entry: Entry) -> str:
     row = _M1.search(text)
     if row is None:
         raise BadInput(f"{PLAN}: expected a table row that begins with '| M1 |', got none")
-    if entry.stamp in row[0]:
+    if plain(entry.stamp) in row[0]:
         return text
     task = row[0].split("|")[2].strip()
-    new = f"| M1 | {task} | {entry.outcome} | {entry.stamp} | `{entry.run_dir}` |"
-    return text[: row.start()] + to_ascii(new) + text[row.end() :]
+    new = f"| M1 | {task} | {plain(entry.outcome)} | {plain(entry.stamp)} | {code(entry.run_dir)} |"
+    return text[: row.start()] + _made(new) + text[row.end() :]
 
 
-def with_attempt(text: str, entry: Entry) -> str:
-    """The fix plan with one Attempt for `entry` at the end of its attempts."""
+def with_attempt(text: str, entry: Entry, number: int | None = None) -> str:
+    """The fix plan with one Attempt for `entry`, in the order of their numbers: the next, unless one is given."""
     if ATTEMPTS not in text:
         raise BadInput(f"{FIX_PLAN}: expected the line '{ATTEMPTS}', got none")
-    if re.search(rf"^### Attempt \d+ - {entry.stamp}", text, flags=re.MULTILINE):
+    if _attempt(text, entry.stamp):
         return text
-    number = 1 + max(map(int, re.findall(r"^### Attempt (\d+) - ", text, flags=re.MULTILINE)), default=0)
-    body = "".join(f"- {name}: {value}\n" for name, value in entry.lines.items())
-    attempt = f"\n### Attempt {number} - {entry.stamp}: {entry.outcome}\n\n{body}"
-    return text.rstrip("\n") + "\n" + to_ascii(attempt)
+    there = [(int(found[1]), found.start()) for found in re.finditer(r"^### Attempt (\d{1,9}) - ", text, re.MULTILINE)]
+    number = number or 1 + max((other for other, _ in there), default=0)
+    body = "".join(f"- {name}: {' '.join(value.splitlines())}\n" for name, value in entry.lines.items())
+    attempt = _made(f"### Attempt {number} - {plain(entry.stamp)}: {plain(entry.outcome)}\n\n{body}")
+    later = next((start for other, start in there if other > number), None)
+    if later is not None:
+        return f"{text[:later]}{attempt}\n{text[later:]}"
+    return text.rstrip("\n") + f"\n\n{attempt}"
+
+
+def _made(entry: str) -> str:
+    """What is added to a ledger, as every text of ours is written."""
+    return text_bytes(entry).decode("ascii")
+
+
+def _attempt(text: str, stamp: str) -> re.Match[str] | None:
+    """The run's Attempt, with its number."""
+    begin = rf"^### Attempt (\d+) - {re.escape(plain(stamp))}: "
+    return re.search(rf"{begin}.*?(?=^### |\Z)", text, flags=re.MULTILINE | re.DOTALL)
 
 
 LEDGERS: dict[str, Callable[[str, Entry], str]] = {PLAN: with_plan_row, FIX_PLAN: with_attempt}
@@ -58,16 +74,17 @@ LEDGERS: dict[str, Callable[[str, Entry], str]] = {PLAN: with_plan_row, FIX_PLAN
 
 def write(entry: Entry) -> list[str]:
     """Make both entries in the working tree. Returns the ledgers that changed; both or none are made."""
-    texts = {name: _read(name) for name in LEDGERS}
-    made = {name: add(texts[name], entry) for name, add in LEDGERS.items()}
-    changed = [name for name in LEDGERS if made[name] != texts[name]]
-    write_all({ROOT / name: text_bytes(made[name]) for name in changed})
+    with alone(ROOT):
+        texts = {name: _read(name) for name in LEDGERS}
+        made = {name: add(texts[name], entry) for name, add in LEDGERS.items()}
+        changed = [name for name in LEDGERS if made[name] != texts[name]]
+        write_all({ROOT / name: made[name].encode("ascii") for name in changed})
     return changed
 
 
 def attempt_of(stamp: str) -> str:
     """The text of the run's Attempt; BadInput if it has none."""
-    found = re.search(rf"^### Attempt \d+ - {stamp}.*?(?=^### |\Z)", _read(FIX_PLAN), flags=re.MULTILINE | re.DOTALL)
+    found = _attempt(_read(FIX_PLAN), stamp)
     if found is None:
         raise BadInput(f"{FIX_PLAN}: expected an Attempt for {stamp}, got none; run the ledger step first")
     return found[0]
@@ -75,16 +92,20 @@ def attempt_of(stamp: str) -> str:
 
 def stage(entry: Entry) -> list[str]:
     """Put the entries, and nothing else that the user changed in the ledgers, into git's index."""
+    found = _attempt(_read(FIX_PLAN), entry.stamp)
+    number = int(found[1]) if found else None  # the number is that of the working tree
     staged = []
-    for name, add in LEDGERS.items():
-        try:
-            before = git("show", f":{name}")
-        except BadInput:  # not in the index: the file is new, and all of it is the user's to add
-            continue
-        mode = git("ls-files", "--stage", "--", name).split()[0]
-        blob = git("hash-object", "-w", "--stdin", stdin=add(before, entry).encode()).strip()
-        git("update-index", "--cacheinfo", f"{mode},{blob},{name}")
-        staged.append(name)
+    with alone(ROOT):
+        for name, add in LEDGERS.items():
+            try:
+                before = git("show", f":{name}")
+            except BadInput:  # not in the index: the file is new, and all of it is the user's to add
+                continue
+            text = with_attempt(before, entry, number) if name == FIX_PLAN else add(before, entry)
+            mode = git("ls-files", "--stage", "--", name).split()[0]
+            blob = git("hash-object", "-w", "--stdin", stdin=text.encode()).strip()
+            git("update-index", "--cacheinfo", f"{mode},{blob},{name}")
+            staged.append(name)
     return staged
 
 

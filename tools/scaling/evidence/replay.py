@@ -1,33 +1,41 @@
 """A bundle's commit, checked out again beside the repository, and what its commands did then and now."""
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import COMMANDS, Bundle
 from tools.scaling.evidence.patch import apply
-from tools.scaling.repo import git
+from tools.scaling.evidence.scratch import TREE, scratch
+from tools.scaling.evidence.verify import Signature, Standing, Verdict, verify_bundle
+from tools.scaling.repo import ROOT, git, inside
 
 _HEAD = re.compile(r"^\[\d{3,}\] \S+Z  step (\w+)  exit (-?\d+)  ", re.MULTILINE)
 
 
-def replayable(run_dir: Path) -> tuple[Bundle, Mapping[str, Any]]:
+def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = False) -> tuple[Bundle, Mapping[str, Any]]:
     """The bundle and its provenance, where it can be run again.
 
-    Raises BadInput: no folder, not sealed, damaged, of a newer version, without a commit, from another repository.
+    A replay runs what the bundle carries: so this repository's git must have it, staged or committed, or its
+    signature must hold against `public_key`, unless `trust`.
+
+    Raises BadInput: no folder, not sealed, damaged, of a newer version, vouched for by nobody, without a commit, from
+    another repository.
     """
-    if not run_dir.is_dir():
-        raise BadInput(f"{run_dir}: expected a bundle's folder, got none")
+    verdict = verify_bundle(run_dir, public_key)
     bundle = Bundle(run_dir.absolute())
-    found = bundle.problems()
+    found = verdict.problems
     if found:
         raise BadInput(
             f"{bundle.shown(found[0].name)}: expected a bundle that verify holds good, got: {found[0].detail}"
+        )
+    if not (trust or _vouched(run_dir, verdict)):
+        raise BadInput(
+            f"{bundle.shown()}: expected a bundle that this repository's git has, or a signature that holds "
+            "(--public-key KEY), got one that nobody vouches for; its code would be run; --trust runs it all the same"
         )
     known = bundle.provenance()
     commit = known.get("git_sha")
@@ -45,15 +53,23 @@ def replayable(run_dir: Path) -> tuple[Bundle, Mapping[str, Any]]:
     return bundle, known
 
 
+def _vouched(run_dir: Path, verdict: Verdict) -> bool:
+    """Whether a signature holds, or this repository's git, and no other that came along, has the bundle."""
+    if verdict.signature is Signature.VALID:
+        return True
+    if verdict.standing not in (Standing.COMMITTED, Standing.STAGED) or not inside(run_dir):
+        return False
+    return Path(git("rev-parse", "--show-toplevel", cwd=run_dir.resolve()).strip()).resolve() == ROOT
+
+
 @contextmanager
 def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
     """A temporary checkout of `commit`, with `patch` applied. It is gone afterwards, whatever happened.
 
     Raises BadInput where the worktree cannot be made or the patch does not fit.
     """
-    folder = Path(tempfile.mkdtemp(prefix="scaling-replay-"))
-    tree = folder / "tree"
-    try:
+    with scratch("replay") as folder:
+        tree = folder / TREE
         try:  # the user's hooks are none of a replay's business
             git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet", str(tree), commit)
         except BadInput as error:
@@ -61,12 +77,6 @@ def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
         if patch is not None:
             apply(patch, tree)
         yield tree
-    finally:
-        with suppress(BadInput):
-            git("worktree", "remove", "--force", "--force", str(tree))
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(BadInput):
-            git("worktree", "prune")
 
 
 def outcomes(bundle: Bundle) -> list[tuple[str, int]]:

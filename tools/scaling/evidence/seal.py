@@ -5,19 +5,18 @@ what that format has no room for: the sizes, and the digest of the sha256.txt of
 bundles of a folder are a chain, in which each vouches for the one before it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tools.scaling.errors import BadInput
-from tools.scaling.files import write_json, write_text
+from tools.scaling.files import alone, write_json, write_text
 from tools.scaling.repo import digest, relative
 
 MANIFEST = "sha256.txt"
@@ -25,6 +24,7 @@ SEAL = "seal.json"
 ATTESTATION = "attestation.json"
 FORMAT = 1  # of seal.json and provenance.json; a higher one was written by a newer version
 STAMPED = re.compile(r"\d{8}T\d{6}Z")
+DEEPEST = 32  # folders in one another; a run makes one
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # 64 hex digits, two blanks, a path inside the bundle: what `sha256sum -c` reads.
 _LINE = re.compile(rf"({_SHA256.pattern})  ([^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*)")
@@ -79,23 +79,53 @@ class Seal:
 
 
 def contents(folder: Path) -> list[str]:
-    """Everything in the bundle that is no folder, but the manifest, as sorted POSIX paths relative to it."""
-    return sorted(name for name in _walk(folder, "") if name != MANIFEST)
+    """Everything in the bundle that is no folder, but the manifest, as sorted POSIX paths relative to it.
+
+    Raises BadInput where a folder in it cannot be read, or lies too deep.
+    """
+    names, _, unread = _walk(folder)
+    for name, why_not in unread.items():
+        raise BadInput(f"{relative(folder / name)}: {why_not}")
+    return names
 
 
-def _empty_folders(folder: Path) -> list[Path]:
-    """Those in which no file is, deepest first."""
-    folders = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
-    return [path for path in sorted(folders, reverse=True) if next(_walk(path, ""), None) is None]
+def _walk(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """What is in the bundle: the names of all but the manifest, sorted; folders without files, deepest first.
 
-
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
+    Last the folders that cannot be read, by name, with the reason.
+    """
+    names: list[str] = []
+    folders: list[str] = []
+    full: set[str] = set()
+    unread: dict[str, str] = {}
+    left = [("", 0)]
+    while left:
+        prefix, depth = left.pop()
+        try:
+            if depth > DEEPEST:
+                raise OSError(0, f"expected at most {DEEPEST} folders in one another, got more")
+            with os.scandir(folder / prefix) as entries:
+                found = list(entries)
+        except OSError as error:
+            unread[prefix.rstrip("/") or "."] = f"cannot be read: {error.strerror}"
+            full.update(_above(prefix))
+            continue
+        folders.append(prefix)
+        for entry in found:
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+                left.append((f"{prefix}{entry.name}/", depth + 1))
             else:
-                yield prefix + entry.name
+                names.append(prefix + entry.name)
+                full.update(_above(prefix))
+    empty = [name.rstrip("/") for name in sorted(folders, reverse=True) if name and name not in full]
+    return sorted(name for name in names if name != MANIFEST), empty, unread
+
+
+def _above(prefix: str) -> Iterator[str]:
+    """The folder `prefix` and those that hold it, each with / at its end."""
+    while prefix:
+        yield prefix
+        prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]
 
 
 def read_seal(folder: Path) -> Seal:
@@ -129,11 +159,14 @@ def _link(previous: Mapping[str, str] | None) -> Link | None:
 
 def irregular(path: Path) -> str | None:
     """What is at `path` in place of a plain file; None where one is. Others are not opened: they may never end."""
-    if path.is_symlink():
-        return "a link"
-    if path.is_file():
-        return None
-    return "a folder" if path.is_dir() else "something else" if path.exists() else "none"
+    try:
+        if path.is_symlink():
+            return "a link"
+        if path.is_file():
+            return None
+        return "a folder" if path.is_dir() else "something else" if path.exists() else "none"
+    except OSError as error:
+        return f"what cannot be looked at: {error.strerror}"
 
 
 def newest(root: Path) -> Link | None:
@@ -143,7 +176,7 @@ def newest(root: Path) -> Link | None:
         if STAMPED.fullmatch(name):
             with suppress(BadInput):
                 here = (read_seal(root / name).number, name)
-                if (best is None or here > best) and (root / name / MANIFEST).is_file():
+                if (best is None or here > best) and irregular(root / name / MANIFEST) is None:
                     best = here
     return None if best is None else Link(best[1], digest(root / best[1] / MANIFEST))
 
@@ -153,9 +186,9 @@ def write_seal(folder: Path, attest: Callable[[Mapping[str, str]], str] | None =
 
     attest: makes the text of attestation.json from the digests of all other files.
     """
-    for empty in _empty_folders(folder):  # neither git nor sha256.txt keeps them
-        empty.rmdir()
-    with _alone(folder.parent):
+    for empty in _walk(folder)[1]:  # neither git nor sha256.txt keeps them
+        (folder / empty).rmdir()
+    with alone(folder.parent):
         sizes = {n: _size(folder / n) for n in contents(folder) if n not in _OWN}
         last = newest(folder.parent) if STAMPED.fullmatch(folder.name) else None
         number = read_seal(folder.parent / last.bundle).number + 1 if last else 1
@@ -174,18 +207,6 @@ def _size(path: Path) -> int:
     if path.is_symlink():
         raise BadInput(f"{relative(path)}: expected a plain file in a bundle, got a link")
     return size
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Only one run at a time extends the chain of `root`; where locks do not work, all do."""
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
@@ -212,23 +233,26 @@ def problems(folder: Path) -> list[Problem]:
     """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
     what = irregular(folder / MANIFEST)
     if what == "none":
-        part = (folder / SEAL).exists()
+        part = irregular(folder / SEAL) != "none"
         detail = "missing, the seal is not whole" if part else "missing, the bundle was never sealed"
         return [Problem(MANIFEST, Kind.MISSING if part else Kind.UNSEALED, detail)]
     if what is not None:
         return [Problem(MANIFEST, Kind.CHANGED, f"changed: expected a plain file, got {what}")]
     listed, found = manifest(folder)
-    actual = {name: _digest(folder / name) for name in contents(folder)}
+    names, empty, unread = _walk(folder)
+    actual = {name: _digest(folder / name) for name in names}
     sizes, unreadable = _sizes(folder)
     added = {name: value for name, value in actual.items() if name not in listed}
     for name, value in listed.items():
+        if any(name.startswith(f"{one}/") for one in unread):
+            continue
         if name not in actual:
             found.append(_gone(name, value, added))
         elif actual[name] != value:
             found.append(_changed(folder, name, actual[name], (sizes or {}).get(name)))
     found += [Problem(name, Kind.ADDED, f"added, not in {MANIFEST}") for name in added]
-    empty = [path.relative_to(folder).as_posix() for path in _empty_folders(folder)]
     found += [Problem(name, Kind.ADDED, "added, an empty folder") for name in empty]
+    found += [Problem(name, Kind.CHANGED, why_not) for name, why_not in unread.items()]
     if unreadable is not None and (unreadable.kind is Kind.NEWER or SEAL not in {one.name for one in found}):
         found.append(unreadable)
     return found if sizes is None else found + _against_sizes(folder, sizes, listed, actual)

@@ -38,6 +38,7 @@ class Standing(StrEnum):
     COMMITTED = "committed"
     STAGED = "staged"
     ALONE = "alone"
+    UNKNOWN = "unknown"  # git could not be asked
     OPEN = "open"
 
 
@@ -50,13 +51,14 @@ class Signature(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What verify says of one bundle. files: how many its sha256.txt covers."""
+    """What verify says of one bundle. files: how many its sha256.txt covers. unasked: why git could not be asked."""
 
     bundle: str
     files: int
     problems: tuple[Problem, ...]
     standing: Standing
     signature: Signature
+    unasked: str = ""
 
     @property
     def ok(self) -> bool:
@@ -69,19 +71,24 @@ class Verdict:
             "files": self.files,
             "standing": self.standing.value,
             "signature": self.signature.value,
+            "unasked": self.unasked,
             "problems": [{"name": p.name, "kind": p.kind.value, "detail": p.detail} for p in self.problems],
         }
 
 
 @dataclass(frozen=True)
 class ChainVerdict:
-    """What verify --all says. newest: the end of the chain. lost: bundles of which only git or the chain knows."""
+    """What verify --all says. newest: the end of the chain. lost: bundles of which only git or the chain knows.
+
+    unasked: why git could not be asked; empty where it was, or where there is none to ask.
+    """
 
     root: str
     verdicts: tuple[Verdict, ...]
     lost: tuple[Problem, ...]
     newest: str | None
     standing: Standing
+    unasked: str = ""
 
     @property
     def ok(self) -> bool:
@@ -93,6 +100,7 @@ class ChainVerdict:
             "ok": self.ok,
             "newest": self.newest,
             "standing": self.standing.value,
+            "unasked": self.unasked,
             "lost": [{"name": p.name, "kind": p.kind.value, "detail": p.detail} for p in self.lost],
             "bundles": [verdict.to_dict() for verdict in self.verdicts],
         }
@@ -106,21 +114,40 @@ class Known:
     committed: str | None
 
 
+class GitRefused(BadInput):
+    """There is a repository, and git does not answer for it."""
+
+
 def known_to_git(root: Path) -> dict[str, Known]:
-    """The bundles under `root` that git has, staged or committed. Empty where there is no repository."""
+    """The bundles under `root` that git has, staged or committed. Empty where there is no repository.
+
+    Raises GitRefused where there is one that git does not read: another user's, a damaged one, no git.
+    """
+    if not any((folder / ".git").exists() for folder in (root.absolute(), *root.absolute().parents)):
+        return {}
     pattern = f":(glob)*/{MANIFEST}"
-    found: list[dict[str, str]] = []
-    for command in (["ls-files", "--stage", "-z", "--", pattern], ["ls-tree", "-r", "-z", "HEAD", "--", "."]):
-        try:
-            rows = [row.partition("\t") for row in git(*command, cwd=root).split("\0") if row]
-        except BadInput:  # no repository, or no commit in it yet
-            rows = []
-        column = 1 if command[0] == "ls-files" else 2
-        ids = {name: head.split()[column] for head, _, name in rows}
-        found.append({n.split("/")[0]: value for n, value in ids.items() if n.count("/") == 1 and n.endswith(MANIFEST)})
+    try:
+        commands = [["ls-files", "--stage", "-z", "--", pattern]]
+        if git("rev-parse", "--revs-only", "HEAD", cwd=root).strip():  # else there is no commit yet
+            commands.append(["ls-tree", "-r", "-z", "HEAD", "--", "."])
+        listed = [[row.partition("\t") for row in git(*c, cwd=root).split("\0") if row] for c in commands]
+    except BadInput as error:
+        raise GitRefused(f"git could not be asked: {error}") from error
+    found: list[dict[str, str]] = [{}, {}]
+    for nth, rows in enumerate(listed):
+        ids = {name: head.split()[1 + nth] for head, _, name in rows}
+        found[nth] = {n.split("/")[0]: v for n, v in ids.items() if n.count("/") == 1 and n.endswith(MANIFEST)}
     staged, committed = found
     names = [name for name in staged.keys() | committed.keys() if STAMPED.fullmatch(name)]
     return {name: Known(staged.get(name), committed.get(name)) for name in names}
+
+
+def _asked(root: Path) -> tuple[Mapping[str, Known], str]:
+    """What git knows of the bundles under `root`, or nothing and why it could not be asked."""
+    try:
+        return known_to_git(root), ""
+    except GitRefused as error:
+        return {}, str(error)
 
 
 def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
@@ -131,27 +158,37 @@ def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
     if not run_dir.is_dir():
         raise BadInput(f"{run_dir}: expected a bundle's folder, got none")
     bundle = Bundle(run_dir.absolute())
-    verdict = _verdict(bundle, known_to_git(run_dir.parent).get(bundle.stamp), public_key)
+    known, unasked = _asked(run_dir.parent)
+    verdict = _verdict(bundle, known.get(bundle.stamp), public_key, unasked)
     newer = [problem for problem in verdict.problems if problem.kind is Kind.NEWER]
     if newer:
         raise BadInput(f"{bundle.shown(newer[0].name)}: {newer[0].detail}")
     return verdict
 
 
-def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None) -> Verdict:
-    found = problems(bundle.folder)
-    signature = Signature.UNCHECKED if (bundle.folder / ATTESTATION).is_file() else Signature.NONE
-    if public_key is not None and _readable(bundle):
-        from tools.scaling.evidence.signing import check
+def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unasked: str) -> Verdict:
+    signature, files = Signature.NONE, 0
+    try:
+        found = problems(bundle.folder)
+        signature = Signature.UNCHECKED if irregular(bundle.folder / ATTESTATION) is None else Signature.NONE
+        if public_key is not None and _readable(bundle):
+            from tools.scaling.evidence.signing import check
 
-        wrong = check(bundle.folder, public_key)
-        found += wrong
-        signature = Signature.INVALID if wrong else Signature.VALID
-    standing, against = _held_against_git(bundle, known)
+            wrong = check(bundle.folder, public_key)
+            found += wrong
+            signature = Signature.INVALID if wrong else Signature.VALID
+        standing, against = _held_against_git(bundle, known)
+    except OSError as error:  # one that cannot be read does not end the verdict on the others
+        name = Path(error.filename or "").name or MANIFEST
+        problem = Problem(name, Kind.CHANGED, f"cannot be read: {error.strerror}")
+        return Verdict(bundle.shown(), 0, (problem,), Standing.UNKNOWN if unasked else Standing.ALONE, signature)
     if against:  # git knows better than the folder
         found = [problem for problem in found if problem.kind is not Kind.UNSEALED]
-    files = len(bundle.files()) if bundle.sealed else 0
-    return Verdict(bundle.shown(), files, (*found, *against), standing, signature)
+    if unasked and standing is Standing.ALONE:
+        standing = Standing.UNKNOWN
+    with suppress(BadInput):  # what keeps it from being read is among the problems
+        files = len(bundle.files()) if bundle.sealed else 0
+    return Verdict(bundle.shown(), files, (*found, *against), standing, signature, unasked)
 
 
 def _readable(bundle: Bundle) -> bool:
@@ -174,19 +211,25 @@ def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, li
     return standing, []
 
 
-def verify_all(root: Path, public_key: Path | None = None, known: Mapping[str, Known] | None = None) -> ChainVerdict:
+def verify_all(
+    root: Path,
+    public_key: Path | None = None,
+    known: Mapping[str, Known] | None = None,
+    also: Path | None = None,
+) -> ChainVerdict:
     """Every bundle under `root`, and the chain that they are.
 
-    known: what git has of them; read now unless given. Raises BadInput where there are no bundles.
+    known: what git has of them; read now unless given. also: a bundle that is verified with them, wherever it lies.
+    Raises BadInput where there are no bundles.
     """
     if not root.is_dir():
         raise BadInput(f"{relative(root)}: expected a folder of bundles, got none")
     present = {bundle.stamp: bundle for bundle in (*bundles(root), *_under_other_names(root))}
-    known = known_to_git(root) if known is None else known
+    known, unasked = _asked(root) if known is None else (known, "")
     if not present and not known:
         raise BadInput(f"{relative(root)}: expected a folder of bundles, got none in it")
     links = _links(present)
-    verdicts = {name: _verdict(bundle, known.get(name), public_key) for name, bundle in present.items()}
+    verdicts = {name: _verdict(bundle, known.get(name), public_key, unasked) for name, bundle in present.items()}
     for name in present.keys() - links.keys() - known.keys():  # a run that is still open is no damage
         verdicts[name] = replace(verdicts[name], problems=())
     for name, problem in _chain_problems(links, present, known):
@@ -194,17 +237,22 @@ def verify_all(root: Path, public_key: Path | None = None, known: Mapping[str, K
     numbered = [(seal.number, name) for name, seal in links.items() if seal is not None and seal.bundle == name]
     newest = max(numbered)[1] if numbered else None
     standing = verdicts[newest].standing if newest else Standing.ALONE
-    return ChainVerdict(relative(root), tuple(verdicts.values()), tuple(_lost(links, present, known)), newest, standing)
+    lost = tuple(_lost(links, present, known))
+    every = list(verdicts.values())
+    if also is not None and also.resolve() not in [bundle.folder.resolve() for bundle in present.values()]:
+        every.append(verify_bundle(also, public_key))
+        unasked = unasked or every[-1].unasked
+    return ChainVerdict(relative(root), tuple(every), lost, newest, standing, unasked)
 
 
 def _under_other_names(root: Path) -> list[Bundle]:
     """The folders whose name is no stamp, with the seal of a bundle of the chain: renamed, or copies."""
     found = []
     for folder in sorted(root.absolute().iterdir()):
-        if folder.is_dir() and not STAMPED.fullmatch(folder.name) and (folder / SEAL).exists():
-            with suppress(BadInput):
-                if STAMPED.fullmatch(read_seal(folder).bundle):
-                    found.append(Bundle(folder))
+        with suppress(BadInput, OSError):
+            other = folder.is_dir() and not STAMPED.fullmatch(folder.name) and irregular(folder / SEAL) != "none"
+            if other and STAMPED.fullmatch(read_seal(folder).bundle):
+                found.append(Bundle(folder))
     return found
 
 
@@ -212,7 +260,7 @@ def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
     """The seals of the sealed bundles; None where one cannot be read, which `problems` names."""
     links: dict[str, Seal | None] = {}
     for name, bundle in present.items():
-        if bundle.sealed or bundle.path(SEAL).exists():
+        if bundle.sealed or irregular(bundle.path(SEAL)) != "none":
             try:
                 links[name] = read_seal(bundle.folder)
             except BadInput:

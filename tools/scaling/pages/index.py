@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tools.scaling.evidence.history import UPSTREAM, History, Regression, Row, Series, history
+from tools.scaling.evidence.seal import irregular
 from tools.scaling.files import write_text
 from tools.scaling.pages.reading import LONG, finite, short, when
 from tools.scaling.pages.report import REPORT
@@ -48,7 +49,7 @@ def index_of(found: History, root: Path, beside: Path) -> Index:
 
 
 def _row(row: Row, root: Path, prefix: str, worse: Sequence[Regression]) -> IndexRow:
-    page = REPORT if (root / row.stamp / REPORT).is_file() else ""
+    page = REPORT if irregular(root / row.stamp / REPORT) is None else ""
     pixel = "" if row.pixel is None else f" {row.pixel[0]} {row.pixel[1]}"
     return IndexRow(
         stamp=row.stamp,

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tools.scaling.evidence.bundle import COMMANDS, PROVENANCE, Bundle
 from tools.scaling.evidence.environment import changes
-from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, SEAL, STAMPED
+from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, SEAL, STAMPED, irregular
 from tools.scaling.files import write_text
 from tools.scaling.pages.audit import blocks_of
 from tools.scaling.pages.commands import exports_line, folder_in, gates, read_commands, shown_command
@@ -151,7 +151,7 @@ def _previous(
     """The bundle before this one by name, and what differs between the two."""
     names = os.listdir(bundle.folder.parent)  # noqa: PTH208 - names alone are wanted, thousands of them
     earlier = sorted(name for name in names if STAMPED.fullmatch(name) and name < bundle.stamp)
-    last = next((n for n in reversed(earlier) if (bundle.folder.parent / n / PROVENANCE).is_file()), None)
+    last = next((n for n in reversed(earlier) if irregular(bundle.folder.parent / n / PROVENANCE) is None), None)
     if last is None:
         return None
     before = Reader(Bundle(bundle.folder.parent / last))

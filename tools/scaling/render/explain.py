@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from tools.scaling.files import to_ascii
 from tools.scaling.parity.explain_defects import Verdict
 from tools.scaling.parity.explain_records import Cause, Explanation, QuantityRow, Shown
+from tools.scaling.render.words import code, plain
 
 _SILENT = (Verdict.AGREES, Verdict.ROUNDING)
 
@@ -14,13 +15,14 @@ def explanation_markdown(e: Explanation, title: str = "What caused the differenc
     mark = "#" * level
     parts = [
         f"{mark} {title}",
-        f"**{_text(e.sentence)}**",
+        f"**{plain(e.sentence)}**",
         _bullets(
             [
-                f"reference: `{e.c_source}`; candidate: `{e.py_source}`; pixel slow {e.pixel[0]}, fast {e.pixel[1]}",
+                f"reference: {code(e.c_source)}; candidate: {code(e.py_source)}; "
+                f"pixel slow {e.pixel[0]}, fast {e.pixel[1]}",
                 f"target: `{e.target}`, delta {_number(e.delta_rel)}, explained {_number(e.explained_rel)}, "
                 f"unexplained {_number(e.unexplained_rel)}",
-                *(_text(note) for note in e.notes),
+                *(plain(note) for note in e.notes),
             ]
         ),
         f"{mark}# Causes",
@@ -35,9 +37,9 @@ def explanation_markdown(e: Explanation, title: str = "What caused the differenc
 
 def explanation_section(e: Explanation) -> str:
     """What ends a summary: the causes of the difference and, last, the sentence."""
-    head = f"## Attribution: `{e.py_source.rsplit('/', 1)[-1]}`"
+    head = f"## Attribution: {code(e.py_source.rsplit('/', 1)[-1])}"
     causes = [_causes(e)] if e.causes else []
-    return to_ascii("\n" + "\n\n".join([head, *causes, _text(e.sentence)]) + "\n")
+    return to_ascii("\n" + "\n\n".join([head, *causes, plain(e.sentence)]) + "\n")
 
 
 def explanation_lines(e: Explanation, several: bool = False) -> list[str]:
@@ -115,15 +117,8 @@ def _size(value: float | None) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_text(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(plain(cell) for cell in line) + " |" for line in lines)
 
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _text(text: str) -> str:
-    """Text that a table cell can hold."""
-    for char, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("*", "\\*")):
-        text = text.replace(char, code)
-    return " ".join(text.split())

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
-from tools.scaling.files import to_ascii
+from tools.scaling.files import one_line, to_ascii
 from tools.scaling.parity.image_report import ImageReport, PixelPair
+from tools.scaling.render.words import plain
 
 PATIENCE = 1.0  # seconds before a bar appears
 PICTURES = ("triptych.png", "scatter.png", "ulp.png")
@@ -23,7 +24,7 @@ def images_lines(report: ImageReport) -> list[str]:
     lines.append(f"{'steps apart':<{width}}  {steps}")
     lines += [f"{'difference':<{width}}  {line}" for line in _kinds(report)]
     lines += [f"FAIL: {problem}" for problem in report.problems]
-    return [to_ascii(line) for line in [*_loosened(report), *lines, verdict_line(report)]]
+    return [one_line(line) for line in [*_loosened(report), *lines, verdict_line(report)]]
 
 
 def verdict_line(report: ImageReport) -> str:
@@ -37,8 +38,11 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
     """The whole comparison; the pictures are linked, not made."""
     parts = [
         "# Image comparison",
-        _bullets([f"**{line}**" for line in [verdict_line(report), *_loosened(report)]] + list(report.problems)),
-        *([f"    {command}"] if command else []),
+        _bullets(
+            [f"**{line}**" for line in [verdict_line(report), *_loosened(report)]]
+            + [plain(line) for line in report.problems]
+        ),
+        *([f"    {one_line(command)}"] if command else []),
         _table(("figure", "value"), _figures(report)),
         "## What kind of difference",
         _bullets(_kinds(report)) or "None.",
@@ -159,7 +163,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     if not rows:
         return "None."
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines)
 
 
 def _bullets(lines: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from tools.scaling.files import to_ascii
 from tools.scaling.parity.report import DEFAULT_TOLERANCE, QuantityRow, Report, Status, TraceSummary
+from tools.scaling.render.words import code, plain
 
 # Beyond this a page stops rendering; what does not pass is shown first, metrics.json has all.
 MAX_ROWS = 2000
@@ -13,7 +14,7 @@ MAX_ROWS = 2000
 def comparison_markdown(report: Report, title: str = "Scaling comparison") -> str:
     """The summary of a comparison: verdict first, hypotheses last."""
     parts = [
-        f"# {_text(title)}",
+        f"# {plain(title)}",
         _head(report),
         "## Factors",
         _factors(report),
@@ -26,7 +27,7 @@ def comparison_markdown(report: Report, title: str = "Scaling comparison") -> st
         "## Skipped lines",
         _skipped(report),
         "## Hypotheses",
-        _bullets(_text(line) for line in report.hypotheses),
+        _bullets(plain(line) for line in report.hypotheses),
     ]
     return to_ascii("\n\n".join(parts) + "\n")
 
@@ -47,8 +48,8 @@ def _head(report: Report) -> str:
         )
     upstream = report.first_upstream
     lines += [
-        f"first_divergence: {_code(report.first_divergence or 'none')}",
-        f"first_upstream_divergence: {_code(report.first_upstream_divergence or 'none')}"
+        f"first_divergence: {code(report.first_divergence or 'none')}",
+        f"first_upstream_divergence: {code(report.first_upstream_divergence or 'none')}"
         + ("" if upstream is None else f" ({upstream.label}, relative {upstream.rel:.3e})"),
         ("no factor traced; " if report.no_factor else f"num_divergent: {report.num_divergent} of 9 factors; ")
         + f"{report.num_upstream_divergent} of {len(report.quantities)} traced numbers",
@@ -57,13 +58,13 @@ def _head(report: Report) -> str:
         f"reference: {_trace(report.c_trace)}",
         f"candidate: {_trace(report.py_trace)}",
     ]
-    lines += [f"note: {_text(line)}" for line in report.warnings]
+    lines += [f"note: {plain(line)}" for line in report.warnings]
     return _bullets(lines)
 
 
 def _trace(trace: TraceSummary) -> str:
     where = "pixel not given" if trace.pixel is None else f"slow {trace.pixel[0]}, fast {trace.pixel[1]}"
-    return f"{_code(trace.source)} ({trace.prefix}, {where})"
+    return f"{code(trace.source)} ({trace.prefix}, {where})"
 
 
 def _factors(report: Report) -> str:
@@ -151,22 +152,8 @@ def _delta(value: float | None, digits: int) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_text(str(cell)) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines)
 
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines) or "None."
-
-
-def _text(text: str) -> str:
-    """Text that no Markdown or HTML reader takes for markup; names keep their underscores."""
-    text = " ".join(text.split())
-    for char, code in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(char, code)
-    for char in "|`*[]":
-        text = text.replace(char, "\\" + char)
-    return text
-
-
-def _code(text: str) -> str:
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tools.scaling.files import to_ascii
 from tools.scaling.parity.matrix import CaseResult, FileResult, Matrix, Outcome, Tie
+from tools.scaling.render.words import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,18 +54,18 @@ def matrix_markdown(matrix: Matrix, title: str = "Parity matrix") -> str:
         f"**{verdict_line(matrix)}**",
         "",
         f"- command: `{matrix.command}`" if matrix.command else "- command: not recorded",
-        f"- machine: {_cell(machine)}",
+        f"- machine: {plain(machine)}",
         "",
         *matrix_table(matrix),
     ]
-    remarks = [f"- {case.name}: {_cell(line)}" for case in matrix.cases for line in _remarks(case)]
+    remarks = [f"- {plain(case.name)}: {plain(line)}" for case in matrix.cases for line in _remarks(case)]
     return to_ascii("\n".join([*lines, "", "## Remarks", "", *(remarks or ["None."])]) + "\n")
 
 
 def matrix_table(matrix: Matrix) -> list[str]:
     """The rows as a Markdown table."""
     rows = [_HEAD, ["---"] * len(_HEAD), *(_cells(case) for case in matrix.cases)]
-    return ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
 
 
 def terminal_table(matrix: Matrix) -> "Table":
@@ -145,7 +146,3 @@ def _tie(tie: Tie) -> str:
 
 def _short(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

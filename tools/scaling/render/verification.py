@@ -12,6 +12,7 @@ _STANDING = {
     Standing.COMMITTED: "git has it committed",
     Standing.STAGED: "git has it staged",
     Standing.ALONE: "stands alone: git has nothing of it",
+    Standing.UNKNOWN: "whether git has it is not known",
     Standing.OPEN: "open: not sealed yet",
 }
 _MOST = 100  # characters of a value that a line shows
@@ -23,7 +24,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
         yield one_line(f"{verdict.bundle}: {problem}")
     signed = "" if verdict.signature is Signature.NONE else f"; {verdict.signature.value}"
     state = f"{verdict.files} files hold" if verdict.ok else f"{len(verdict.problems)} problems"
-    yield f"{verdict.bundle}: {state}; {_STANDING[verdict.standing]}{signed}"
+    yield one_line(f"{verdict.bundle}: {state}; {_STANDING[verdict.standing]}{signed}")
 
 
 def chain_lines(chain: ChainVerdict) -> Iterator[str]:
@@ -49,7 +50,10 @@ def chain_lines(chain: ChainVerdict) -> Iterator[str]:
 def replay_lines(replay: Replay) -> Iterator[str]:
     """What differs in the environment, the first difference, the verdict."""
     for change in replay.environment:
-        yield f"env: {change.name}: was {_cut(change.then)}, is {_cut(change.now)}"
+        yield f"env: {one_line(change.name)}: was {_cut(change.then)}, is {_cut(change.now)}"
+    if replay.left_out:
+        what = counted(len(replay.left_out), "file or folder that the run's tree had is", "that the run's tree had are")
+        yield f"not exact: {what} in no patch: {_cut(', '.join(replay.left_out))}"
     demand = "bit for bit" if replay.bitwise else "within the noise floor (other versions or another CPU)"
     if replay.first is None:
         yield f"{replay.bundle}: {len(replay.compared)} files replayed, equal {demand}"
