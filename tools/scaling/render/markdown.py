@@ -35,7 +35,7 @@ def comparison_markdown(report: Report, title: str = "Scaling comparison") -> st
 def _head(report: Report) -> str:
     agree = "no factor traced, all numbers that both traces hold agree" if report.no_factor else "all factors agree"
     verdict = f"PASS: {agree}" if report.passed else f"DIVERGES at {report.first_divergence}"
-    lines = [f"**{verdict}**", *(f"**lost:** {_text(line)}" for line in report.lost)]
+    lines = [f"**{verdict}**", *(f"**lost:** {plain(line)}" for line in report.lost)]
     if report.tolerance > DEFAULT_TOLERANCE:
         lines.append(
             f"**TOLERANCE LOOSENED: factors pass up to {report.tolerance:.3g} relative, "
