@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.cases import Case
 from tools.scaling.errors import BadInput
-from tools.scaling.files import write_json, write_text
+from tools.scaling.files import refuse_foreign, write_json, write_text
 from tools.scaling.repo import relative
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def explain_command(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
+    if out is not None:
+        refuse_foreign({out.with_suffix(".json"): b'"delta_rel"'})
     known = None if case is None else find_case(case)
     logs = ([side] if isinstance(side, Path) else side for side in (c, py))
     found = explain_logs(*logs, case=known, device=device, pixel=pixel, labels=labels)
