@@ -21,6 +21,8 @@ EXIT_BAD_INPUT = 2
 EXIT_MISSING = 3
 EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
+MOST_THREADS = 1024
+MANY_TERMS = 1e11
 
 _OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""}
 
@@ -67,18 +69,33 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     for name in ("--threads", "--block"):
         if options[name] and (integer(options[name]) or 0) < 1:
             raise FlagError(f"{name}: expected a whole number above 0, got {options[name]!a}")
+    if options["--threads"] and int(options["--threads"]) > MOST_THREADS:
+        raise FlagError(f"--threads: expected at most {MOST_THREADS}, got {options['--threads']!a}")
     return options, flags
 
 
 def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     device_name = options["--device"]
+    from nanobragg_torch.cores import available_cores
     from nanobragg_torch.flags import parse
     from nanobragg_torch.io.fdump import NAME
     from nanobragg_torch.io.names import check_outputs
+    from nanobragg_torch.memory import limit, own_memory
+    from nanobragg_torch.plan import gpu_free, plan, sizes
 
     config = parse(flags, dump=Path(NAME))
     _warn(config.warnings)
     output = config.output
+
+    threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
+    itemsize = 8 if options["--dtype"] == "float64" else 4
+    wanted = sizes(config, itemsize=itemsize, outputs=True)
+    # refused here what does not fit: the kernel would kill it without a word
+    fits = plan(wanted, workers=threads or available_cores(), there=limit(own=own_memory()), gpu=gpu_free(device_name))
+    if fits.gpu is None:
+        threads, block = fits.workers, min(block or fits.block, fits.block)
+    if wanted.terms(config) > MANY_TERMS:
+        _warn([f"{wanted.terms(config):.1e} terms are to be summed, which takes hours or more; Ctrl-C ends it"])
 
     import numpy as np
     import torch
@@ -98,11 +115,12 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         device = torch.device(device_name)
     except RuntimeError:
         raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        tell(f"nanobragg_torch: --device {device_name}: torch sees no CUDA device here")
+    if device.type not in ("cpu", "cuda"):
+        raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        tell(f"nanobragg_torch: --device {device_name}: torch sees no such CUDA device here")
         return EXIT_MISSING
     dtype = getattr(torch, options["--dtype"])
-    threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
     # What float32 cannot hold is infinite in the files, as in the reference's.
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         exp = prepare(config, device=device, dtype=dtype)

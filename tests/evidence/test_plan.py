@@ -12,13 +12,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from nanobragg_torch.errors import InputError
+from nanobragg_torch.errors import DoesNotFit, InputError
 from nanobragg_torch.flags import parse
-from tests.evidence.children import MIB, ROOT, linux, memory_group
-from tools.scaling import footprint
-from tools.scaling.errors import MemoryStopped
-from tools.scaling.evidence.memory import Limit
-from tools.scaling.evidence.plan import (
+from nanobragg_torch.plan import (
     CUDA_BUILD,
     FOOTPRINT,
     PREFERRED,
@@ -29,6 +25,9 @@ from tools.scaling.evidence.plan import (
     plan,
     sizes,
 )
+from tests.evidence.children import MIB, ROOT, linux, memory_group
+from tools.scaling import footprint
+from tools.scaling.evidence.memory import Limit
 
 ROUND = Footprint(base=100 * MIB, pixel8=10, pixel4=5, outputs=20 * MIB, term=1024, tricubic=2048, worker=MIB)
 IMAGE = Sizes(pixels=MIB, rendered=MIB, row=1024)  # a row of a block is 1 MiB
@@ -63,9 +62,8 @@ def test_less_memory_means_smaller_blocks_then_fewer_workers(limit, rows, worker
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers():
-    with pytest.raises(MemoryStopped) as caught:
+    with pytest.raises(DoesNotFit) as caught:
         plan(IMAGE, workers=2, there=there(139), footprint=ROUND)
-    assert caught.value.exit_code == 4
     assert str(caught.value) == (
         "does not fit, nothing was started: memory plan: 112 MiB = 100 MiB interpreter and torch + 10 MiB image + "
         "0 MiB grid + 2 MiB blocks; there are 111 MiB, 80 % of 139 MiB (--memory-limit); "
@@ -92,7 +90,7 @@ def test_what_each_size_adds():
 
 def test_an_address_space_limit_leaves_room_for_libraries():
     assert plan(IMAGE, there=there(3048, "RLIMIT_AS"), footprint=ROUND).available == 800 * MIB
-    with pytest.raises(MemoryStopped, match=r"there are 0 MiB, 80 % of 2000 MiB \(RLIMIT_AS\)"):
+    with pytest.raises(DoesNotFit, match=r"there are 0 MiB, 80 % of 2000 MiB \(RLIMIT_AS\)"):
         plan(IMAGE, there=there(2000, "RLIMIT_AS"), footprint=ROUND)
 
 
@@ -103,7 +101,7 @@ def test_on_a_gpu_the_blocks_fill_the_device():
     assert "on the device 590 MiB of 1500 MiB; 1 worker with blocks of 589 rows" in made.line
     assert plan(IMAGE, there=there(1000), gpu=90000 * MIB, footprint=ROUND).rows == 1024
     for memory, device in ((100, 1500), (1000, 700)):
-        with pytest.raises(MemoryStopped, match="does not fit, nothing was started"):
+        with pytest.raises(DoesNotFit, match="does not fit, nothing was started"):
             plan(IMAGE, there=there(memory), gpu=device * MIB, footprint=ROUND)
 
 
@@ -120,7 +118,7 @@ def test_sizes_of_the_canonical_command():
     lines = (INPUTS / "synthetic.hkl").read_text().splitlines()
     found = sizes(parse(CANONICAL))
     assert (found.pixels, found.rendered, found.row) == (2463 * 2527, 2463 * 2527, 2463)
-    assert (found.rotations, found.orientations, found.reflections) == (11, 10, len(lines))
+    assert (found.rotations, found.orientations, found.reflections) == (12, 10, len(lines))
     assert not found.tricubic
     assert not found.searched
     interpolated, selected = (sizes(parse([*CANONICAL, *flags])) for flags in (["-interpolate"], ["-dmin", "2"]))
@@ -130,7 +128,7 @@ def test_sizes_of_the_canonical_command():
     h, k, l = (max(axis) - min(axis) + 2 for axis in box)  # noqa: E741
     assert found.cells == h * k * l
     window = sizes(parse([*CANONICAL, "-roi", "10", "19", "100", "199", "-hdivrange", "1", "-hdivsteps", "3"]))
-    assert (window.rendered, window.row) == (1000, 30)
+    assert (window.rendered, window.row, window.rotations) == (1000, 10, 14)
 
 
 def test_lists_sources_and_dumps_are_counted_by_the_ports_own_rule(tmp_path, monkeypatch):
@@ -143,7 +141,7 @@ def test_lists_sources_and_dumps_are_counted_by_the_ports_own_rule(tmp_path, mon
     assert (counted.cells, counted.reflections) == (27, 2)
     (tmp_path / "sources").write_text("# two\n-10 0 0 1 1e-10\n-10 0 0.1 1 1e-10\n")
     for mode, number in (("spec", 2), ("c-parity", 3)):
-        assert sizes(parse([*base, "-sourcefile", "sources", "--mode", mode])).row == 10 * number
+        assert sizes(parse([*base, "-sourcefile", "sources", "--mode", mode])).rotations == 2 + number
     with (tmp_path / "dump").open("wb") as stream:
         stream.write(b"0 999 0 999 0 999\n\f")
         stream.truncate(10**10)
@@ -151,7 +149,7 @@ def test_lists_sources_and_dumps_are_counted_by_the_ports_own_rule(tmp_path, mon
 
 
 def test_torch_is_not_imported():
-    code = "import json, sys; from nanobragg_torch.flags import parse; from tools.scaling.evidence.plan import *\n"
+    code = "import json, sys; from nanobragg_torch.flags import parse; from nanobragg_torch.plan import *\n"
     code += "made = plan(sizes(parse(json.loads(sys.argv[1]))), memory_limit=1 << 40)\n"
     code += "print('torch' in sys.modules, made.block)"
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -200,16 +198,16 @@ IN_A_GROUP = """
 import json, os, sys
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
 from nanobragg_torch.flags import parse
-from tools.scaling.errors import MemoryStopped
+from nanobragg_torch.errors import DoesNotFit
 from tools.scaling.evidence.memory_guard import run
-from tools.scaling.evidence.plan import plan, sizes
+from nanobragg_torch.plan import plan, sizes
 from tools.scaling.footprint import Request, command
 flags, outputs = json.loads(sys.argv[2])
 try:
     made = plan(sizes(parse(flags), outputs=outputs), workers=2)
-except MemoryStopped as error:
+except DoesNotFit as error:
     print(f"error: {error}")
-    sys.exit(error.exit_code)
+    sys.exit(4)
 print(made.line)
 outcome = run(command(Request(flags, made.block, made.workers, outputs=outputs)))
 print(outcome.verdict.name, outcome.peak_bytes, made.need, made.block)

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nanobragg_torch.plan import FOOTPRINT, footprint_here
 from tools.scaling.cases import Extent
 from tools.scaling.errors import BadInput, MemoryStopped
 from tools.scaling.evidence.bundle import Bundle
 from tools.scaling.evidence.memory import Limit
-from tools.scaling.evidence.plan import FOOTPRINT, footprint_here
 from tools.scaling.region import find_region, plan_region, simulate_region
 from tools.scaling.replaying import _compared
 from tools.scaling.repo import ROOT

@@ -1,4 +1,4 @@
-"""`study footprint`: measure what the simulator holds, for the constants of evidence/plan.py.
+"""`study footprint`: measure what the simulator holds, for the constants of nanobragg_torch.plan.
 
 Each figure is the difference of two real runs under the memory guard that differ in one size alone.
 """
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nanobragg_torch.plan import FOOTPRINT, MARGIN, Footprint
 from tools.scaling.errors import ScalingError
 from tools.scaling.evidence.memory_guard import Limit, Verdict, run
-from tools.scaling.evidence.plan import FOOTPRINT, MARGIN, Footprint
 from tools.scaling.repo import ROOT, environment
 
 DTYPES = ("float64", "float32")

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanobragg_torch.plan import Plan, gpu_free, plan, sizes
 from tools.scaling.cases import Case, Extent, Window, find_case
 from tools.scaling.commands import with_hkl
 from tools.scaling.errors import BadInput, of_port
 from tools.scaling.evidence.bundle import PROVENANCE
-from tools.scaling.evidence.memory import Limit
-from tools.scaling.evidence.plan import Plan, gpu_free, plan, sizes
+from tools.scaling.evidence.memory import Limit, limit
 from tools.scaling.files import json_bytes, make_folder, refuse_foreign, write_all
 from tools.scaling.repo import relative
 
@@ -100,7 +100,13 @@ def shown(window: Window) -> str:
 
 
 def plan_region(
-    region: Region, *, device: str, dtype: str, there: Limit | None = None, memory_limit: int | None = None
+    region: Region,
+    *,
+    device: str,
+    dtype: str,
+    workers: int | None = None,
+    there: Limit | None = None,
+    memory_limit: int | None = None,
 ) -> Plan:
     """How the region is cut to fit `there`, or what there is now within `memory_limit` bytes.
 
@@ -111,10 +117,14 @@ def plan_region(
 
     try:
         wanted = sizes(region.config, itemsize=8 if dtype == "float64" else 4)
+        return plan(
+            wanted,
+            workers=workers or available_cores(),
+            there=limit(memory_limit) if there is None else there,
+            gpu=gpu_free(device),
+        )
     except NanoBraggError as error:
         raise of_port(error) from error
-    workers = available_cores()
-    return plan(wanted, workers=workers, there=there, memory_limit=memory_limit, gpu=gpu_free(device))
 
 
 def simulate_region(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.plan import Plan
 from tools.scaling.cases import Extent
 from tools.scaling.commands import MODES
 from tools.scaling.errors import BadInput, GateFailed, Unavailable, why
@@ -15,7 +16,6 @@ from tools.scaling.evidence import ledger as ledgers
 from tools.scaling.evidence.bundle import CommandRecord, create
 from tools.scaling.evidence.patch import input_digests
 from tools.scaling.evidence.patch import record as record_patch
-from tools.scaling.evidence.plan import Plan
 from tools.scaling.evidence.seal import ATTESTATION, SEAL
 from tools.scaling.pages.report import REPORT, write_report
 from tools.scaling.region import Region, find_region, plan_region

@@ -47,10 +47,14 @@ def simulate(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; the cores there are unless told.")] = None,
 ) -> None:
     """Simulate a case's window or detector, and compare it with the reference's image; exit 1 if it differs."""
-    from tools.scaling.region import find_region, shown, simulate_region
+    from tools.scaling.region import find_region, plan_region, shown, simulate_region
     from tools.scaling.render.images import images_lines, progress_bar
 
     region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
+    if block is None:  # else whoever chose it has planned
+        fits = plan_region(region, device=device, dtype=dtype.value, workers=threads)
+        if fits.gpu is None:
+            block, threads = fits.block, fits.workers
     options = ["--case", case or "supervisor", "--extent", extent.value, *(["--c", str(c)] if c else [])]
     command = f"python -m tools.scaling simulate {shlex.join([*options, '--out', str(out)])}"
     with progress_bar(sys.stderr) as progress:

@@ -5,35 +5,19 @@ import platform
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 
+from nanobragg_torch import memory as port
+from nanobragg_torch.errors import FlagError
+from nanobragg_torch.memory import ROOT, STOP_PERCENT, Limit, mebibytes
 from tools.scaling.errors import BadInput
-from tools.scaling.evidence import cgroup
 
-WARN_PERCENT, STOP_PERCENT = 70, 80
+__all__ = ["STOP_PERCENT", "WARN_PERCENT", "Action", "Limit", "decide", "limit", "measure", "mebibytes", "read"]
+
+WARN_PERCENT = 70
 KCMP, KCMP_VM = {"x86_64": 312, "aarch64": 272}, 1  # the system call's number, linux/kcmp.h
-RLIMITS = ("RLIMIT_AS", "RLIMIT_DATA")
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a process tree may use, in bytes: `total` of its source less what `others` use.
-
-    source: host, cgroup v1, cgroup v2, RLIMIT_AS, RLIMIT_DATA or --memory-limit; where: the cgroup's folder.
-    """
-
-    bytes: int
-    source: str
-    total: int
-    others: int = 0
-    where: str = ""
-
-    def __str__(self) -> str:
-        less = f": {mebibytes(self.total)} less {mebibytes(self.others)} that others use" if self.others else ""
-        return f"{mebibytes(self.bytes)} ({f'{self.source} {self.where}'.strip()}{less})"
 
 
 class Action(Enum):
@@ -47,44 +31,12 @@ class Action(Enum):
         raise TypeError(f"an action is no truth value, compare it: {self} is Action.OK")
 
 
-def mebibytes(count: int) -> str:
-    """`count` bytes for a reader: 171 MiB, 23.5 GiB."""
-    return f"{count / 2**20:.0f} MiB" if count < 10 * 2**30 else f"{count / 2**30:.1f} GiB"
-
-
-def limit(memory_limit: int | None = None, *, own: int = 0, root: Path = cgroup.ROOT) -> Limit:
-    """The least of host memory, every cgroup above this process, its rlimits and `memory_limit`.
-
-    What others use now counts against the host and the cgroups; rlimits and `memory_limit` (--memory-limit, bytes)
-    are the tree's own. Page cache is nobody's.
-    own: bytes that the tree to be limited holds already. root: where /proc and /sys are looked for.
-    Raises BadInput if `memory_limit` is not positive.
-    """
-    import psutil  # type: ignore[import-untyped]
-
-    if memory_limit is not None and memory_limit <= 0:
-        raise BadInput(f"--memory-limit: expected a positive number of bytes, got {memory_limit}")
-    host = psutil.virtual_memory()
-    choices = [_less("host", host.total, host.total - host.available - own)]
-    for level in cgroup.limits(root):
-        if level.limit < host.total:
-            choices.append(_less(level.source, level.limit, level.used - own, str(level.path)))
-    choices += [Limit(bound, name, bound) for name, bound in _rlimits() if bound < host.total]
-    if memory_limit is not None:
-        choices.append(Limit(memory_limit, "--memory-limit", memory_limit))
-    return min(choices, key=lambda choice: choice.bytes)
-
-
-def _less(source: str, total: int, others: int, where: str = "") -> Limit:
-    others = max(0, others)
-    return Limit(max(0, total - others), source, total, others, where)
-
-
-def _rlimits() -> list[tuple[str, int]]:
-    import resource
-
-    soft = [(name, resource.getrlimit(getattr(resource, name))[0]) for name in RLIMITS]
-    return [(name, bound) for name, bound in soft if 0 <= bound != resource.RLIM_INFINITY]
+def limit(memory_limit: int | None = None, *, own: int = 0, root: Path = ROOT) -> Limit:
+    """`nanobragg_torch.memory.limit`. Raises BadInput if `memory_limit` is not positive."""
+    try:
+        return port.limit(memory_limit, own=own, root=root)
+    except FlagError as error:
+        raise BadInput(str(error)) from error
 
 
 def read(pids: Iterable[int]) -> dict[int, int]:
@@ -145,7 +97,7 @@ def _fields(pids: Iterable[int], file: str, *names: bytes) -> dict[int, int]:
 
 
 def _resident(pids: Iterable[int]) -> dict[int, int]:
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     found = {}
     for pid in pids:

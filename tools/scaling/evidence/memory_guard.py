@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from nanobragg_torch.memory import RLIMITS
 from tools.scaling.errors import BadInput, Killed
 from tools.scaling.evidence import leash, memory
 from tools.scaling.evidence.cgroup import OomCounters, make_group
@@ -331,5 +332,5 @@ def run(
 
 def _group_limit(limit: Limit) -> int:
     """The limit of a group, in bytes: the last resort, should a tree outgrow `limit` between two readings."""
-    own = limit.source == "--memory-limit" or limit.source in memory.RLIMITS
+    own = limit.source == "--memory-limit" or limit.source in RLIMITS
     return max(limit.bytes, LEAST_GROUP) + (UNCOUNTED if own else 0)

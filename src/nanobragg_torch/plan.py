@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.scaling.errors import MemoryStopped
-from tools.scaling.evidence.memory import STOP_PERCENT, Limit, limit, mebibytes
+from nanobragg_torch.errors import DoesNotFit, FlagError
+from nanobragg_torch.memory import STOP_PERCENT, Limit, limit, mebibytes
 
 if TYPE_CHECKING:
     from nanobragg_torch.config import Config
@@ -22,7 +22,7 @@ MARGIN = 1.2
 PREFERRED = 2**17  # terms of a block: what nanobragg_torch.simulate takes unless told
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
-ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a phi step or a domain, an orientation; how many are kept
+ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
 MASKED = 16  # bytes a pixel, where a mask names the rendered ones
 
 
@@ -66,9 +66,9 @@ class Sizes:
     """What of a simulation decides its memory.
 
     rendered: pixels that are computed. row: terms of one row of pixels that are held together, at the least.
-    cells: of the grid of structure factors. reflections: listed. rotations: phi steps and domains. orientations:
-    phi steps times domains. itemsize: 8 or 4 bytes a number. masked: a mask names the rendered pixels. outputs:
-    the command line's statistics and files are made, not the image alone. tricubic: structure factors may be
+    cells: of the grid of structure factors. reflections: listed. rotations: phi steps, domains and sources.
+    orientations: phi steps times domains. itemsize: 8 or 4 bytes a number. masked: a mask names the rendered pixels.
+    outputs: the command line's statistics and files are made, not the image alone. tricubic: structure factors may be
     interpolated. searched: the order of evaluations is looked into first, by one more thread, which keeps its block.
     """
 
@@ -84,6 +84,12 @@ class Sizes:
     outputs: bool = False
     tricubic: bool = False
     searched: bool = False
+
+    def terms(self, config: "Config") -> int:
+        """Terms to be summed, as far as they are known: a chosen oversampling, all sources."""
+        sampling, sensor, sources = config.sampling, config.detector.sensor, self.rotations
+        sources -= config.scan.phi_steps + config.crystal.mosaic_domains
+        return self.rendered * self.orientations * sources * sensor.layers * max(sampling.oversample, 1) ** 2
 
 
 @dataclass(frozen=True)
@@ -138,15 +144,28 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
         sources = len(read_sources(beam.source_file, config.quirks).rows)
     else:
         sources = beam.horizontal.count * beam.vertical.count * beam.dispersion.count
+    counts = {
+        "pixels of the detector along fast": detector.pixels_fast,
+        "pixels of the detector along slow": detector.pixels_slow,
+        "phi steps": config.scan.phi_steps,
+        "mosaic domains": config.crystal.mosaic_domains,
+        "sources": sources,
+        "layers of the sensor": detector.sensor.layers,
+        "sub-pixels along an edge": config.sampling.oversample,
+    }
+    for name, count in counts.items():
+        if count >= 2**31:
+            shown = f"{count:.3g}" if count < 10**300 else "more than 1e+300"
+            raise FlagError(f"{name}: expected fewer than 2147483648, got {shown}")
     cells, reflections = _grid(config)
     tricubic = config.structure.interpolate is not False
     return Sizes(
         pixels=detector.pixels_fast * detector.pixels_slow,
         rendered=width * height,
-        row=max(1, width * sources),
+        row=max(1, width),
         cells=cells,
         reflections=reflections,
-        rotations=config.scan.phi_steps + config.crystal.mosaic_domains,
+        rotations=config.scan.phi_steps + config.crystal.mosaic_domains + sources,
         orientations=config.scan.phi_steps * config.crystal.mosaic_domains,
         itemsize=itemsize,
         masked=detector.mask_file is not None,
@@ -184,7 +203,7 @@ def plan(
     """How to cut `wanted` so that it fits; fewer workers before smaller than one row.
 
     there: what the process may use; without it `limit(memory_limit)` now. gpu: free bytes of the device
-    that computes (`gpu_free`), None on a CPU. footprint: `footprint_here()` unless given. Raises MemoryStopped,
+    that computes (`gpu_free`), None on a CPU. footprint: `footprint_here()` unless given. Raises DoesNotFit,
     with the numbers, if one row does not fit.
     """
     there = limit(memory_limit) if there is None else there
@@ -208,7 +227,7 @@ def plan(
             blocks = held * (footprint.worker + cut * row)
             made = Plan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu)
             if rows < 1:
-                raise MemoryStopped(f"does not fit, nothing was started: {made.line}")
+                raise DoesNotFit(f"does not fit, nothing was started: {made.line}")
             break
     return made
 

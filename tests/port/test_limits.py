@@ -1,0 +1,55 @@
+"""What cannot fit, or cannot be, is refused before it starts: one line, an exit code, no file."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = str(Path(__file__).parents[2] / "src")
+BASE = "-cell 50 60 70 80 95 105 -default_F 100 -N 5 -nonoise -nopgm -lambda 1.1 -distance 100 -pixel 2 -oversample 1"
+
+
+def run(flags: str, folder: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    def bound() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    argv = [sys.executable, "-m", "nanobragg_torch", *BASE.split(), *flags.split()]
+    env = os.environ | {"PYTHONPATH": SRC}
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, preexec_fn=bound, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ("-detpixels 1000000000", 4, "does not fit, nothing was started: memory plan: "),
+        ("-detpixels 8 -osc 1 -phisteps 1000000000", 4, "does not fit, nothing was started: memory plan: "),
+        ("-detpixels 8 -mosaic 1 -mosaic_dom 1000000000", 4, "does not fit, nothing was started: memory plan: "),
+        ("-detpixels 8 -hdivrange 1 -hdivsteps 1000000000", 4, "does not fit, nothing was started: memory plan: "),
+        ("-detpixels 8 -osc 360 -phistep 1e-300", 2, "phi steps: expected fewer than 2147483648, got more"),
+        ("-detpixels 8 -hdivrange 1 -hdivstep 1e-30", 2, "sources: expected fewer than 2147483648, got 1e+30"),
+        ("-detpixels 8 --threads 100000", 2, "--threads: expected at most 1024, got '100000'"),
+        ("-detpixels 8 --device meta", 2, "--device: expected cpu or cuda, got 'meta'"),
+        ("-detpixels 8 --device mps", 2, "--device: expected cpu or cuda, got 'mps'"),
+        ("-detpixels 8 --device cuda:77", 3, "--device cuda:77: torch sees no such CUDA device here"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(flags: str, code: int, message: str, tmp_path: Path) -> None:
+    done = run(flags, tmp_path)
+    assert done.returncode == code, done.stderr
+    errors = [line for line in done.stderr.splitlines() if ": warning: " not in line]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"nanobragg_torch: {message}")
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA")
+def test_a_small_limit_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    done = run("-detpixels 64", tmp_path, limit=100 * 2**20)
+    assert done.returncode == 4, done.stderr
+    assert "there are 80 MiB, 80 % of 100 MiB (RLIMIT_DATA)" in done.stderr
+    assert not list(tmp_path.iterdir())
