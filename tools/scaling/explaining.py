@@ -32,7 +32,7 @@ def explain_logs(
     """Explain the port's logs `py` by the reference's `c`: one explanation for each pixel that they trace.
 
     case: whose command line both sides come from; without it the settings are read off the reference. pixel: (slow,
-    fast) of logs that name none. labels: a table of aliases over the built-in one. Raises BadInput for files that
+    fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files that
     cannot be read, and for logs of different pixels or cases.
     """
     from tools.scaling.parity.explain_labels import printed_only, read_labels, relabelled
@@ -42,7 +42,9 @@ def explain_logs(
     table = read_labels(labels)
     raw = [[read_trace(path, source=relative(path)) for path in paths] for paths in (c, py)]
     printed = printed_only(tuple(raw[1]), table)
-    reference, candidate = ([relabelled(trace, table) for trace in traces] for traces in raw)
+    reference, candidate = (
+        [relabelled(trace, of) for trace in traces] for traces, of in zip(raw, (read_labels(), table))
+    )
     found = pairs(reference, candidate, pixel)
     from tools.scaling.parity.explain import explain
     from tools.scaling.parity.explain_pixels import agreed

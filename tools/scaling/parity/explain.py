@@ -107,7 +107,7 @@ def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tupl
     told = {}
     for target in TARGETS:
         delta, explained = _delta(sides, target), effects.together[target]
-        able = delta is not None and (_beyond(found, target) or abs(delta - explained) < 0.5 * abs(delta))
+        able = delta is not None and (_beyond(found, target) or abs(delta - explained) <= 0.5 * abs(delta))
         told[target] = (target, delta if able else None, explained)
     (second,) = (target for target in TARGETS if target != first)
     one, two = told[first][1], told[second][1]

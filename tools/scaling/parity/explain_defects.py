@@ -52,6 +52,7 @@ class Verdict(StrEnum):
     INHERITED = "inherited"
     ORIGINATES = "originates here"
     ROUNDING = "rounding"
+    PRINTED = "in print only"
     UNKNOWN = "unknown"
 
 
@@ -188,7 +189,7 @@ def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[
 
     What follows is taken out of `left`.
     """
-    if "steps" not in left:
+    if "steps" not in left or not bool(sides.own(PY, "steps") != 0):
         return []
     mine, theirs = sides.phi_rows
     c, py = (float(x) for x in sides.values["steps"])

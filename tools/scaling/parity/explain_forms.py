@@ -22,7 +22,7 @@ _SCALES = {"polar": "the polarization factor", "omega_pixel": "the solid angle",
 def form(sides: Sides, found: Measured, group: Group) -> str | None:
     """In what form the quantity that names the group is wrong, in words that follow "is"; None for no plain one."""
     what = _form(sides, found, group, group.name)
-    if group.side == C and not group.printed:
+    if group.side == C:
         return KEPT + (f" ({what})" if what else "")
     return what
 
@@ -61,7 +61,7 @@ def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
     small = (shown - rule).abs() <= 2.0**-21 * rule.abs()
     if bool((narrow & small)[inside].all()) and set(sides.precision) == {"float64"}:
         return "rounded to float32"
-    if not close(factor * rule):
+    if not close(factor * rule, max(1.0, abs(float(factor)))):
         return None
     unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
     if unitised and float(factor) > 0:

@@ -97,15 +97,23 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready with allow_nan=False: what is not finite is the string "nan", "inf" or "-inf"."""
-        causes = ("quantity", "variant", "defect_rel", "effect_rel", "share", "amplification")
         rows = ("name", "verdict", "c", "py", "rel", "defect_rel", "noise_floor_rel")
         return {
             "target": self.target,
             "delta_rel": _plain(self.delta_rel),
             "explained_rel": _plain(self.explained_rel),
-            "causes": [{key: _plain(getattr(each, key)) for key in causes} for each in self.causes],
+            "causes": [_cause(each) for each in self.causes],
             "quantities": [{key: _plain(getattr(each, key)) for key in rows} for each in self.quantities],
         }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    numbers = ("quantity", "variant", "defect_rel", "effect_rel", "share", "amplification", "in_print_only", "side")
+    return {key: _plain(getattr(cause, key)) for key in numbers} | {
+        "alternatives": list(cause.alternatives),
+        "effects": {name: _plain(x) for name, x in cause.effects.items()},
+        "members": dict(cause.changes),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -125,9 +133,11 @@ def quantity_rows(
     rows = []
     heads = {name for each in groups for name in each.members if _is_head(each, name)}
     through = {name: each.label for each in groups for name in each.members}
+    printed = {name for each in groups if each.printed for name in each.members}
     for name in sides.graph.traced:
         if bool(sides.present[name].any()):
-            rows.append(_row(sides, found, name, name in heads, through.get(name), unknown.get(name)))
+            row = _row(sides, found, name, name in heads, through.get(name), unknown.get(name))
+            rows.append(replace(row, verdict=Verdict.PRINTED, note="") if name in printed else row)
     order = {row.name: quantity(row.name.partition("#")[0]).order for row in rows}
     return tuple(sorted(rows, key=lambda row: order[row.name]))
 
@@ -169,7 +179,7 @@ def _verdict(
         return Verdict.UNKNOWN, unknown
     if bool(found.broken[name].any()):
         return Verdict.ORIGINATES, "not finite, although its inputs are"
-    if bool((found.over[name]).any()):
+    if through is not None and bool((found.over[name]).any()):
         if head:
             return Verdict.ORIGINATES, ""
         return Verdict.INHERITED, f"through untraced parts of {through}"

@@ -24,8 +24,11 @@ def sentence(wholes: Sequence[Whole], causes: Sequence["Cause"], rows: Sequence[
     elif not printed:
         return _nothing(rows)
     others = [cause for cause in printed if cause.quantity != _SUM]
-    if others:
-        parts.append(_in_print(others))
+    parts += [
+        f"{cause.quantity} is {cause.variant}: in print only, it moves nothing." for cause in others if _kept(cause)
+    ]
+    if mine := [cause for cause in others if not _kept(cause)]:
+        parts.append(_in_print(mine))
     parts += [_second(whole, made) for whole in wholes[1:] if made]
     if not made:
         parts.append("Nothing else differs by more than rounding.")
@@ -50,17 +53,21 @@ def _what(cause: "Cause") -> str:
 
 
 def _misprinted_sum(cause: "Cause") -> str:
+    if _kept(cause):
+        return f"The printed {_SUM} is {cause.variant}: its {_PIXEL} was not made of it."
     how = f": it is {cause.variant}" if cause.variant else ""
-    whose = "" if cause.side == "port" else "reference's "
-    return f"The {whose}printed {_SUM} is not what {_PIXEL} was made of{how}."
+    return f"The printed {_SUM} is not what {_PIXEL} was made of{how}."
+
+
+def _kept(cause: "Cause") -> bool:
+    return cause.side == "reference"
 
 
 def _in_print(causes: Sequence["Cause"]) -> str:
     named = []
     for cause in causes:
-        whose = "" if cause.side == "port" else "the reference's "
         how = f" ({cause.variant})" if cause.variant else ""
-        named.append(whose + ", ".join((cause.quantity, *cause.members[1:])) + how)
+        named.append(", ".join((cause.quantity, *cause.members[1:])) + how)
     return f"In print only, nothing is made of it: {'; '.join(named)}."
 
 
@@ -90,6 +97,8 @@ def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
 def _second(whole: Whole, causes: Sequence["Cause"]) -> str:
     target, delta, explained = whole
     moving = sorted((each for each in causes if each.effects[target]), key=lambda each: -abs(each.effects[target]))
+    if delta == 0.0:
+        return f"{target} does not differ."
     named = ", ".join(f"{each.quantity} {each.effects[target]:+.4e}" for each in moving[:4])
     shown = "-" if delta is None else f"{delta:+.6e}"
     return f"{target} differs by {shown}, explained {explained:+.6e}{': ' + named if named else ''}."
