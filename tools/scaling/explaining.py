@@ -32,8 +32,8 @@ def explain_logs(
     """Explain the port's logs `py` by the reference's `c`: one explanation for each pixel that they trace.
 
     case: whose command line both sides come from; without it the settings are read off the reference. pixel: (slow,
-    fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files that
-    cannot be read, and for logs of different pixels or cases.
+    fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files
+    that cannot be read, and for logs of different pixels or cases.
     """
     from tools.scaling.parity.explain_labels import printed_only, read_labels, relabelled
     from tools.scaling.parity.explain_logs import pairs

@@ -35,8 +35,7 @@ def changes(sides: Sides, found: Measured, group: Group) -> dict[str, str]:
 def _made(sides: Sides, group: Group, name: str) -> tuple[Tensor, Tensor]:
     """(what the faulty side shows, what its rule makes) of a member: the defect is the difference of the two."""
     shown = sides.traced[name][group.side]
-    turned = group.side == C and not group.printed
-    return shown, shown + group.net[name] if turned else shown - group.net[name]
+    return shown, shown - group.net[name] if group.offsets else sides.results[name][group.side]
 
 
 def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
