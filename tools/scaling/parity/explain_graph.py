@@ -54,6 +54,7 @@ class Graph:
     root_dims: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
     _seen: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict, init=False, repr=False)
+    _parents: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
 
     def root(self, name: str, value: Tensor, flag: str = "", dims: str = "") -> None:
         self.roots[name] = value
@@ -84,11 +85,14 @@ class Graph:
         """What is not traced on the way up from `name` to the nearest traced quantities and the roots."""
         return self.ancestors(name, frozenset(self.traced))
 
-    def traced_parents(self, name: str) -> set[str]:
-        """The nearest traced quantities upstream of `name`."""
-        hidden = self.hidden_ancestors(name) & self.quantities.keys()
-        inputs = {each for node in (name, *hidden) for each in self.quantities[node].inputs}
-        return {each for each in inputs if each in self.quantities and self.quantities[each].traced}
+    def traced_parents(self, name: str) -> frozenset[str]:
+        """The nearest traced quantities upstream of `name`, of a graph to which nothing is added any more."""
+        if name not in self._parents:
+            hidden = self.hidden_ancestors(name) & self.quantities.keys()
+            inputs = {each for node in (name, *hidden) for each in self.quantities[node].inputs}
+            found = (each for each in inputs if each in self.quantities and self.quantities[each].traced)
+            self._parents[name] = frozenset(found)
+        return self._parents[name]
 
     def descendants(self, *names: str) -> frozenset[str]:
         """What is made of `names`, directly or not, of a graph to which nothing is added any more."""
@@ -157,7 +161,13 @@ def _apply(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> Tensor:
 def _call(quantity: Quantity, elements: list[Tensor]) -> Tensor:
     if not quantity.each:
         return quantity.rule(*elements)
-    return torch.stack([quantity.rule(*(x[i] for x in elements)) for i in range(elements[0].shape[0])])
+    first = quantity.rule(*(x[0] for x in elements))
+    rows = [first]
+    for i in range(1, elements[0].shape[0]):
+        # most worlds differ elsewhere
+        alike = not any(x.requires_grad for x in elements) and all(torch.equal(x[i], x[0]) for x in elements)
+        rows.append(first if alike else quantity.rule(*(x[i] for x in elements)))
+    return torch.stack(rows)
 
 
 def _elements(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> list[Tensor]:

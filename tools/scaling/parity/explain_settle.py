@@ -72,13 +72,15 @@ class Guess:
 
 @dataclass
 class Settling:
-    """What is settled so far: `over` are the defects that are left."""
+    """What is settled so far: `over` are the defects that are left, `hidden` the printed values not believed, `known`
+    the offsets of variants as they were last made."""
 
     sides: Sides
     found: Measured
     over: dict[str, Tensor]
     groups: list[Group] = field(default_factory=list)
     hidden: frozenset[str] = frozenset()
+    known: dict[int, Values] = field(default_factory=dict)
 
 
 def settle(sides: Sides, found: Measured, pixel: Pixel, printed: frozenset[str] = frozenset()) -> Settling:
@@ -216,6 +218,12 @@ def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
     members = {name: state.over.pop(name) for name in guess.settled}
     state.sides = before.changed(guess.offsets, guess.side, guess.hidden)
     state.hidden |= guess.hidden
+    changed = {*guess.offsets, *guess.hidden}
+    changed |= before.graph.descendants(*sorted(changed))
+    quantities = before.graph.quantities
+    for i, offsets in list(state.known.items()):
+        if any(not changed.isdisjoint(quantities[name].inputs) for name in offsets.keys() & quantities.keys()):
+            del state.known[i]
     if guess.printed:
         for name in guess.printed:
             mask = members.pop(name)
@@ -256,10 +264,11 @@ def _variants(state: Settling, pixel: Pixel) -> list[Guess]:
     lone = [name for name in state.over if _breaks(state, name, PY)]
     near = {each for name in lone for each in _near(state, name)}
     guesses = []
-    for variant in VARIANTS:
+    for i, variant in enumerate(VARIANTS):
         if not near.isdisjoint(variant.quantities):
-            offsets = offsets_of(variant.change, state.sides, pixel)
-            if offsets:
+            if i not in state.known:
+                state.known[i] = offsets_of(variant.change, state.sides, pixel) or {}
+            if offsets := state.known[i]:
                 own = tuple(name for name in lone if {name, label_of(name)} & set(variant.quantities))
                 gain = _NEVER if variant.several else 0
                 guesses.append(
