@@ -34,6 +34,7 @@ from tools.scaling.parity.traces import Trace
 _ANOTHER_CASE = 1e-3
 _MATTERS = 0.1  # an effect that counts where causes multiply
 _TOO_MANY_FLAGS = 3
+_LISTED = 8
 
 
 def explain(
@@ -297,7 +298,9 @@ def _remarks(sides: Sides, rows: tuple[QuantityRow, ...]) -> list[str]:
     lost = [row.name for row in rows if row.note.startswith("not finite in")]
     if lost:
         lines.append(f"not finite in the reference's trace: {', '.join(lost)}")
-    absent = [row.name for row in rows if row.note.startswith("not in the")]
-    if absent:
-        lines.append(f"on one side only: {', '.join(absent)}")
+    for side, word in ((C, "the reference"), (PY, "the port")):
+        alone = [row.name for row in rows if row.note == f"not in {('the port', 'the reference')[side]}'s trace"]
+        more = f" and {len(alone) - _LISTED} more" if len(alone) > _LISTED else ""
+        if alone:
+            lines.append(f"in the trace of {word} only: {', '.join(alone[:_LISTED])}{more}")
     return lines
