@@ -123,6 +123,8 @@ def _add(include_untracked: bool, kept_out: Sequence[str], env: Mapping[str, str
     staged = _names("diff", "--cached", "--name-only", "--diff-filter=A", "-z", "HEAD", "--", ".", *kept_out)
     new = _untracked(kept_out, env, whole=False) if include_untracked else staged
     new = [name for name in new if not name.endswith("/") and not _too_large(ROOT / name)]  # no other repository
+    with suppress(BadInput):  # that it found changes; without it, every object of theirs would be touched
+        git_bytes("update-index", "-q", "--refresh", env=env)
     with suppress(BadInput):  # what cannot be read is left out, and said
         git_bytes("add", "--update", "--ignore-errors", "--", ".", *kept_out, env=env)
     there = [os.fsencode(name) for name in new if os.path.lexists(ROOT / name)]
