@@ -71,21 +71,19 @@ def provenance(run: Run) -> None:
     """Steps 1-6: commit, status, exports, the installed package; makes the bundle's first files."""
     bundle, reference = run.made, reference_of(run)
     commit = head()
+    known = {
+        "timestamp": bundle.stamp,
+        "git_sha": commit,
+        "exports": EXPORTS,
+        "settings": run.settings.with_changes(pixel=run.pixel).as_json(),
+        "reference": relative(reference),
+        "inputs": input_digests(_inputs(run, reference)),
+        "protected": protected_state(),
+    }
     patched, told = record_patch(bundle, run.settings.include_untracked)
+    bundle.write_provenance(known | patched)
     for line in told:
         run.say(f"    {line}")
-    bundle.write_provenance(
-        {
-            "timestamp": bundle.stamp,
-            "git_sha": commit,
-            "exports": EXPORTS,
-            "settings": run.settings.with_changes(pixel=run.pixel).as_json(),
-            "reference": relative(reference),
-            "inputs": input_digests(_inputs(run, reference)),
-            "protected": protected_state(),
-            **patched,
-        }
-    )
     run.external(["git", "rev-parse", "HEAD"])
     run.external(["git", "status", "-sb"])
     run.here("export " + " ".join(f"{k}={v}" for k, v in EXPORTS.items()), lambda: "")

@@ -123,10 +123,10 @@ DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
 def say(line: str, end: str = "\n") -> None:
-    """One line for whoever is watching; what others have put into it speaks to no terminal."""
+    """A line, or lines, for whoever is watching; what others have put into them speaks to no terminal."""
     from nanobragg_torch.io import standard_output
 
-    standard_output.say(one_line(line), end)
+    standard_output.say("\n".join(map(one_line, line.split("\n"))), end)
 
 
 def tell(line: str) -> None:
