@@ -187,7 +187,8 @@ MANY = {
     "spec": "--phi-mode spec",
     "another spindle": "-spindle_axis 0.6 0.8 0.1",
     "wide sweep": "-osc 20",
-    "round": "-round_xtal",  # not summed in place
+    "tricubic": "-interpolate",  # not summed in place, nor is the next
+    "round": "-round_xtal",
 }
 
 

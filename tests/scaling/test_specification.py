@@ -53,3 +53,19 @@ def test_every_cited_quirk_stands_in_the_specification() -> None:
 @pytest.mark.parametrize("quirk", IDS)
 def test_every_switch_stands_in_the_specification(quirk: str) -> None:
     assert quirk in STATED
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        (file, name)
+        for path in CITING
+        if path.suffix == ".md"
+        for file, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    missing = [
+        (file, name)
+        for file, name in sorted(named)
+        if not (ROOT / file).is_file() or f"def {name}" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
