@@ -118,7 +118,8 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     if device.type not in ("cpu", "cuda"):
         raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        tell(f"nanobragg_torch: --device {device_name}: torch sees no such CUDA device here")
+        none = "no such CUDA device" if torch.cuda.is_available() else "no CUDA device"
+        tell(f"nanobragg_torch: --device {device_name}: torch sees {none} here")
         return EXIT_MISSING
     dtype = getattr(torch, options["--dtype"])
     # What float32 cannot hold is infinite in the files, as in the reference's.
@@ -137,7 +138,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         for text in printed(run, output.printout_pixel) if output.printout else ():
             _say(text, end="")
         with Bar(exp.n_pixels, sys.stderr, shown=output.progress) as bar:
-            image = simulate.render_image(run, threads, bar.add).cpu().numpy()
+            image = simulate.render_window(run, threads, bar.add).cpu().numpy()
         measured = statistics(run, image, threads)
         made = make_outputs(run, image, measured, dump=output.dump_file)
         write_files(made.files)

@@ -8,18 +8,17 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from nanobragg_torch import mosaic
 from nanobragg_torch.config import Config
 from nanobragg_torch.detector import final_centre
 from nanobragg_torch.experiment import Experiment
 from nanobragg_torch.io.fdump import fdump_pieces
-from nanobragg_torch.io.float_image import float_bytes
+from nanobragg_torch.io.files import Piece, Zeros
 from nanobragg_torch.io.pgm import pgm_header
 from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.noise import Poisson
-from nanobragg_torch.rows import row_blocks
+from nanobragg_torch.rows import TOGETHER, in_window, row_blocks
 from nanobragg_torch.sampling import RTD
 from nanobragg_torch.simulate import Run
 from nanobragg_torch.statistics import Statistics
@@ -55,7 +54,7 @@ class Outputs:
     pgm_scale, counted: None where there is no such image.
     """
 
-    files: dict[Path, Iterable[bytes]]
+    files: dict[Path, Iterable[Piece]]
     int_scale: float
     pgm_scale: float | None = None
     counted: Counted | None = None
@@ -64,44 +63,57 @@ class Outputs:
 def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path | None = None) -> Outputs:
     """Every file that the Config of `run` asks for, of its float `image` (slow, fast).
 
-    dump: where the grid of a reflection list goes, None for nowhere.
+    image: of the whole detector or of the region of interest alone; the files are of the whole
+    detector. dump: where the grid of a reflection list goes, None for nowhere.
     """
     exp, config, output = run.exp, run.exp.config, run.exp.config.output
     header = smv_header(header_fields(exp))
     scale = output.scale if output.scale > 0 else (55000.0 / measured.max_I if measured.max_I > 0 else 1.0)
-    files: dict[Path, Iterable[bytes]] = {
-        output.float_file: (float_bytes(image[rows]) for rows in row_blocks(*image.shape)),
-        output.int_file: _file(header, integer_rows(config, image, scale)),
+    files: dict[Path, Iterable[Piece]] = {
+        output.float_file: _pieces(config, image, np.dtype("<f4"), 0, lambda values: values),
+        output.int_file: chain((header,), integer_pieces(config, image, scale)),
     }
     pgm_scale = counted = None
     if output.pgm_file is not None:
+        shape = (config.detector.pixels_slow, config.detector.pixels_fast)
         pgm_scale = output.pgm_scale if output.pgm_scale > 0 else scale
         if output.pgm_scale <= 0 and measured.rmsd > 0:
             pgm_scale = 250.0 / (5.0 * measured.rmsd)
-        files[output.pgm_file] = _file(pgm_header(image.shape, pgm_scale), pgm_rows(config, image, pgm_scale))
+        files[output.pgm_file] = chain((pgm_header(shape, pgm_scale),), pgm_pieces(config, image, pgm_scale))
     if output.noise_file is not None:
         counted = Counted()
-        files[output.noise_file] = _file(header, noise_rows(config, image, counted))
+        files[output.noise_file] = chain((header,), noise_pieces(config, image, counted))
     if dump is not None and exp.listed is not None and config.structure.hkl_file is not None:
         files[dump] = fdump_pieces(exp.listed.values, exp.listed.lowest, exp.listed.counts)
     return Outputs(files, scale, pgm_scale, counted)
 
 
-def _file(header: bytes, rows: Iterator[np.ndarray]) -> Iterator[bytes]:
-    return chain((header,), (block.tobytes() for block in rows))
+def _pieces(
+    config: Config, image: np.ndarray, dtype: np.dtype, outside: int, digits: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Piece]:
+    """All pixels in scan order: in the region of interest `digits` of the float32 values, `outside` elsewhere."""
+    detector, roi = config.detector, config.detector.rendered
+    window, width = in_window(image, roi), detector.pixels_fast
+    left, right, waiting = roi.fast_min, width - 1 - roi.fast_max, 0
+    if window.size:
+        waiting = roi.slow_min * width
+        for rows in row_blocks(*window.shape):
+            made = digits(window[rows].astype(np.float32)).astype(dtype)
+            for values in made if left or right else (made,):
+                yield from _equal(waiting + left, outside, dtype)
+                yield values.tobytes()
+                waiting = right
+    written = (roi.slow_max + 1) * width if window.size else 0
+    yield from _equal(waiting + detector.pixels_slow * width - written, outside, dtype)
 
 
-def _rows(
-    config: Config, image: np.ndarray, dtype: DTypeLike, outside: int, digits: Callable[[np.ndarray], np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Blocks of rows: in the region of interest `digits` of the values (slow, fast) float32, `outside` elsewhere."""
-    roi = config.detector.rendered
-    fast = slice(roi.fast_min, roi.fast_max + 1)
-    for rows in row_blocks(*image.shape):
-        found = np.full(image[rows].shape, outside, dtype)
-        inside = slice(max(roi.slow_min - rows.start, 0), max(roi.slow_max + 1 - rows.start, 0))
-        found[inside, fast] = digits(image[rows][inside, fast].astype(np.float32))
-        yield found
+def _equal(count: int, value: int, dtype: np.dtype) -> Iterator[Piece]:
+    """`count` pixels of one value."""
+    if value == 0:
+        yield Zeros(count * dtype.itemsize)
+        return
+    for start in range(0, count, TOGETHER):
+        yield np.full(min(TOGETHER, count - start), value, dtype).tobytes()
 
 
 def _offset(config: Config, offset: int) -> int:
@@ -109,10 +121,10 @@ def _offset(config: Config, offset: int) -> int:
     return 0 if config.quirks.on("Q43") else offset
 
 
-def integer_rows(config: Config, image: np.ndarray, scale: float) -> Iterator[np.ndarray]:
+def integer_pieces(config: Config, image: np.ndarray, scale: float) -> Iterator[Piece]:
     """floor(v scale + adc + 0.5), the sum rounded to float32 once, between 0 and 65535 (semantics 7.2).
 
-    Blocks of rows, uint16, of all of `image` (slow, fast).
+    Of the whole detector, uint16.
     """
     adc = config.output.adc
 
@@ -123,24 +135,24 @@ def integer_rows(config: Config, image: np.ndarray, scale: float) -> Iterator[np
         return (level + 0.5).astype(np.float32).astype(np.uint16)
 
     outside = _offset(config, int(digits(np.zeros(1, np.float32))[0]))
-    return _rows(config, image, np.uint16, outside, digits)
+    return _pieces(config, image, np.dtype("<u2"), outside, digits)
 
 
-def pgm_rows(config: Config, image: np.ndarray, scale: float) -> Iterator[np.ndarray]:
-    """trunc(min(v scale, 255)) (semantics 7.3); what is below 0 wraps. Blocks of rows, uint8."""
+def pgm_pieces(config: Config, image: np.ndarray, scale: float) -> Iterator[Piece]:
+    """trunc(min(v scale, 255)) (semantics 7.3); what is below 0 wraps. uint8."""
 
     def digits(values: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", over="ignore"):
             level = np.nan_to_num(values.astype(np.float64) * scale, copy=False, nan=0.0)
         return _whole(np.minimum(level, 255.0)) & 0xFF
 
-    return _rows(config, image, np.uint8, 0, digits)
+    return _pieces(config, image, np.dtype(np.uint8), 0, digits)
 
 
-def noise_rows(config: Config, image: np.ndarray, counted: Counted) -> Iterator[np.ndarray]:
+def noise_pieces(config: Config, image: np.ndarray, counted: Counted) -> Iterator[Piece]:
     """Counts plus adc: Poisson deviates in scan order (semantics 7.4), summed up in `counted`.
 
-    Blocks of rows, uint16, of all of `image` (slow, fast).
+    Of the whole detector, uint16.
     """
     adc = config.output.adc
     deviates = Poisson(mosaic.draws(config.crystal).generator, config.output.seed)
@@ -153,7 +165,7 @@ def noise_rows(config: Config, image: np.ndarray, counted: Counted) -> Iterator[
         counted.overloads += int(over.sum())
         return _whole(np.where(over, float(_LARGEST), level)) & 0xFFFF
 
-    return _rows(config, image, np.uint16, _offset(config, int(adc) & 0xFFFF), digits)
+    return _pieces(config, image, np.dtype("<u2"), _offset(config, int(adc) & 0xFFFF), digits)
 
 
 def _whole(level: np.ndarray) -> np.ndarray:

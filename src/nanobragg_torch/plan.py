@@ -160,7 +160,7 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
     cells, reflections = _grid(config)
     tricubic = config.structure.interpolate is not False
     return Sizes(
-        pixels=detector.pixels_fast * detector.pixels_slow,
+        pixels=width * height,
         rendered=width * height,
         row=max(1, width),
         cells=cells,

@@ -74,46 +74,62 @@ def simulate(
     dtype: torch.dtype,
     block: int | None = None,
     threads: int | None = None,
+    whole: bool = True,
 ) -> Tensor:
     """The float image of `config`: (slow, fast) of the whole detector, 0 outside the region of interest.
 
+    whole: False for the image of the region of interest alone, in memory of its size.
     block: most terms x pixels that a thread evaluates at a time; it bounds the memory. threads: on the CPU, as
     many as there are cores where None; one where a gradient is asked for. Neither changes a bit of the result.
     Raises InputError from the readers. Source: semantics 6.
     """
-    return render_image(start(prepare(config, device=device, dtype=dtype), block), threads)
+    if min(1 if block is None else block, 1 if threads is None else threads) < 1:
+        raise ValueError(f"expected block and threads of at least 1, got {block} and {threads}")
+    run = start(prepare(config, device=device, dtype=dtype), block)
+    return render_image(run, threads) if whole else render_window(run, threads)
 
 
 def render_image(run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None) -> Tensor:
-    """The float image of a run: (slow, fast) of the whole detector. threads: as in `simulate`.
+    """The float image of a run: (slow, fast) of the whole detector. The rest as in `render_window`."""
+    window, detector = render_window(run, threads, rendered), run.exp.config.detector
+    shape, roi = (detector.pixels_slow, detector.pixels_fast), detector.rendered
+    if window.shape == shape:
+        return window
+    image = window.new_zeros(shape)
+    if window.numel():
+        image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1] = window
+    return image
+
+
+def render_window(
+    run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None
+) -> Tensor:
+    """The region of interest (slow, fast) of the float image. threads: as in `simulate`.
 
     rendered: called from any thread with the number of pixels that have just been rendered.
     """
-    detector, like = run.exp.config.detector, run.exp.cells
-    image = torch.zeros((detector.pixels_slow, detector.pixels_fast), device=like.device, dtype=like.dtype)
-    exp, roi = run.exp, detector.rendered
+    exp, roi, like = run.exp, run.exp.config.detector.rendered, run.exp.cells
+    image = like.new_zeros(max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0))
     if exp.n_pixels == 0:
         return image
     if torch.is_grad_enabled() and needs_gradient(exp):
         values = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
         fast, slow = exp.pixel_indices(0, exp.n_pixels)
-        image[slow, fast] = values
+        image[slow - roi.slow_min, fast - roi.fast_min] = values
         return image
     on_cpu = like.device.type == "cpu"
     plan = grating_sum.make_plan(exp, max(run.block // 2, 1)) if on_cpu else None
-    in_order = exp.rendered is None and (roi.fast_min, roi.fast_max) == (0, detector.pixels_fast - 1)
-    flat, begin = image.view(-1), roi.slow_min * detector.pixels_fast
+    flat = image.view(-1)
 
     def worker() -> Callable[[Pixels], None]:
         buffers = None if plan is None else grating_sum.Buffers(plan)
 
         def work(pixels: Pixels) -> None:
             values = pixel_values(run, pixels, buffers)
-            if in_order:
-                flat[begin + pixels.start : begin + pixels.stop] = values
+            if exp.rendered is None:
+                flat[pixels.start : pixels.stop] = values
             else:
-                fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
-                image[slow, fast] = values
+                flat[exp.rendered[pixels.start : pixels.stop]] = values
             rendered(pixels.stop - pixels.start)
 
         return work

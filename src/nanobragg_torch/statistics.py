@@ -12,7 +12,7 @@ import torch
 from nanobragg_torch import detector, evaluate
 from nanobragg_torch.cores import available_cores
 from nanobragg_torch.experiment import Application, Experiment
-from nanobragg_torch.rows import TOGETHER, row_blocks
+from nanobragg_torch.rows import TOGETHER, in_window, row_blocks
 from nanobragg_torch.simulate import Run
 from nanobragg_torch.threads import in_parallel
 
@@ -36,7 +36,9 @@ class Statistics:
 
 
 def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Statistics:
-    """Of `image` (slow, fast), as `simulate` made it. Sums run in scan order, in float64.
+    """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
+
+    Sums run in scan order, in float64.
 
     Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. threads: as in
     `simulate`.
@@ -69,8 +71,7 @@ def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Stati
 
 def _window(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
     """Values of the region of interest in scan order, rounded to float32, as blocks (n,) float64."""
-    roi = exp.config.detector.rendered
-    window = image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
+    window = in_window(image, exp.config.detector.rendered)
     if window.size:
         for rows in row_blocks(*window.shape):
             yield window[rows].astype(np.float32).ravel().astype(np.float64)
@@ -81,9 +82,9 @@ def _rendered(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
     if exp.rendered is None:
         yield from _window(exp, image)
         return
+    window = in_window(image, exp.config.detector.rendered).reshape(-1)
     for start, stop in _pixel_blocks(exp):
-        fast, slow = (index.cpu().numpy() for index in exp.pixel_indices(start, stop))
-        yield image[slow, fast].astype(np.float32).astype(np.float64)
+        yield window[exp.rendered[start:stop].cpu().numpy()].astype(np.float32).astype(np.float64)
 
 
 def _pixel_blocks(exp: Experiment) -> Iterator[tuple[int, int]]:

@@ -29,7 +29,7 @@ def measured(*flags: str) -> tuple[Run, np.ndarray, Statistics]:
 
 
 def contents(outputs: Outputs) -> dict[str, bytes]:
-    return {path.name: b"".join(pieces) for path, pieces in outputs.files.items()}
+    return {path.name: b"".join(map(bytes, pieces)) for path, pieces in outputs.files.items()}
 
 
 @cache

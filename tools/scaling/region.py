@@ -205,9 +205,13 @@ def _simulated(region: Region, device: str, dtype: str, block: int | None, threa
     try:
         with torch.no_grad():
             image = simulate(
-                region.config, device=torch.device(device), dtype=getattr(torch, dtype), block=block, threads=threads
+                region.config,
+                device=torch.device(device),
+                dtype=getattr(torch, dtype),
+                block=block,
+                threads=threads,
+                whole=False,
             )
     except NanoBraggError as error:
         raise of_port(error) from error
-    slow_min, slow_max, fast_min, fast_max = region.window
-    return float_bytes(image[slow_min : slow_max + 1, fast_min : fast_max + 1].cpu().numpy())
+    return float_bytes(image.cpu().numpy())

@@ -4,12 +4,29 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from nanobragg_torch.errors import InputError
 
+FEWEST_SKIPPED = 2**16  # bytes; fewer zeros are written
 
-def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
+
+@dataclass(frozen=True)
+class Zeros:
+    """So many bytes of 0 in a file: skipped where it is a regular one, so that they take no room on the disk."""
+
+    count: int
+
+    def __bytes__(self) -> bytes:
+        return bytes(self.count)
+
+
+Piece = bytes | Zeros
+
+
+def write_files(contents: Mapping[Path, Iterable[Piece]]) -> None:
     """Write every file, or none: each goes to a temporary name first, and all are renamed at the end.
 
     contents: of each file in pieces, which are made one after the other while it is written. What is no regular
@@ -22,7 +39,7 @@ def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
             try:
                 if path.exists() and not path.is_file():
                     with path.open("wb") as stream:
-                        stream.writelines(pieces)
+                        _write_pieces(stream, pieces, sparse=False)
                 else:
                     target = path.resolve()
                     # known before there is such a file, so that an interrupt finds it
@@ -41,8 +58,20 @@ def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
                 name.unlink()
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
+def _write(path: Path, pieces: Iterable[Piece]) -> None:
     with path.open("xb") as stream:
-        stream.writelines(pieces)
+        _write_pieces(stream, pieces, sparse=True)
+        stream.truncate()  # to where it is: the last piece may have been skipped
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _write_pieces(stream: BinaryIO, pieces: Iterable[Piece], *, sparse: bool) -> None:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            stream.write(piece)
+        elif sparse and piece.count >= FEWEST_SKIPPED:
+            stream.seek(piece.count, os.SEEK_CUR)
+        else:
+            for start in range(0, piece.count, FEWEST_SKIPPED):
+                stream.write(bytes(min(FEWEST_SKIPPED, piece.count - start)))
