@@ -5,8 +5,6 @@ One exception per cause, one line per message; only the CLI turns them into an e
 
 import sys
 
-from nanobragg_torch.errors import DoesNotFit
-
 EXIT_OK = 0
 
 
@@ -62,4 +60,6 @@ class Killed(ScalingError):
 
 def of_port(error: Exception) -> ScalingError:
     """What the port says of its input, as an error of ours: MemoryStopped where that does not fit, else BadInput."""
+    from nanobragg_torch.errors import DoesNotFit  # not here before the port is on the path
+
     return (MemoryStopped if isinstance(error, DoesNotFit) else BadInput)(str(error))
