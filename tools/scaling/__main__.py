@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+from contextlib import suppress
+
+from tools.scaling.errors import Unavailable, no_package
 
 WORKER = sys.argv[1:] == ["worker"]
 if WORKER or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -12,16 +15,16 @@ if WORKER:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
 try:
-    from tools.scaling.errors import Unavailable, no_package
     from tools.scaling.repo import port_on_path
 
     port_on_path()
-    from nanobragg_torch.io.standard_output import open_closed, tell
+    from nanobragg_torch.io.standard_output import open_closed
 
     open_closed()  # before anything is opened that stays so
     from tools.scaling.cli import main  # it takes a while
 except ModuleNotFoundError as error:
-    tell(f"error: {no_package(error)}")
+    with suppress(OSError, AttributeError):  # standard error may be full, or closed
+        sys.stderr.write(f"error: {no_package(error)}\n")
     sys.exit(Unavailable.exit_code)
 
 if __name__ == "__main__":
