@@ -276,3 +276,10 @@ def test_the_recorded_command_is_the_program_with_its_options_without_what_ran_i
     ours = ["-X", "utf8", "-m", "tools.scaling", "env", "--out", str(tmp_path / "env.json")]
     subprocess.run(["nice", "-n", "1", sys.executable, *ours], cwd=ROOT, check=True)
     assert json.loads((tmp_path / "env.json").read_text())["command"] == shlex.join(["python", *ours])
+
+
+def test_a_line_of_metrics_without_white_space_takes_no_quadratic_time(tmp_path):
+    """Where the bundle lay is dropped from a path, whatever letters the path has. The text takes minutes if squared."""
+    bundle = create(tmp_path / "runs")
+    bundle.path("metrics.json").write_text(json.dumps({"a": f"/s/r/{bundle.stamp}/x.log", "b": "x" * 1_000_000}))
+    assert replaying._metrics(bundle, "metrics.json") == {"a": "x.log", "b": "x" * 1_000_000}
