@@ -116,12 +116,25 @@ class Beam:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Layers of the sensitive volume: `layers` of them, `step_m` apart; attenuation `mu_per_m`."""
+    """Layers of the sensitive volume: `layers` of them, thickness / parts apart; attenuation `mu_per_m`.
+
+    parts: as many as there are layers where None; the command line has one fewer, or 2 (semantics D8, Q14).
+    """
 
     thickness_m: Number = 0.0
-    step_m: Number = 0.0
     layers: int = 1
     mu_per_m: Number = 0.0
+    parts: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least_one("layers", self.layers)
+        if self.parts is not None:
+            _at_least_one("parts", self.parts)
+
+    @property
+    def step_m(self) -> Number:
+        """From one layer to the next."""
+        return self.thickness_m / (self.layers if self.parts is None else self.parts)
 
     @property
     def present(self) -> bool:
@@ -144,7 +157,8 @@ class Detector:
     """The detector as the flags describe it; `None` is "not given" (semantics 4.1 has the defaults).
 
     x_beam_m ... y_close_m: beam centre and near point in the convention's own axes.
-    orgx_pixels, orgy_pixels: the near point, XDS style, 1-based. The vectors count in CUSTOM only (Q54).
+    orgx_pixels, orgy_pixels: the near point, XDS style, 1-based. The vectors count in CUSTOM only (Q54). odet_vector
+    counts where its length is exactly 1 (Q03).
     pix0_vector_m: origin of the detector, which counts when Q02 is off.
     mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered.
     """

@@ -65,16 +65,17 @@ def sensor(thickness: float, mu: float, layers: int, *, within: bool = False) ->
     within: n layers of thickness/n, a single one as well.
     """
     if layers <= 0:
-        step, layers = thickness / 2, 2
+        layers = parts = 2
     elif within:
-        step = thickness / layers
+        parts = layers
     else:
         layers = max(layers, 2)
-        step = thickness / (layers - 1)
+        parts = layers - 1
     if thickness > 0 and mu < 0:
         mu = 1 / thickness
-    sane = _sane(Spread(thickness, step, layers))
-    return Sensor(sane.width, sane.step, sane.count, mu)
+    if thickness <= 0 or thickness / parts <= 0:  # semantics D11
+        return Sensor(mu_per_m=mu)
+    return Sensor(thickness, layers, mu, parts)
 
 
 def mosaic(domains: int, spread_rad: float) -> tuple[int, float]:

@@ -336,7 +336,7 @@ class Oracle:
         sensor = det.sensor
         capture = 1.0
         for layer in range(sensor.layers):
-            capture = 0.0 if sensor.thickness_m else 1.0
+            capture = 0.0 if sensor.present else 1.0
             for ss in range(over):
                 for sf in range(over):
                     fd, sd = sub * (f * over + sf) + sub / 2.0, sub * (s * over + ss) + sub / 2.0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nanobragg_torch.experiment import prepare
 from nanobragg_torch.flags import parse
 from nanobragg_torch.simulate import simulate
 
@@ -95,3 +96,15 @@ def test_the_window_is_that_of_the_whole_image() -> None:
 def test_no_block_and_no_thread_is_refused(given: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected block and threads of at least 1"):
         simulate(parse(f"{BASE} -detpixels 4".split()), device="cpu", dtype=torch.float64, **given)
+
+
+@pytest.mark.parametrize(("cells", "off"), [(50, False), (1000, True)])
+def test_float32_says_where_it_does_not_serve(cells: int, off: bool) -> None:
+    """The sums of both precisions, and the warning, on both sides of its limit."""
+    flags = "-cell 50 50 50 90 90 90 -misset 10 20 30 -default_F 100 -lambda 1 -distance 100 -detpixels 100 -pixel 0.3"
+    config = parse(f"{flags} -oversample 1 -N {cells}".split())
+    sums = [simulate(config, device="cpu", dtype=dtype).double().sum() for dtype in (torch.float64, torch.float32)]
+    assert (abs(float(sums[1] / sums[0]) - 1) > 0.05) is off
+    warnings = prepare(config, device="cpu", dtype=torch.float32).warnings
+    assert any("float32: phases of the lattice factor are off by about" in line for line in warnings) is off
+    assert not any("float32" in line for line in prepare(config, device="cpu", dtype=torch.float64).warnings)
