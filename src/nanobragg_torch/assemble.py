@@ -249,6 +249,8 @@ def _pixels(given: Given, axis: str, pixel: float) -> tuple[int, float]:
     """Number of pixels along an axis and its length (semantics D1)."""
     pixels = given.get(f"detpixels_{axis}", 0)
     size = pixel * pixels if pixels != 0 else given.get(f"detsize_{axis}", 0.1024)
+    if not size / pixel < 2**31:
+        raise FlagError(f"detector along {'fast' if axis == 'f' else 'slow'}: expected fewer than 2147483648 pixels")
     count = math.ceil(size / pixel - 0.5)
     if count < 1:
         raise FlagError(f"detector along {'fast' if axis == 'f' else 'slow'}: expected pixels, got {count}")

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,7 @@ def run(flags: str, folder: Path, limit: int | None = None) -> subprocess.Comple
         ("-detpixels 8 -hdivrange 1 -hdivsteps 1000000000", 4, "does not fit, nothing was started: memory plan: "),
         ("-detpixels 8 -osc 360 -phistep 1e-300", 2, "phi steps: expected fewer than 2147483648, got more"),
         ("-detpixels 8 -hdivrange 1 -hdivstep 1e-30", 2, "sources: expected fewer than 2147483648, got 1e+30"),
+        ("-detsize 1e300", 2, "detector along fast: expected fewer than 2147483648 pixels"),
         ("-detpixels 8 --threads 100000", 2, "--threads: expected at most 1024, got '100000'"),
         ("-detpixels 8 --device meta", 2, "--device: expected cpu or cuda, got 'meta'"),
         ("-detpixels 8 --device mps", 2, "--device: expected cpu or cuda, got 'mps'"),
@@ -108,3 +111,22 @@ def test_float32_says_where_it_does_not_serve(cells: int, off: bool) -> None:
     warnings = prepare(config, device="cpu", dtype=torch.float32).warnings
     assert any("float32: phases of the lattice factor are off by about" in line for line in warnings) is off
     assert not any("float32" in line for line in prepare(config, device="cpu", dtype=torch.float64).warnings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals")
+def test_an_endless_run_says_how_much_it_sums_and_can_be_interrupted(tmp_path: Path) -> None:
+    flags = f"{BASE} -detpixels 64 -detector_thick 1 -thicksteps 1000000000"
+    argv = [sys.executable, "-m", "nanobragg_torch", *flags.split()]
+    env = os.environ | {"PYTHONPATH": SRC}
+    with subprocess.Popen(
+        argv, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline()  # the settings: what comes next is the image
+        time.sleep(0.5)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "4.1e+12 terms are to be summed, which takes hours or more; Ctrl-C ends it" in errors
+    assert errors.endswith("nanobragg_torch: interrupted\n")
+    assert not list(tmp_path.iterdir())
