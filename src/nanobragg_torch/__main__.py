@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if not arguments:
-            tell(usage.USAGE.rstrip())
+            for line in usage.USAGE.splitlines():
+                tell(line)
             return EXIT_BAD_INPUT
         for names, text in (({"-h", "-help", "--help"}, usage.help_text), ({"-version", "--version"}, usage.version)):
             if names & set(arguments):
@@ -67,8 +68,10 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     if options["--dtype"] not in ("float64", "float32"):
         raise FlagError(f"--dtype: expected float64 or float32, got {options['--dtype']!r}")
     for name in ("--threads", "--block"):
-        if options[name] and (integer(options[name]) or 0) < 1:
+        count = integer(options[name])
+        if options[name] and (count or 0) < 1:
             raise FlagError(f"{name}: expected a whole number above 0, got {options[name]!a}")
+        options[name] = str(count or "")
     if options["--threads"] and int(options["--threads"]) > MOST_THREADS:
         raise FlagError(f"--threads: expected at most {MOST_THREADS}, got {options['--threads']!a}")
     return options, flags
@@ -102,7 +105,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
 
     from nanobragg_torch import simulate, trace
     from nanobragg_torch.experiment import prepare
-    from nanobragg_torch.facts import result_lines, run_warnings, setting_lines
+    from nanobragg_torch.facts import image_warnings, result_lines, run_warnings, setting_lines
     from nanobragg_torch.io.files import write_files
     from nanobragg_torch.outputs import make_outputs, output_files
     from nanobragg_torch.printout import printed
@@ -142,6 +145,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         measured = statistics(run, image, threads)
         made = make_outputs(run, image, measured, dump=output.dump_file)
         write_files(made.files)
+    _warn(image_warnings(image, measured))
     _say("\n".join([*result_lines(measured), *_image_lines(output, made)]))
     return 0
 

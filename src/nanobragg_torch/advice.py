@@ -27,7 +27,19 @@ Given = dict[str, Any]
 _NOT_BELOW_0 = (
     *("hdivrange", "vdivrange", "divergence", "hdivstep", "vdivstep", "hdivsteps", "vdivsteps", "divsteps"),
     *("dispersion", "dispsteps", "mosaic", "mosaic_domains", "thick", "thicksteps", "oversample", "phisteps"),
-    *("size", "size_x", "size_y", "size_z", "dmin"),
+    *("size", "size_x", "size_y", "size_z", "dmin", "scale", "pgm_scale"),
+)
+# what an experiment has, in the unit of the flag: key, unit, metres of it, from, to
+_COMMON = (
+    ("wavelength", "A", 1e-10, 0.01, 200.0),
+    ("distance", "mm", 1e-3, 1.0, 1e5),
+    ("close_distance", "mm", 1e-3, 1.0, 1e5),
+    ("pixel", "mm", 1e-3, 1e-3, 10.0),
+    ("size", "mm", 1e-3, 0.0, 10.0),
+    ("beamsize", "mm", 1e-3, 0.0, 100.0),
+    ("thick", "um", 1e-6, 1.0, 1e5),
+    ("water", "um", 1e-6, 0.0, 1e5),
+    ("dmin", "A", 1e-10, 0.0, 1e4),
 )
 
 
@@ -48,8 +60,19 @@ class _Asked:
 def of_flags(given: Given, config: Config) -> tuple[str, ...]:
     """Lines about what was typed, in the order: detector, its centre, sensor, scan, beam, crystal, output."""
     asked = _Asked(given, config)
-    parts = (_vectors, _centre, _swing, _sensor, _factors, _scan, _beam, _dose, _crystal, _interpolation, _unset)
+    parts = (_units, _vectors, _centre, _swing, _sensor, _factors, _scan, _beam, _dose, _crystal, _interpolation,
+             _files, _unset)  # fmt: skip
     return tuple(line for part in parts for line in part(asked))
+
+
+def _units(asked: _Asked) -> Iterator[str]:
+    for key, unit, metres, least, most in _COMMON:
+        stored = "size_x" if key == "size" else key
+        value = abs(asked.given.get(stored, 0.0)) / metres
+        flag = asked.typed(key)
+        if flag and value != 0.0 and not least * (1 - 1e-9) <= value <= most * (1 + 1e-9):
+            shown = f"a wavelength of {value:g}" if flag == "-energy" else f"{value:g}"
+            yield f"{flag}: {shown} {unit} is beyond {least:g} to {most:g} {unit}: is it in another unit?"
 
 
 def _vectors(asked: _Asked) -> Iterator[str]:
@@ -89,8 +112,13 @@ def _centre(asked: _Asked) -> Iterator[str]:
         yield f"{flags}: no effect on where the detector is in {where}{why}"
     if asked.typed("distance") and asked.typed("close_distance"):
         yield "-distance: no effect beside -close_distance"
-    if asked.typed("detsize", "detsize_f", "detsize_s") and asked.typed("detpixels", "detpixels_f", "detpixels_s"):
-        yield f"{asked.typed('detsize', 'detsize_f', 'detsize_s')}: no effect along axes with -detpixels"
+    sizes = asked.typed("detsize", "detsize_f", "detsize_s")
+    counted = [axis for axis in "fs" if asked.given.get(f"detpixels_{axis}", 0) != 0]
+    if sizes and counted and asked.typed("detpixels", "detpixels_f", "detpixels_s"):
+        yield f"{sizes}: no effect along axes with -detpixels"
+    roi = asked.config.detector.rendered
+    if asked.typed("roi") and (roi.fast_max < roi.fast_min or roi.slow_max < roi.slow_min):
+        yield f"-roi: no pixel of {detector.pixels_fast} x {detector.pixels_slow} lies in it, the image is 0"
 
 
 def _swing(asked: _Asked) -> Iterator[str]:
@@ -110,10 +138,12 @@ def _sensor(asked: _Asked) -> Iterator[str]:
     thick, steps = given.get("thick", 0.0), asked.typed("thicksteps")
     if not sensor.present:
         flags = asked.typed("mu", "thicksteps")
-        if flags and "thick" not in given:
+        if flags and "thick" not in asked.given["typed"]:
             yield f"{flags}: no effect without -detector_thick"
+        elif flags and given.get("mu") == 0.0:
+            yield f"{asked.typed('mu')}: the sensor has no thickness then, and captures everything"
         return
-    if "mu" not in given:
+    if given.get("mu", -1.0) < 0.0:
         yield f"-detector_thick: the attenuation depth is the thickness, {1e6 * thick:g} um, as none is given"
     elif given["mu"] == 0.0:
         yield "-detector_thick: captures nothing with an infinite attenuation depth, the image is 0"
@@ -134,6 +164,8 @@ def _factors(asked: _Asked) -> Iterator[str]:
         yield "-nopolar: no effect beside -oversample_polar (Q23)"
     if asked.typed("kahn") and not config.beam.polarized:
         yield "-polar: no effect, -nopolar follows it"
+    elif asked.typed("kahn") and abs(asked.given["kahn"]) > 1.0:
+        yield f"{asked.typed('kahn')}: {asked.given['kahn']:g} is beyond -1 to 1: factors can be below 0"
     if asked.typed("water") and asked.on("Q26"):
         yield "-water: the background is scaled by the fluence twice, and depends on the number of steps (Q26)"
     if asked.typed("adc") and config.detector.roi is not None and asked.on("Q43"):
@@ -157,7 +189,11 @@ def _scan(asked: _Asked) -> Iterator[str]:
             f"-phisteps: without -osc 2 steps of -phistep, not {steps} (Q32)"
             if step > 0
             else f"-phisteps: without -osc and -phistep {scan.osc_rad * RTD:g} degree is swept (Q32)"
+            if scan.phi_steps > 1
+            else "-phisteps: one step is a still, of which the header says OSC_RANGE=1 (Q32)"
         )
+    if asked.typed("osc") and osc >= 0 and step >= 0 and steps >= 0 and abs(scan.phi_steps * step - osc) > 1e-9:
+        yield f"-osc: no effect on the image, {scan.phi_steps} steps of {step * RTD:g} degrees are taken"
     start, size = float(scan.phi_start_rad), float(scan.phi_step_rad)
     if scan.phi_steps > 1 and size != 0.0 and asked.on("Q29"):
         at = round(-start / size)
@@ -185,14 +221,24 @@ def _beam(asked: _Asked) -> Iterator[str]:
 
 def _dose(asked: _Asked) -> Iterator[str]:
     given = asked.given
+    if given.get("flux", 0.0) != 0.0 and given.get("beamsize", 1e-4) < 0.0:
+        yield f"-flux: no effect with a -beamsize below 0, the fluence is {_fluence(asked)}"
+        return
     if given.get("flux", 0.0) != 0.0 and given.get("exposure", 1.0) > 0.0:
         if asked.typed("fluence"):
             yield "-fluence: no effect beside -flux"
+        return
+    if given.get("flux", 0.0) != 0.0:
+        yield f"-flux: no effect with -exposure {given['exposure']:g}, the fluence is {_fluence(asked)}"
         return
     if asked.typed("exposure"):
         yield "-exposure: no effect without -flux"
     if asked.typed("beamsize") and not any(asked.config.crystal.size_m):
         yield "-beamsize: no effect without -flux and without a crystal size"
+
+
+def _fluence(asked: _Asked) -> str:
+    return f"{float(asked.config.beam.fluence_per_m2):g} photons/m^2"
 
 
 def _crystal(asked: _Asked) -> Iterator[str]:
@@ -211,6 +257,10 @@ def _crystal(asked: _Asked) -> Iterator[str]:
         yield f"{flag}: the width of spots goes by Na Nb Nc and the cell, not by each N (Q24)"
     if crystal.shape == "SQUARE" and asked.typed("fudge"):
         yield "-fudge: no effect on a -square_xtal"
+    sized = [name for axis, name in zip("xyz", ("Na", "Nb", "Nc")) if asked.given.get(f"size_{axis}", 0.0) > 0.0]
+    counts = asked.typed(*sized, *(["N"] if len(sized) == 3 else []))
+    if counts:
+        yield f"{counts}: no effect beside {asked.typed('size', 'size_x', 'size_y', 'size_z')}"
     if asked.typed("mosaic_domains") and not bool(crystal.mosaic_spread_rad > 0):
         yield f"{asked.typed('mosaic_domains')}: no effect without a mosaic spread, there is one domain"
 
@@ -224,6 +274,11 @@ def _interpolation(asked: _Asked) -> Iterator[str]:
     if listed and size and "interpolate" not in given and asked.on("Q51"):
         chosen = "tricubic" if structure.interpolate else "nearest"
         yield f"{size}: structure factors are {chosen} by -N as it is typed, not by this size (Q51)"
+
+
+def _files(asked: _Asked) -> Iterator[str]:
+    if not 0.0 <= asked.config.output.adc <= 65535.0:
+        yield f"-adc: {asked.config.output.adc:g} is beyond the 16 bits of a pixel, 0 to 65535"
 
 
 def _unset(asked: _Asked) -> Iterator[str]:

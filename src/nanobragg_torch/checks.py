@@ -26,10 +26,14 @@ _FLAT = 1e-12  # (V / 2abc)^2 of a cell without volume: 60 60 120 degrees come t
 
 
 def check(given: Given) -> None:
-    """Raises FlagError for a cell without volume, a vector without direction, a detector that touches the crystal."""
+    """Raises FlagError for a cell without volume, a vector without direction, a detector that touches the crystal,
+    amounts below 0 that make the image so, wavelengths that are not above 0."""
     _check_cell(given)
     _check_vectors(given)
     _check_distances(given)
+    _check_beam(given)
+    if given.get("fudge", 1.0) < 0.0 and given.get("shape", "SQUARE") != "SQUARE":
+        raise FlagError(f"-fudge: expected at least 0, got {given['fudge']:g}")
 
 
 def _check_cell(given: Given) -> None:
@@ -82,3 +86,12 @@ _NEGATIVE = {
     "distance": "its sign has no effect, as in the reference",
     "close_distance": "the detector is behind the crystal",
 }
+
+
+def _check_beam(given: Given) -> None:
+    for key in ("fluence", "flux", "water"):
+        if given.get(key, 0.0) < 0.0:
+            raise FlagError(f"-{key}: expected at least 0, got a number below 0")
+    width = given.get("dispersion", 0.0)
+    if width >= 2.0 and "sourcefile" not in given:
+        raise FlagError(f"-dispersion: expected less than 200 %, got {100 * width:g}: wavelengths of 0 and below")

@@ -249,6 +249,11 @@ def _check_face(detector: cfg.Detector, close: Tensor, distance: Tensor) -> None
             f"expected a detector that faces the crystal, got a close distance of {1000 * near:.6g} mm with the pivot "
             f"{detector.pivot}; {hint}"
         )
+    if along < 0.0 and detector.pivot == "BEAM" and detector.close_distance_m is None:
+        raise FlagError(
+            "expected a detector that the beam meets from the front, got a normal against the beam"
+            " with the pivot BEAM: turn -odet_vector round, or tilt by less than 90 degrees"
+        )
 
 
 def _never_zero(ratio: Tensor) -> Tensor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from torch import Tensor
 
 from nanobragg_torch.detector import final_centre
 from nanobragg_torch.experiment import Experiment
+from nanobragg_torch.rows import row_blocks
 from nanobragg_torch.sampling import RTD
 from nanobragg_torch.simulate import Run
 from nanobragg_torch.statistics import Statistics
@@ -81,6 +85,15 @@ def run_warnings(run: Run) -> list[str]:
         f"tricubic interpolation is switched off at term {run.tricubic_end + 1}, which is too near the edge of the "
         "list, and stays off: structure factors are the nearest from there on (Q25)"
     ]
+
+
+def image_warnings(image: np.ndarray, measured: Statistics) -> list[str]:
+    """Lines for a person about an image (slow, fast) that shows nothing."""
+    if not math.isfinite(measured.mean):
+        most = np.finfo(np.float32).max
+        odd = image.size - sum(int((np.abs(image[rows]) <= most).sum()) for rows in row_blocks(*image.shape))
+        return [f"{odd} of {image.size} pixels are infinite or no number, as float32 holds them"]
+    return [] if measured.max_I > 0.0 else ["no pixel is above 0"]
 
 
 def result_lines(measured: Statistics) -> list[str]:

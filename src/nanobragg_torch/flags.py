@@ -139,6 +139,9 @@ def _store(word: _Word, given: Given) -> None:
         given["warnings"].append(f"{word.argument}: {without_effect or flag.warning}")
     if without_effect:
         return
+    earlier = given["typed"].get(flag.stored[0]) if flag.stored else None
+    if earlier is not None and _find(earlier, REFERENCE) is not flag and flag.stored[0] not in _TOLD:
+        given["warnings"].append(f"{earlier}: no effect, {word.argument} follows it")
     given["typed"].update(dict.fromkeys(flag.stored, word.argument))
     # Q54: any vector flag of the reference leaves the named convention
     if ("convention", "CUSTOM") not in flag.sets or given["quirks"].on("Q54"):
@@ -208,6 +211,9 @@ def _several(*keys: str) -> Callable[[Given, Any], None]:
 
     return store
 
+
+# what advice says of two flags for one thing, where more than their order counts
+_TOLD = ("convention", "pivot", "printout")
 
 _SPECIAL: dict[str, Callable[[Given, Any], None]] = {
     "N": _several("Na", "Nb", "Nc"),

@@ -154,12 +154,39 @@ def test_the_quirks_of_spec_are_silent(folder: Path) -> None:
          "the detector's normal 0.6 0.8 0 is kept, though it is none of fdet and sdet (Q03)"),
         ("-N 5000", "-oversample 1: spots are finer than its sub-pixels, 682 would resolve them"),
         ("-distance -100", "-distance: -100 mm: its sign has no effect, as in the reference"),
+        ("-flux 1e12 -exposure 0", "-flux: no effect with -exposure 0, the fluence is 1.25932e+29 photons/m^2"),
+        ("-flux 1e12 -beamsize -1",
+         "-flux: no effect with a -beamsize below 0, the fluence is 1.25932e+29 photons/m^2"),
+        ("-xtalsize 0.001", "-N: no effect beside -xtalsize"),
+        ("-xtal_x 0.001 -Na 3", "-Na: no effect beside -xtal_x"),
+        ("-lambda 1 -energy 12000", "-lambda: no effect, -energy follows it"),
+        ("-gauss_xtal -round_xtal", "-gauss_xtal: no effect, -round_xtal follows it"),
+        ("-roi 10 5 0 31", "-roi: no pixel of 8 x 8 lies in it, the image is 0"),
+        ("-roi 8 9 0 7", "-roi: no pixel of 8 x 8 lies in it, the image is 0"),
+        ("-phisteps 1", "-phisteps: one step is a still, of which the header says OSC_RANGE=1 (Q32)"),
+        ("-osc 1 -phistep 0.1 -phisteps 4", "-osc: no effect on the image, 4 steps of 0.1 degrees are taken"),
+        ("-detector_thick 300 -detector_abs inf",
+         "-detector_abs: the sensor has no thickness then, and captures everything"),
+        ("-detector_abs -100 -detector_thick 300",
+         "-detector_thick: the attenuation depth is the thickness, 300 um, as none is given"),
+        ("-polar 2", "-polar: 2 is beyond -1 to 1: factors can be below 0"),
+        ("-adc 70000", "-adc: 70000 is beyond the 16 bits of a pixel, 0 to 65535"),
+        ("-scale -2", "-scale: counts as not given below 0"),
+        ("-lambda 12000", "-lambda: 12000 A is beyond 0.01 to 200 A: is it in another unit?"),
+        ("-energy 12", "-energy: a wavelength of 1033.2 A is beyond 0.01 to 200 A: is it in another unit?"),
+        ("-pixel 172", "-pixel: 172 mm is beyond 0.001 to 10 mm: is it in another unit?"),
+        ("-distance 0.1", "-distance: 0.1 mm is beyond 1 to 100000 mm: is it in another unit?"),
+        ("-detector_thick 0.3", "-detector_thick: 0.3 um is beyond 1 to 100000 um: is it in another unit?"),
         ("-cell 30 40 0 90",
          "-cell 30 40 0 90: c not above 0: an edge becomes a, an angle 90 degrees, as in the reference"),
     ],
 )  # fmt: skip
 def test_flags_without_the_effect_that_is_expected(flags: str, line: str, folder: Path) -> None:
     assert line in told(folder, flags)
+
+
+def test_a_size_counts_where_no_number_of_pixels_does(folder: Path) -> None:
+    assert not [line for line in told(folder, "-detsize 3 -detpixels 0") if "-detsize" in line]
 
 
 def test_common_command_lines_are_quiet(folder: Path) -> None:

@@ -40,11 +40,12 @@ def test_the_float_image_is_that_of_the_reference(capsys: pytest.CaptureFixture[
     assert sorted(path.name for path in Path().iterdir()) == ["Fdump.bin", "intimage.img", "out.bin"]
 
 
-def test_pixels_beyond_float32_are_infinite_and_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pixels_beyond_float32_are_infinite_and_one_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert main([*SMALL.split(), "-seed", "1", "-fluence", "1e70"]) == 0
-    assert capsys.readouterr().err == ""
+    line = "nanobragg_torch: warning: 30 of 30 pixels are infinite or no number, as float32 holds them\n"
+    assert capsys.readouterr().err == line
     assert np.isinf(np.fromfile("floatimage.bin", "<f4")).all()
 
 
@@ -106,8 +107,11 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         ("--device tpu9x", "nanobragg_torch: --device: expected cpu or cuda, got 'tpu9x'"),
         ("--device", "nanobragg_torch: --device: expected a value, got nothing"),
         ("-hkl no.hkl", "nanobragg_torch: -hkl no.hkl: expected a file, found none in ."),
-        ("-floatfile no/out.bin", "nanobragg_torch: no/out.bin: cannot be written: No such file or directory"),
-        ("-noisefile no/n.img", "nanobragg_torch: no/n.img: cannot be written: No such file or directory"),
+        (
+            "-floatfile no/out.bin",
+            "nanobragg_torch: -floatfile no/out.bin: cannot be written: No such file or directory",
+        ),
+        ("-noisefile no/n.img", "nanobragg_torch: -noisefile no/n.img: cannot be written: No such file or directory"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(flags: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,3 +204,29 @@ def test_a_reader_that_leaves_costs_no_image_and_a_full_disk_is_one_line() -> No
     with Path("/dev/full").open("wb") as full:
         asked = subprocess.run([*argv[:3], "--help"], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert (asked.returncode, asked.stderr) == (2, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\x01b\x1b[31m/y", "loop", "loop/x"])
+def test_an_output_that_cannot_be_is_refused_before_the_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loop").symlink_to("loop")
+    assert main([*SMALL.split(), "-floatfile", name]) == 2
+    out, err = capsys.readouterr()
+    shown = name.replace("\x01", "\\x01").replace("\x1b", "\\x1b")
+    assert out == ""
+    assert err.startswith(f"nanobragg_torch: -floatfile {shown}: cannot be written: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_name_as_long_as_a_file_system_takes_is_written() -> None:
+    assert main([*SMALL.split(), "-floatfile", "x" * 255, "-nonoise", "-nopgm"]) == 0
+    assert Path("x" * 255).stat().st_size == 4 * 30
+
+
+def test_an_image_that_shows_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL.split(), "-nonoise", "-nopgm", "-fluence", "0"]) == 0
+    assert capsys.readouterr().err == "nanobragg_torch: warning: no pixel is above 0\n"
+
+
+@pytest.mark.parametrize("text", ["1.0", "2.0"])
+def test_a_number_of_threads_may_be_written_with_a_point(text: str) -> None:
+    assert main([*SMALL.split(), "-nonoise", "-nopgm", "--threads", text]) == 0

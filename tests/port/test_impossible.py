@@ -54,6 +54,14 @@ NO_VOLUME = (
         ("-cell 10 -spindle_axis 0 0 0", "-spindle_axis: expected a direction, got 0 0 0"),
         ("-cell 10 -twotheta_axis 0 0 0", "-twotheta_axis: expected a direction, got 0 0 0"),
         ("-cell 10 -fdet_vector 1e200 1e200 0", "-fdet_vector: expected a direction, got 1e+200 1e+200 0"),
+        ("-cell 10 -dispersion 200 -dispsteps 2",
+         "-dispersion: expected less than 200 %, got 200: wavelengths of 0 and below"),
+        ("-cell 10 -fluence -1", "-fluence: expected at least 0, got a number below 0"),
+        ("-cell 10 -flux -1e12", "-flux: expected at least 0, got a number below 0"),
+        ("-cell 10 -water -5", "-water: expected at least 0, got a number below 0"),
+        ("-cell 10 -round_xtal -fudge -1", "-fudge: expected at least 0, got -1"),
+        ("-cell 10 -N 2.7", "-N: expected an integer, got '2.7'"),
+        ("-cell 10 -floatfile .", "-floatfile .: expected a file, got a folder"),
         ("-cell 10 -fdet_vector 1 0 0 -sdet_vector -2 0 0",
          "-fdet_vector and -sdet_vector: expected two directions, got parallel ones"),
     ],
@@ -150,6 +158,16 @@ def test_a_swing_about_the_beam_that_turns_the_face_away(angle: int, capsys: pyt
     for convention in ("-xds", "-dials", "-mosflm -pivot sample"):
         assert main(f"{base} {convention} {quiet} --mode spec".split()) == 0
         assert "nan" not in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("flags", ["-detector_roty 91", "-odet_vector -1 0 0", "-detector_rotz 180"])
+def test_a_normal_against_the_beam_puts_no_detector_behind_the_crystal(
+    flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines = outcome(f"-cell 50 60 70 {PLAIN} -distance 100 {flags} --mode spec", capsys)
+    said = "nanobragg_torch: expected a detector that the beam meets from the front, got a normal against the beam"
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith(said)
 
 
 def test_a_swing_of_90_degrees_about_the_crystal() -> None:

@@ -43,7 +43,7 @@ def write_files(contents: Mapping[Path, Iterable[Piece]]) -> None:
                 else:
                     target = path.resolve()
                     # known before there is such a file, so that an interrupt finds it
-                    waiting[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+                    waiting[path] = target.with_name(f".nanobragg_torch.{secrets.token_hex(8)}")
                     _write(waiting[path], pieces)
             except OSError as error:
                 raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from nanobragg_torch.errors import FlagError
+from nanobragg_torch.io.inputs import kind_of
 
 Named = tuple[str, Path]
 
 
 def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named]) -> None:
-    """Raises FlagError for an output of `outputs` (flag, file) that is a file of `inputs`, or another output.
+    """Raises FlagError for an output of `outputs` (flag, file) that is a file of `inputs`, or another output, and for
+    one that cannot be written.
 
     Links count as what they lead to. A device such as /dev/null may have any number of outputs.
     """
     written: list[Named] = []
     for flag, path in outputs:
-        if path.is_char_device():
+        kind = _place(flag, path)
+        if kind == "a device":
             continue
         for other, file in inputs:
             if _is_same(path, file):
@@ -27,6 +31,21 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named]) -> None:
             if _is_same(path, file):
                 raise FlagError(f"{flag} {path}: expected a file of its own, got that of {other}")
         written.append((flag, path))
+
+
+def _place(flag: str, path: Path) -> str:
+    """What lies at `path`, as `kind_of` has it. Raises FlagError where nothing can be written, before hours go by."""
+    try:
+        kind = kind_of(path.stat().st_mode) if path.exists() else ""
+        folder = path.resolve().parent
+        open_to_us = bool(kind) or (stat.S_ISDIR(folder.stat().st_mode) and os.access(folder, os.W_OK | os.X_OK))
+    except (OSError, ValueError, RuntimeError) as error:  # a byte 0 in the name; links in a circle
+        raise FlagError(f"{flag} {path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    if kind == "a folder":
+        raise FlagError(f"{flag} {path}: expected a file, got a folder")
+    if not open_to_us:
+        raise FlagError(f"{flag} {path}: cannot be written: {folder} is no folder that lets us")
+    return kind
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -4,7 +4,7 @@ import math
 import re
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_INTEGER = re.compile(r"([+-]?[0-9]{1,20})(?:\.[0-9]*)?")
+_INTEGER = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?")
 
 
 def number(text: str) -> float | None:
@@ -18,7 +18,7 @@ def number(text: str) -> float | None:
 
 
 def integer(text: str) -> int | None:
-    """The integer of 32 bits that all of `text` spells, else None: "64.0" is 64, as C's atoi has it; 1e3 is none."""
+    """The integer of 32 bits that all of `text` spells, else None: "64.0" is 64, 2.7 and 1e3 are none."""
     match = _INTEGER.fullmatch(text)
     value = int(match[1]) if match else 2**31
     return value if -(2**31) <= value < 2**31 else None

@@ -18,9 +18,13 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def tell(line: str) -> None:
-    """Write one line to standard error. Where that cannot be written there is nobody to tell: the exit code speaks."""
+    """Write one line to standard error, with escapes for control characters, which a name or a file may bring.
+
+    Where that cannot be written there is nobody to tell: the exit code speaks.
+    """
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
     with suppress(OSError):
-        _write(sys.stderr, line + "\n")
+        _write(sys.stderr, shown + "\n")
 
 
 def _write(stream: TextIO, text: str) -> None:
