@@ -69,7 +69,7 @@ def explain(
     if not any(bool(shown.shown_by_both(name).any()) for name in graph.traced):
         raise BadInput(f"expected two traces that share a quantity, got none in both {c.source} and {py.source}")
     found, unknown = _measured(shown, read_off, assumed)
-    settled = settle(shown, found, pixel, printed)
+    settled = settle(shown, found, pixel, printed, unknown)
     _check_same_case(settled.sides, c, py, assumed)
     sides, groups, left = settled.sides, settled.groups, found
     if groups:

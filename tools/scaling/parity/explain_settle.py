@@ -6,7 +6,7 @@ is measured anew, until no guess settles anything.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -81,12 +81,22 @@ class Settling:
     groups: list[Group] = field(default_factory=list)
     hidden: frozenset[str] = frozenset()
     known: dict[int, Values] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
 
-def settle(sides: Sides, found: Measured, pixel: Pixel, printed: frozenset[str] = frozenset()) -> Settling:
-    """Settle what known variants, other values of flags and misprints can; `printed` are known to be misprints."""
+def settle(
+    sides: Sides,
+    found: Measured,
+    pixel: Pixel,
+    printed: frozenset[str] = frozenset(),
+    unknown: Collection[str] = (),
+) -> Settling:
+    """Settle what known variants, other values of flags and misprints can; `printed` are known to be misprints.
+
+    unknown: quantities whose rule is not known, which a guess can neither mend nor break.
+    """
     over = {name: mask for name in sides.graph.traced if bool((mask := found.over[name] | found.broken[name]).any())}
-    state = Settling(sides, found, over, other_steps(sides, found, over))
+    state = Settling(sides, found, over, other_steps(sides, found, over), unknown=frozenset(unknown))
     for name in [each for each in over if each in printed]:
         _adopt(state, Guess(name, None, printed=(name,), hidden=frozenset({name}), settled=(name,)), [])
     while state.over:
@@ -143,7 +153,7 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
     for guess in guesses:
         guess.rests = {}
     for name in graph.traced:
-        if not any(name in each for each in touched):
+        if name in state.unknown or not any(name in each for each in touched):
             continue
         both = believed[name] & sides.present[name][1 - side]
         net = sign * (values[name] - results[name] - sides.own(1 - side, name))
