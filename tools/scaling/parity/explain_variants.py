@@ -196,6 +196,7 @@ def _cubic(graph: Graph, pixel: Pixel) -> Graph:
 
 
 _PHI = ("rot_a_angstroms", "PHI.phi_deg")
+_TURNED = (*_PHI, "PHI.k_frac")
 _ROT = ("rot_a_angstroms", "rot_b_angstroms", "rot_c_angstroms", "PHI.k_frac")
 _OMEGA = ("omega_pixel_sr", "omega_pixel")
 _ANGLES = tuple(f"angles_rad.{x}" for x in ("rotx", "roty", "rotz", "twotheta"))
@@ -219,7 +220,7 @@ VARIANTS: tuple[Variant, ...] = (
             _rule("initial_odet", vectors.unit, "-odet_vector")),
     Variant("unit(sdet x fdet): the cross product the other way round", ("odet",),
             _rule("initial_odet", lambda f, s: vectors.unit(vectors.cross(s, f)), "initial_fdet initial_sdet")),
-    Variant("rotated afresh at phi = 0 (Q29 off): the reference keeps the orientation of the step before", _PHI,
+    Variant("rotated afresh at phi = 0 (Q29 off): the reference keeps the orientation of the step before", _TURNED,
             _no_carry_over),
     Variant("at the mid-points of the phi steps, not at their left edges", _PHI,
             _scan(lambda a, d, n: a + d / 2, lambda d, n: d)),
@@ -248,6 +249,8 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("sin(pi N h)/(pi h): sinc, not the grating function", ("F_latt_a", "F_latt_b", "F_latt_c"),
             _rule("factors_all", lambda h, n: n * torch.sinc(h * n))),
+    Variant("0: every term is left out, as those beyond -dmin are", ("I_before_scaling",),
+            _rule("alive", lambda q: torch.zeros_like(q[..., 0]))),
     Variant("the default, as of a reflection that is not in the list", ("F_cell",),
             _rule("structure_all", _no_reflection)),
     *(
@@ -386,7 +389,10 @@ def _own(sides: Sides, name: str) -> Tensor:
 
 
 def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, pixel: Pixel) -> bool:
-    """A variant that does not apply to this kind of run (no such root, another number of inputs) does not."""
+    """Whether it makes the members' numbers, those that agree included.
+
+    A variant that does not apply to this kind of run (no such root, another number of inputs) does not.
+    """
     try:
         graph = variant.change(sides.graph, pixel)
         if graph is sides.graph or graph.sizes != sides.graph.sizes:
@@ -395,7 +401,8 @@ def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, p
             _, results = evaluate(graph, 2, sides.fix())
     except (KeyError, ValueError, TypeError, IndexError, NanoBraggError):
         return False
+    shown = {name: sides.shown_by_both(name) for name in group.members}
     return all(
         bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * found.own_floor[name])[mask].all())
-        for name, mask in group.members.items()
+        for name, mask in shown.items()
     )
