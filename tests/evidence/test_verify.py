@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tools.scaling.errors import BadInput, Unavailable
 from tools.scaling.evidence.bundle import Bundle, create
+from tools.scaling.evidence.history import history
 from tools.scaling.evidence.seal import DEEPEST, SEAL, write_seal
 from tools.scaling.evidence.verify import Signature, Standing, verify_all, verify_bundle
 from tools.scaling.render.verification import chain_lines
@@ -620,3 +622,26 @@ def test_one_bundle_that_cannot_be_read_does_not_end_the_verdict_on_the_others(r
     assert f"{at(root, 2).folder}: a.log: truncated" in out
     assert cli(capsys, "index", "--reports-root", root)[0] == 0
     make(root, 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.log", "a.log: changed: 1099511627776 bytes, more than any file that was sealed"),
+        ("more.bin", "more.bin: added, not in sha256.txt"),
+        ("provenance.json", "provenance.json: changed: 1099511627776 bytes, more than any file that was sealed"),
+        (SEAL, "seal.json: changed: 1099511627776 bytes, more than any file that was sealed"),
+        ("sha256.txt", "sha256.txt: changed: expected a plain file, got one of 1099511627776 bytes"),
+    ],
+)
+def test_a_sparse_file_of_a_tebibyte_is_named_without_being_read(root, name, said):
+    with at(root, 1).path(name).open("ab") as stream:
+        stream.truncate(2**40)
+    verdicts = verify_all(root).verdicts
+    assert [str(problem) for problem in verdicts[1].problems] == [said]
+    assert [verdict.ok for verdict in verdicts] == [True, False, True, True]
+    assert make(root, 5).problems() == []  # and the next run is sealed
+    broken = {row.stamp: row.problem for row in history(root).rows}[at(root, 1).stamp]
+    assert (broken == "provenance.json: expected at most 256 MiB, got more") == (name == "provenance.json")
+    with suppress(BadInput):
+        at(root, 1).provenance()

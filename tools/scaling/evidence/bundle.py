@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.errors import BadInput, why
-from tools.scaling.evidence.seal import FORMAT, MANIFEST, STAMPED, Problem, contents, irregular, problems, write_seal
+from tools.scaling.evidence.seal import (
+    FORMAT,
+    MANIFEST,
+    STAMPED,
+    Problem,
+    contents,
+    irregular,
+    problems,
+    read_record,
+    write_seal,
+)
 from tools.scaling.files import one_line, write_json, write_text
 from tools.scaling.repo import relative
 
@@ -93,7 +103,7 @@ class Bundle:
         """What provenance wrote: the commit, the settings of the run, the protected files' state."""
         path = self.path(PROVENANCE)
         try:
-            value = dict(json.loads(path.read_text(encoding="ascii")))
+            value = dict(json.loads(read_record(path).decode("ascii")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BadInput(f"{self.shown(PROVENANCE)}: expected what provenance wrote, got: {why(error)}") from error
         written = value.get("format", FORMAT)

@@ -17,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.errors import BadInput
+from tools.scaling.errors import BadInput, why
 from tools.scaling.evidence.bundle import PROVENANCE, STAMP
-from tools.scaling.evidence.seal import FORMAT, MANIFEST, STAMPED
+from tools.scaling.evidence.seal import FORMAT, LONGEST, MANIFEST, STAMPED
 from tools.scaling.repo import relative
 
 _HEAD_BYTES = 8192  # what comes before the long tables fits in here
@@ -223,6 +223,8 @@ def _json(folder: str, name: str, whole: bool = False) -> Any:
         if not stat.S_ISREG(about.st_mode):
             raise ValueError(f"{name}: expected a plain file, got something else")
         size = about.st_size
+        if size > LONGEST:
+            raise ValueError(f"{name}: expected at most {LONGEST >> 20} MiB, got more")
         data = os.read(handle, _HEAD_BYTES)
         if size > len(data) and not whole:
             head = _TABLES.split(data, maxsplit=1)[0]
@@ -234,8 +236,8 @@ def _json(folder: str, name: str, whole: bool = False) -> Any:
         os.close(handle)
     try:
         return json.loads(data)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected JSON, got {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: expected JSON, got {why(error)}") from error
 
 
 def _series(key: Key, rows: list[Row]) -> list[Series]:

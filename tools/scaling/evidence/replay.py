@@ -10,6 +10,7 @@ from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import COMMANDS, Bundle
 from tools.scaling.evidence.patch import apply
 from tools.scaling.evidence.scratch import TREE, scratch
+from tools.scaling.evidence.seal import read_record
 from tools.scaling.evidence.verify import Signature, Standing, Verdict, verify_bundle
 from tools.scaling.repo import ROOT, git, inside
 
@@ -82,7 +83,7 @@ def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
 def outcomes(bundle: Bundle) -> list[tuple[str, int]]:
     """(step, exit code) of every command in commands.txt, in order."""
     try:
-        text = bundle.path(COMMANDS).read_text(encoding="ascii")
+        text = read_record(bundle.path(COMMANDS)).decode("ascii")
     except (OSError, ValueError) as error:
         raise BadInput(f"{bundle.shown(COMMANDS)}: expected the commands of a run, got {error}") from error
     return [(step, int(code)) for step, code in _HEAD.findall(text)]

@@ -5,6 +5,7 @@ what that format has no room for: the sizes, and the digest of the sha256.txt of
 bundles of a folder are a chain, in which each vouches for the one before it.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,8 @@ ATTESTATION = "attestation.json"
 FORMAT = 1  # of seal.json and provenance.json; a higher one was written by a newer version
 STAMPED = re.compile(r"\d{8}T\d{6}Z")
 DEEPEST = 32  # folders in one another; a run makes one
+LONGEST = 2**28  # bytes of a record, which is read whole; a run makes less than 1 MiB of it
+HASHED = 2**30  # bytes of a file that is hashed though no sealed one is so long
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # 64 hex digits, two blanks, a path inside the bundle: what `sha256sum -c` reads.
 _LINE = re.compile(rf"({_SHA256.pattern})  ([^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*)")
@@ -128,6 +131,13 @@ def _above(prefix: str) -> Iterator[str]:
         prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]
 
 
+def read_record(path: Path) -> bytes:
+    """A file of a bundle that is read whole. Raises OSError, also for one longer than any record: it may be sparse."""
+    if path.stat().st_size > LONGEST:
+        raise OSError(errno.EFBIG, f"expected at most {LONGEST >> 20} MiB, got more", str(path))
+    return path.read_bytes()
+
+
 def read_seal(folder: Path) -> Seal:
     """The bundle's seal.json. Raises BadInput: missing, damaged, or of a newer version."""
     path = folder / SEAL
@@ -135,7 +145,7 @@ def read_seal(folder: Path) -> Seal:
     if what is not None:
         raise BadInput(f"{relative(path)}: expected the bundle's seal, got {what}")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_record(path))
         written = data["format"]
         if not isinstance(written, int) or written > FORMAT:
             expected = f"expected format {FORMAT} or less, got {written!r}"
@@ -169,6 +179,15 @@ def irregular(path: Path) -> str | None:
         return f"what cannot be looked at: {error.strerror}"
 
 
+def irregular_manifest(folder: Path) -> str | None:
+    """What is in place of the bundle's sha256.txt; None where one is that can be read."""
+    path = folder / MANIFEST
+    what = irregular(path)
+    if what is None and (size := path.stat().st_size) > LONGEST:
+        return f"one of {size} bytes"
+    return what
+
+
 def newest(root: Path) -> Link | None:
     """The end of the chain under `root`: the sealed bundle with the highest number. None where there is none."""
     best: tuple[int, str] | None = None
@@ -176,7 +195,7 @@ def newest(root: Path) -> Link | None:
         if STAMPED.fullmatch(name):
             with suppress(BadInput):
                 here = (read_seal(root / name).number, name)
-                if (best is None or here > best) and irregular(root / name / MANIFEST) is None:
+                if (best is None or here > best) and irregular_manifest(root / name) is None:
                     best = here
     return None if best is None else Link(best[1], digest(root / best[1] / MANIFEST))
 
@@ -213,7 +232,7 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     """sha256.txt as path -> digest, and what in it is no such line."""
     listed: dict[str, str] = {}
     found = []
-    text = (folder / MANIFEST).read_bytes().decode(errors="replace")
+    text = read_record(folder / MANIFEST).decode(errors="replace")
     if "\r\n" in text:
         found.append(Problem(MANIFEST, Kind.MANIFEST, "expected lines that end in LF, got CR LF"))
         text = text.replace("\r\n", "\n")
@@ -231,7 +250,7 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
 
 def problems(folder: Path) -> list[Problem]:
     """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
-    what = irregular(folder / MANIFEST)
+    what = irregular_manifest(folder)
     if what == "none":
         part = irregular(folder / SEAL) != "none"
         detail = "missing, the seal is not whole" if part else "missing, the bundle was never sealed"
@@ -240,8 +259,9 @@ def problems(folder: Path) -> list[Problem]:
         return [Problem(MANIFEST, Kind.CHANGED, f"changed: expected a plain file, got {what}")]
     listed, found = manifest(folder)
     names, empty, unread = _walk(folder)
-    actual = {name: _digest(folder / name) for name in names}
     sizes, unreadable = _sizes(folder)
+    most = max([HASHED, *(sizes or {}).values()])
+    actual = {name: _digest(folder / name, most) for name in names}
     added = {name: value for name, value in actual.items() if name not in listed}
     for name, value in listed.items():
         if any(name.startswith(f"{one}/") for one in unread):
@@ -300,17 +320,19 @@ def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
     now = (folder / name).stat().st_size
     if size is not None and now < size:
         return Problem(name, Kind.TRUNCATED, f"truncated, {now} of {size} bytes")
-    if name == SEAL and not (folder / SEAL).read_bytes().endswith(b"}\n"):
+    if name == SEAL and not read_record(folder / SEAL).endswith(b"}\n"):
         return Problem(name, Kind.TRUNCATED, "truncated or changed at its end")
     return Problem(name, Kind.CHANGED, "changed")
 
 
-def _digest(path: Path) -> str:
-    """The SHA-256, or why there is none: only a plain file that can be read is evidence."""
+def _digest(path: Path, most: int) -> str:
+    """The SHA-256, or why there is none: evidence is a plain file that can be read, of at most `most` bytes."""
     what = irregular(path)
     if what is not None:
         return f"expected a plain file, got {what}"
     try:
+        if (size := path.stat().st_size) > most:
+            return f"{size} bytes, more than any file that was sealed"
         return digest(path)
     except OSError as error:
         return f"cannot be read: {error.strerror}"

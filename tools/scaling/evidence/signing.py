@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.errors import BadInput, Unavailable
-from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, Kind, Problem, manifest
+from tools.scaling.evidence.seal import ATTESTATION, MANIFEST, Kind, Problem, manifest, read_record
 from tools.scaling.repo import relative
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -91,7 +91,7 @@ def _statement(folder: Path, digests: Mapping[str, str]) -> Any:
 def _commit(folder: Path) -> str | None:
     """The commit that the bundle was made from; None where the run halted before it was known."""
     try:
-        return json.loads((folder / "provenance.json").read_bytes())["git_sha"] or None
+        return json.loads(read_record(folder / "provenance.json"))["git_sha"] or None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -99,7 +99,7 @@ def _commit(folder: Path) -> str | None:
 def _test_result(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
     """The predicate: the nine factors of the c-parity comparison. A run that halted has failed."""
     try:
-        factors = json.loads((folder / "metrics.json").read_bytes())["factors"]
+        factors = json.loads(read_record(folder / "metrics.json"))["factors"]
         passed = {name: row["status"] == "PASS" for name, row in factors.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         passed = {}
@@ -130,7 +130,7 @@ def check(folder: Path, public_key: Path) -> list[Problem]:
     from securesystemslib.exceptions import Error
 
     try:
-        envelope = Envelope.from_dict(json.loads(path.read_bytes()))
+        envelope = Envelope.from_dict(json.loads(read_record(path)))
         envelope.verify([key], 1)
     except Error as error:
         return [_bad(f"not signed by {relative(public_key)}: {str(error).split(',')[0]}")]

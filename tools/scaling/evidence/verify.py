@@ -26,7 +26,9 @@ from tools.scaling.evidence.seal import (
     Seal,
     blob_id,
     irregular,
+    irregular_manifest,
     problems,
+    read_record,
     read_seal,
 )
 from tools.scaling.repo import digest, git, relative
@@ -193,7 +195,7 @@ def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unask
 
 def _readable(bundle: Bundle) -> bool:
     """Whether its sha256.txt is a file; where something else is in its place, `problems` says so."""
-    return irregular(bundle.path(MANIFEST)) is None
+    return irregular_manifest(bundle.folder) is None
 
 
 def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, list[Problem]]:
@@ -204,7 +206,7 @@ def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, li
         return Standing.OPEN, [Problem(MANIFEST, Kind.DELETED, f"missing, git has it {standing.value}")]
     if not _readable(bundle):
         return standing, []
-    data = bundle.path(MANIFEST).read_bytes()
+    data = read_record(bundle.path(MANIFEST))
     for value, word in ((known.committed, "committed"), (known.staged, "staged")):
         if value is not None and blob_id(data, value) != value:
             return standing, [Problem(MANIFEST, Kind.REWRITTEN, f"rewritten, git has another {word}")]

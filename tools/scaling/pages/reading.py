@@ -10,6 +10,7 @@ from typing import Any
 
 from tools.scaling.errors import BadInput
 from tools.scaling.evidence.bundle import PROVENANCE, STAMP, Bundle
+from tools.scaling.evidence.seal import read_record
 from tools.scaling.render.view import Number
 
 SHORT, LONG = 120, 300  # how long a text on a page may be
@@ -25,7 +26,7 @@ class Reader:
     def json(self, name: str) -> dict[str, Any] | None:
         """The object in `name`; None where there is no such file, or it is damaged (then a note says so)."""
         try:
-            value = json.loads(self.bundle.path(name).read_bytes())
+            value = json.loads(read_record(self.bundle.path(name)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
@@ -39,7 +40,7 @@ class Reader:
     def text(self, name: str) -> str:
         """The text of `name`, or nothing."""
         try:
-            return self.bundle.path(name).read_bytes().decode(errors="replace")
+            return read_record(self.bundle.path(name)).decode(errors="replace")
         except OSError:
             return ""
 
