@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nanobragg_torch import usage
 from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError
-from nanobragg_torch.io.numbers import integer
+from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.io.standard_output import open_closed, say, tell
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ EXIT_MISSING = 3
 EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
 MOST_THREADS = 1024
-MANY_TERMS = 1e11
+MANY_TERMS = 1e11  # hours of one core
 
-_OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": ""}
+_OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": "", "--max-terms": "1e12"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +74,8 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         options[name] = str(count or "")
     if options["--threads"] and int(options["--threads"]) > MOST_THREADS:
         raise FlagError(f"--threads: expected at most {MOST_THREADS}, got {options['--threads']!a}")
+    if (number(options["--max-terms"]) or 0) <= 0:
+        raise FlagError(f"--max-terms: expected a number above 0, got {options['--max-terms']!a}")
     return options, flags
 
 
@@ -97,8 +99,12 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     fits = plan(wanted, workers=threads or available_cores(), there=limit(own=own_memory()), gpu=gpu_free(device_name))
     if fits.gpu is None:
         threads, block = fits.workers, min(block or fits.block, fits.block)
-    if wanted.terms(config) > MANY_TERMS:
-        _warn([f"{wanted.terms(config):.1e} terms are to be summed, which takes hours or more; Ctrl-C ends it"])
+    terms = wanted.terms(config)
+    if terms > float(options["--max-terms"]):
+        most = options["--max-terms"]
+        raise FlagError(f"{terms:.1e} terms to sum: expected at most {most}, a larger --max-terms starts the run")
+    if terms > MANY_TERMS:
+        _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
 
     import numpy as np
     import torch

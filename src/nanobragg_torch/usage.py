@@ -45,6 +45,7 @@ _PROGRAM = (
         "terms that a thread evaluates at a time: fewer need less memory",
         "",
     ),
+    ("--max-terms", "number", "a run of more terms (pixels times steps of all kinds) is refused", "1e12"),
     ("--version", "", "also -version: the version, and which nanoBragg.c this is the port of", ""),
     ("--help", "", "also -help -h: this text", ""),
 )
