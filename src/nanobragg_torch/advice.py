@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nanobragg_torch.checks import VECTORS
+from nanobragg_torch.checks import VECTORS, origin
 from nanobragg_torch.config import Config
 from nanobragg_torch.io.mosflm_cell import disagreement
 from nanobragg_torch.sampling import RTD
@@ -69,7 +69,7 @@ def _units(asked: _Asked) -> Iterator[str]:
     for key, unit, metres, least, most in _COMMON:
         stored = "size_x" if key == "size" else key
         value = abs(asked.given.get(stored, 0.0)) / metres
-        flag = asked.typed(key)
+        flag, _ = origin(asked.given, key, "")
         if flag and value != 0.0 and not least * (1 - 1e-9) <= value <= most * (1 + 1e-9):
             shown = f"a wavelength of {value:g}" if flag == "-energy" else f"{value:g}"
             yield f"{flag}: {shown} {unit} is beyond {least:g} to {most:g} {unit}: is it in another unit?"

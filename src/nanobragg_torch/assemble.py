@@ -200,8 +200,6 @@ def _detector(given: Given) -> Detector:
         pivot = "SAMPLE" if convention in ("XDS", "DIALS") else "BEAM"
         pivot = pivot if given["quirks"].on("Q06") else given.get("pivot_asked", pivot)
     pixel = given.get("pixel", 1.0e-4)
-    if pixel <= 0.0:
-        raise FlagError(f"-pixel: expected a size above 0 mm, got {1000 * pixel:g}")
     fast, size_fast = _pixels(given, "f", pixel)
     slow, size_slow = _pixels(given, "s", pixel)
     return Detector(
@@ -266,8 +264,6 @@ def _roi(given: Given, fast: int, slow: int) -> Roi | None:
 
 def _beam(given: Given) -> Beam:
     wavelength = given.get("wavelength", 1.0e-10)
-    if wavelength <= 0.0:
-        raise FlagError(f"-lambda: expected a wavelength above 0 A, got {1e10 * wavelength:g}")
     return Beam(
         wavelength_m=wavelength,
         fluence_per_m2=_fluence(given),

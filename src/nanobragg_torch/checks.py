@@ -71,15 +71,19 @@ def _check_distances(given: Given) -> None:
     """The one that counts is above 0: the near distance where it is given, else that along the beam."""
     key, flag = ("close_distance", "-close_distance") if "close_distance" in given else ("distance", "-distance")
     value = given.get(key, 0.1)
-    if key in given["typed"]:
-        where, name = "", given["typed"][key]
-    else:
-        where, name = "a header's ", flag[1:].upper()
+    name, hint = origin(given, key, flag)
     if value == 0.0:
-        hint = "" if key in given["typed"] else f"; {flag} overrides it"
-        raise FlagError(f"{where}{name}: expected a distance other than 0 mm, got 0{hint}")
+        raise FlagError(f"{name}: expected a distance other than 0 mm, got 0{hint}")
     if value < 0.0:
-        given["warnings"].append(f"{where}{name}: {1000 * value:g} mm: {_NEGATIVE[key]}")
+        given["warnings"].append(f"{name}: {1000 * value:g} mm: {_NEGATIVE[key]}")
+
+
+def origin(given: Given, key: str, flag: str) -> tuple[str, str]:
+    """The flag that was typed for `key`, else the keyword of a header; and what to do about the latter."""
+    if key in given["typed"]:
+        return given["typed"][key], ""
+    used = {name: text for read in given["headers"] for name, text in read.used.items()}
+    return f"a header's {used[key].partition(' ')[0]}" if key in used else flag, f"; {flag} overrides it"
 
 
 _NEGATIVE = {
@@ -89,6 +93,13 @@ _NEGATIVE = {
 
 
 def _check_beam(given: Given) -> None:
+    for key, flag, what, unit, per in (
+        ("wavelength", "-lambda", "a wavelength", "A", 1e10),
+        ("pixel", "-pixel", "a size", "mm", 1e3),
+    ):
+        if given.get(key, 1.0) <= 0.0:
+            name, hint = origin(given, key, flag)
+            raise FlagError(f"{name}: expected {what} above 0 {unit}, got {per * given[key]:g}{hint}")
     for key in ("fluence", "flux", "water"):
         if given.get(key, 0.0) < 0.0:
             raise FlagError(f"-{key}: expected at least 0, got a number below 0")

@@ -170,6 +170,44 @@ def test_a_normal_against_the_beam_puts_no_detector_behind_the_crystal(
     assert lines[0].startswith(said)
 
 
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("WAVELENGTH", 0, "a header's WAVELENGTH: expected a wavelength above 0 A, got 0; -lambda overrides it"),
+        ("PIXEL_SIZE", -2, "a header's PIXEL_SIZE: expected a size above 0 mm, got -2; -pixel overrides it"),
+        ("BEAM_CENTER_X", "nan", "x.img: expected BEAM_CENTER_X as a number, got 'nan'"),
+        ("BEAM_CENTER_Y", "1,5", "x.img: expected BEAM_CENTER_Y as a number, got '1,5'"),
+        ("DISTANCE", "\x1b[2J", "x.img: expected DISTANCE as a number, got '\\x1b[2J'"),
+    ],
+)
+def test_what_a_header_cannot_say(
+    key: str,
+    value: object,
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_smv(tmp_path / "x.img", {"PIXEL_SIZE": 2, "DISTANCE": 100, key: value})  # type: ignore[dict-item]
+    flags = "-cell 10 -default_F 1 -N 2 -nonoise -nopgm -oversample 1 -img x.img"
+    assert outcome(flags, capsys) == (2, [f"nanobragg_torch: {line}"])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.img"]
+
+
+def test_a_keyword_within_another_line_may_be_no_number(tmp_path: Path) -> None:
+    """Q48: "PHI" is found in what an AXIS line says, and the next '=' is of another line."""
+    write_smv(tmp_path / "x.img", {"PIXEL_SIZE": 2, "DISTANCE": 100, "AXIS": "PHI", "DATE": "Mon"})
+    config = parse(f"-cell 10 {PLAIN} -img {tmp_path / 'x.img'}".split())
+    assert float(config.scan.phi_start_rad) == 0.0
+
+
 def test_a_swing_of_90_degrees_about_the_crystal() -> None:
     """The detector is beside the crystal, 100 mm away, and the beam runs along it."""
     found = geometry("-xds -twotheta 90 --mode spec")

@@ -407,7 +407,7 @@ def test_a_mask_of_nan_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         ({"SIZE1": "1e999"}, "expected SIZE1 as a whole number of 1 to 2147483647, got inf"),
         ({"SIZE2": "-5"}, "expected SIZE2 as a whole number of 1 to 2147483647, got -5"),
         ({"SIZE2": "4.5"}, "expected SIZE2 as a whole number of 1 to 2147483647, got 4.5"),
-        ({"SIZE2": "many"}, "expected SIZE1 and SIZE2 above 0 in the header, got 64 and 0"),
+        ({"SIZE2": "many"}, "expected SIZE2 as a number, got 'many'"),
     ],
 )
 def test_sizes_that_no_image_has(
@@ -420,7 +420,7 @@ def test_sizes_that_no_image_has(
 
 @pytest.mark.parametrize("flag", ["-img", "-mask"])
 @pytest.mark.parametrize(
-    ("value", "got"), [("6e9", "6e+09"), ("-1", "-1"), ("0", "0"), ("512.5", "512.5"), ("1e999", "inf"), ("x", "0")]
+    ("value", "got"), [("6e9", "6e+09"), ("-1", "-1"), ("0", "0"), ("512.5", "512.5"), ("1e999", "inf")]
 )
 def test_headers_of_lengths_that_no_header_has(
     value: str, got: str, flag: str, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,9 @@ HEADER_BYTES = 512
 
 MAGIC = b"{\nHEADER_BYT"
 # torn: what is glued to a number, as in 1_0 and 5mm
-_DECIMAL = re.compile(r"\s*(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)(?P<torn>[\w.\x80-\xff]*)", re.ASCII)
+_DECIMAL = re.compile(
+    r"\s*(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)(?P<torn>(?:,\d|[\w.\x80-\xff])*)", re.ASCII
+)
 _LONGEST = 2**20  # bytes of a header
 # The words of ADSC's TYPE and of d*TREK's Data_type, which has blanks for underscores.
 _TYPES = {
@@ -43,9 +45,10 @@ class Smv:
     whole: bool = False
 
     def number(self, keyword: str) -> float | None:
-        """The number after the last `keyword` and the next '='; 0 where that is none, None without keyword.
+        """The number after the last `keyword` and the next '='; None without keyword.
 
-        Raises InputError for a number with something glued to it, of which the reference would read a part.
+        Where that is a line of this keyword, raises InputError for what is no number, of which the reference would
+        read a part or 0, as it does where `keyword` is only part of something else (Q48).
         """
         if self.whole:
             places = [match.end() for match in re.finditer(rf"^[ \t]*{keyword}[ \t]*(?==)", self.text, re.MULTILINE)]
@@ -56,8 +59,10 @@ class Smv:
         if equals < 0:
             return None
         match = _DECIMAL.match(self.text, equals + 1)
-        if match and match["torn"]:
-            raise InputError(f"{self.path}: expected {keyword} as a number, got {match.group().strip()!a}")
+        own = self.text[self.text.rfind("\n", 0, at) + 1 : equals].strip() == keyword
+        if own and (match is None or match["torn"]):
+            got = re.split(r"[;\n]", self.text[equals + 1 :], maxsplit=1)[0].strip()
+            raise InputError(f"{self.path}: expected {keyword} as a number, got '{_shown(got)}'")
         return float(match["number"]) if match else 0.0
 
     def word(self, keyword: str) -> str:
