@@ -627,8 +627,9 @@ def _(_folder: Path) -> None:
     flags = "-roi 2 3 4 5 -adc 7 -seed 1"
     for mode, outside in (("", 0), ("--quirk Q43=off", 7)):
         made = config(BASE, f"{flags} {mode}")
-        rows = outputs.integer_rows(made, values, 2.0), outputs.noise_rows(made, values, outputs.Counted())
-        exact, noisy = (np.concatenate(list(blocks)) for blocks in rows)
+        images = outputs.integer_pieces(made, values, 2.0), outputs.noise_pieces(made, values, outputs.Counted())
+        files = (b"".join(map(bytes, pieces)) for pieces in images)
+        exact, noisy = (np.frombuffer(data, "<u2").reshape(8, 8) for data in files)
         for found in (exact, noisy):
             window = np.zeros((8, 8), bool)
             window[4:6, 2:4] = True
