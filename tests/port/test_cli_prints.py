@@ -232,3 +232,13 @@ def test_an_output_is_neither_an_input_nor_another_output(capsys: pytest.Capture
         assert capsys.readouterr().err.splitlines()[-1] == f"nanobragg_torch: {line}"
         assert files() == before
     assert main([*SMALL.split(), *ALONE.split(), "-floatfile", "/dev/null", "-intfile", "/dev/null"]) == 0
+
+
+def test_names_that_somebody_chose_do_not_speak_to_the_terminal(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = "-cell 50 60 70 80 95 105 -default_F 100 -N 2 -lambda 1 -distance 100 -detpixels 4 -nonoise -nopgm"
+    assert main([*flags.split(), "-show_config", "-floatfile", "a\x1b[2J.bin"]) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert said.out.count(r"a\x1b[2J.bin") == 2  # among the settings, and as written
+    assert (tmp_path / "a\x1b[2J.bin").is_file()

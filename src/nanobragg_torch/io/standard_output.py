@@ -7,14 +7,14 @@ from typing import TextIO
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Write `text` and `end`, and flush them.
+    """Write `text` and `end`, and flush them; with escapes for control characters other than tabs and line ends.
 
     Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files: from
     then on nobody hears what is said. Raises OSError where standard output cannot be written otherwise, as on a full
     disk. Either way nothing stays behind that the interpreter would try to write at its end.
     """
     with suppress(BrokenPipeError):
-        _write(sys.stdout, text + end)
+        _write(sys.stdout, _shown(text, kept="\t\n") + end)
 
 
 def tell(line: str) -> None:
@@ -22,9 +22,12 @@ def tell(line: str) -> None:
 
     Where that cannot be written there is nobody to tell: the exit code speaks.
     """
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
     with suppress(OSError):
-        _write(sys.stderr, shown + "\n")
+        _write(sys.stderr, _shown(line) + "\n")
+
+
+def _shown(line: str, kept: str = "") -> str:
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in line)
 
 
 def _write(stream: TextIO, text: str) -> None:
