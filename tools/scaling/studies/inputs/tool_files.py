@@ -133,7 +133,7 @@ def option(rng: Random, folder: Path) -> Attempt:
 def bundle(rng: Random, folder: Path) -> Attempt:
     path = folder / "bundle"
     path.mkdir()
-    match rng.choice(("empty", "seal", "deep", "fifo", "bytes")):
+    match rng.choice(("stray", "seal", "deep", "fifo", "bytes", "sparse")):
         case "seal":
             (path / "sha256.txt").write_text(rng.choice(("", "x\n", "0" * 64 + "  ../../etc/passwd\n", "\x1b[31m\n")))
         case "deep":
@@ -145,9 +145,13 @@ def bundle(rng: Random, folder: Path) -> Attempt:
             os.mkfifo(path / "sha256.txt")
         case "bytes":
             (path / "sha256.txt").write_bytes(rng.randbytes(1000))
+        case "sparse":
+            with (path / rng.choice(("sha256.txt", "seal.json", "provenance.json"))).open("wb") as file:
+                file.truncate(2**40)
         case _:
             shutil.copy(TRACE, path)
-    return tools(rng.choice(("verify", "replay", "page")), "bundle")
+    command = rng.choice(("verify", "replay", "page"))
+    return tools(command, "bundle", refused=command != "page")  # a run that halts early has a page, too
 
 
 KINDS: dict[str, Kind] = {
