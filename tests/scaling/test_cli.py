@@ -514,3 +514,11 @@ def test_what_lies_beside_an_output_and_is_not_ours_stays(capsys, tmp_path):
         for path in tmp_path.iterdir():
             if path.name not in ("py.log", "c.bin"):
                 path.unlink()
+
+
+def test_a_page_is_written_into_the_folder_of_a_run_alone(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("mine\n")
+    code, out, err = run(capsys, "page", tmp_path)
+    assert (code, out) == (2, "")
+    assert one_line(err).endswith("expected the folder of a run, got one without commands.txt\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

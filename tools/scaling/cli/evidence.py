@@ -161,10 +161,13 @@ def history(
 @app.command(rich_help_panel=PARTS)
 def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> None:
     """Write report.html into a bundle that is not sealed yet."""
-    from tools.scaling.evidence.bundle import open_bundle
+    from tools.scaling.evidence.bundle import COMMANDS, open_bundle
     from tools.scaling.pages.report import write_report
 
-    say(f"wrote {write_report(open_bundle(DEFAULT_ROOT, run_dir))}")
+    bundle = open_bundle(DEFAULT_ROOT, run_dir)
+    if not bundle.path(COMMANDS).is_file():
+        raise BadInput(f"{run_dir}: expected the folder of a run, got one without {COMMANDS}")
+    say(f"wrote {write_report(bundle)}")
 
 
 @app.command(rich_help_panel=BUNDLES)

@@ -160,6 +160,8 @@ def parse_trace(data: bytes, source: str) -> Trace:
     """
     if not data.strip():
         raise BadInput(f"{source}: expected lines that begin with TRACE_C or TRACE_PY, got an empty file")
+    if b"TRACE_" not in data and b"\0" in data:  # known at once, however long it is
+        raise BadInput(f"{source}: expected lines that begin with TRACE_C or TRACE_PY, got binary data")
     reader = _Reader(source)
     lines = data.decode("ascii", "backslashreplace").split("\n")
     unfinished = lines.pop()  # empty where the file ends with a line end

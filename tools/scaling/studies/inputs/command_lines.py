@@ -123,6 +123,19 @@ def output_nowhere(rng: Random, folder: Path) -> Attempt:
     return still("-floatfile", name)
 
 
+def no_experiment(rng: Random, folder: Path) -> Attempt:
+    flags = (
+        "-dispersion 200", "-dispersion 300 -dispsteps 3", "-fluence -1", "-flux -1e12", "-water -5", "-N 2.7",
+        "-round_xtal -fudge -1", "-flux 1e12 -beamsize 0", "-lambda 0", "-energy -12000", "-pixel 0",
+    )  # fmt: skip
+    return still(*rng.choice(flags).split(), *rng.choice(MODES))
+
+
+def another_unit(rng: Random, folder: Path) -> Attempt:
+    flags = ("-lambda 12398", "-lambda 1e-10", "-energy 12.4", "-distance 0.1", "-pixel 172", "-detector_thick 0.45")
+    return still(*rng.choice(flags).split(), *rng.choice(MODES), refused=False)
+
+
 def no_crystal(rng: Random, folder: Path) -> Attempt:
     left_out = rng.choice(("-cell", "-default_F"))
     start = STILL.index(left_out)
@@ -147,5 +160,7 @@ KINDS: dict[str, Kind] = {
     "an output that is an input": output_over_input,
     "two outputs of one name": two_outputs,
     "an output that cannot be opened": output_nowhere,
+    "what no experiment has": no_experiment,
+    "a number in another unit": another_unit,
     "no crystal": no_crystal,
 }

@@ -70,7 +70,7 @@ def smv_header(rng: Random, folder: Path) -> Attempt:
     key = rng.choice(sorted(header))
     values = (
         "0", "-1", "2000000000", "1e300", "1e999", "nan", "x", "", "6000000000", "000.00", "0.5", "signed_long",
-        "float", "big_endian", "middle_endian", "1_6", "\x1b[31m",
+        "float", "big_endian", "middle_endian", "1_6", "\x1b[31m", "1,5", "172", "1.1e-10",
     )  # fmt: skip
     header[key] = rng.choice(values)
     text = "{\n" + "".join(f"{name}={value};\n" for name, value in header.items()) + "}\n"
