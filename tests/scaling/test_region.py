@@ -190,7 +190,7 @@ def test_a_replay_compares_the_image(imaged, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "0" * 64}))
     first = _compared(then, now, then.provenance(), patched=False).first
     assert (first.step, first.file, first.quantity) == ("image", "image/image.json", "sha256")
-    done = checkout.tool("replay", str(folder))
+    done = checkout.tool("replay", str(folder), "--trust")
     assert done.code == 0, done
     assert "equal bit for bit" in done.out
 
