@@ -13,13 +13,13 @@ from nanobragg_torch.__main__ import main
 from nanobragg_torch.config import StructureFactors
 from nanobragg_torch.errors import DoesNotFit, InputError
 from nanobragg_torch.flags import parse
-from nanobragg_torch.io import room
 from nanobragg_torch.io.fdump import fdump_cells, fdump_pieces, read_fdump
 from nanobragg_torch.io.hkl import read_hkl
 from nanobragg_torch.io.mosflm_matrix import read_matrix
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.io.smv import read_pixels, read_smv, smv_header
 from nanobragg_torch.io.sources import read_columns, read_sources
+from nanobragg_torch.memory import Limit, limit
 from nanobragg_torch.quirks import IDS, Quirks
 from nanobragg_torch.simulate import simulate
 from nanobragg_torch.structure_factor import read_grid
@@ -94,9 +94,7 @@ def test_a_dump_that_does_not_fit_is_not_read(capsys: pytest.CaptureFixture[str]
         stream.write(b"0 1288 0 1288 0 1288\n\f")
         stream.truncate(22 + 8 * 1290**3)
     assert fdump_cells(Path("Fdump.bin")) == 1290**3
-    there = room.available()
-    assert there is not None
-    if there > 60 * 2**30:
+    if limit().bytes > 60 * 2**30:
         pytest.skip("it fits into this machine's memory")
     assert main(SMALL.split()) == 4
     assert re.search(
@@ -109,7 +107,7 @@ def test_a_dump_that_does_not_fit_is_not_read(capsys: pytest.CaptureFixture[str]
 
 def test_a_list_whose_box_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("l").write_text("0 0 0 1\n1199 1199 1199 1\n")
-    monkeypatch.setattr(room, "available", lambda: 20 << 30)
+    monkeypatch.setattr("nanobragg_torch.io.room.limit", lambda: Limit(20 << 30, "host", 20 << 30))
     with pytest.raises(DoesNotFit) as caught:
         read_grid(StructureFactors(Path("l")))
     expected = "l: a grid of 1201 x 1201 x 1201 structure factors: needs 38.7 GiB of memory, there are 16.0 GiB"
@@ -123,30 +121,6 @@ def test_a_list_whose_box_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatc
     for index in ("1000000000", "-9223372036854775808", "99999999999999999999"):
         Path("l").write_text(f"0 0 0 1\n{index} 0 0 1\n")
         refused("list", Path("l"), f"l:2: expected h k l F (three integers and a number), got '{index} 0 0 1'")
-
-
-def test_memory_that_is_free(tmp_path: Path) -> None:
-    def write(name: str, text: str) -> None:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    assert room.available(tmp_path) is None or room.available(tmp_path) > 0  # type: ignore[operator]
-    write("proc/meminfo", "MemTotal:       2048 kB\nMemAvailable:   1024 kB\n")
-    assert room.available(tmp_path) == 1 << 20
-    write("proc/self/cgroup", "12:cpu,cpuacct:/x\n5:memory:/a/b\n0::/\n")
-    write("sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n")
-    write("sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "900000\n")
-    write("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1000000\n")
-    write("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "900000\n")
-    write("sys/fs/cgroup/memory/a/memory.stat", "cache 7\ntotal_inactive_file 40000\ntotal_active_file 2000\n")
-    assert room.available(tmp_path) == 142000
-    write("proc/self/cgroup", "0::/x\n")
-    write("sys/fs/cgroup/x/memory.max", "max\n")
-    write("sys/fs/cgroup/x/memory.current", "5\n")
-    assert room.available(tmp_path) == 1 << 20
-    write("sys/fs/cgroup/x/memory.max", "100\n")
-    assert room.available(tmp_path) == 95
 
 
 @pytest.mark.parametrize(
