@@ -9,7 +9,7 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.errors import NanoBraggError
 from tools.scaling.errors import BadInput, of_port
 from tools.scaling.parity.explain_attribution import TARGETS, Effects, attribute
-from tools.scaling.parity.explain_defects import Group, Measured, group, measure
+from tools.scaling.parity.explain_defects import Group, Measured, group, length, measure
 from tools.scaling.parity.explain_faint import faint_variants
 from tools.scaling.parity.explain_forms import changes, form
 from tools.scaling.parity.explain_graph import Graph
@@ -185,7 +185,7 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
             unknown[name] = f"not in the {side}'s trace"
         elif bool(_not_finite(sides, name).any()):
             unknown[name] = "not finite in the reference's trace"
-        elif assumed and bool(found.over[name].any()) and _fails(sides, found, name):
+        elif assumed and _differs(sides, found, name) and _fails(sides, found, name):
             flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
             inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
             unknown[name] = f"untraced input: {inputs}; give the case (--case)"
@@ -199,6 +199,12 @@ def _not_finite(sides: Sides, name: str) -> Tensor:
     both = sides.shown_by_both(name)
     c, py = (sides.values[name][side].reshape(*both.shape, -1).isfinite().all(-1) for side in (C, PY))
     return both & ~c & py
+
+
+def _differs(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
+    size = length(sides.values[name][C], found.delta[name])
+    return bool((found.over[name] | (found.delta[name] > 1e-9 * size)).any())
 
 
 def _fails(sides: Sides, found: Measured, name: str) -> bool:

@@ -50,7 +50,8 @@ def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
         return bool((length(shown - guess, mask) <= width * floor)[mask].all())
 
     for text, guess, width in _guesses(sides, group, name, rule):
-        if close(guess, width):
+        # where the floor is wide, a number near 0 would be near any other small one
+        if close(guess, width) and bool((length(shown - guess, mask) <= 1e-3 * length(guess, mask))[mask].all()):
             return text
     both = inside & (rule != 0)
     if not bool(both.any()):

@@ -38,7 +38,13 @@ def add_sources(g: Graph, exp: Experiment) -> None:
         return torch.cat((shown.unsqueeze(2), others.expand(-1, shown.shape[1], *others.shape[2:])), 2)
 
     g.add("incident", "incident_all incident_vec", first_source, dims="sk", whole=True)
-    g.add("wavelength", "wavelength_all lambda_meters", first_source, dims="sk", whole=True)
+    third = exp.n_sources > 2
+    g.add("wavelength_first" if third else "wavelength", "wavelength_all lambda_meters", first_source, dims="sk",
+          whole=True)  # fmt: skip
+    if third:
+        g.add("SOURCE2.lambda_angstroms", "wavelength_first", lambda x: x[:, :, 2] * 1e10, dims="s", traced=True,
+              whole=True)  # fmt: skip
+        g.add("wavelength", "wavelength_first SOURCE2.lambda_angstroms", _third_source, dims="sk", whole=True)
     g.add("q_all", "diffracted_vec incident wavelength", beam.scattering_vector, dims="sk")
     window(g, "q_all", "scattering_vec_A_inv", "q", (0,))
     dmin = settings.dmin_m
@@ -47,6 +53,12 @@ def add_sources(g: Graph, exp: Experiment) -> None:
         return (~beam.beyond_dmin(q, dmin)).to(q) if dmin > 0 else torch.ones_like(q[..., 0])
 
     g.add("alive", "q", alive, dims="sk", exact=True)
+
+
+def _third_source(every: Tensor, shown: Tensor) -> Tensor:
+    merged = every.clone()
+    merged[:, :, 2] = shown / 1e10
+    return merged
 
 
 def add_corrections(g: Graph, pixel: Pixel) -> None:
@@ -107,6 +119,9 @@ def _polarization(g: Graph, pixel: Pixel) -> None:
 def add_scattering_angle(g: Graph, pixel: Pixel) -> None:
     """cos(2 theta) of the very last evaluation: both directions unitised once more if that makes the factor."""
     again = bool(_polarized_evaluations(pixel)[-1])
+    if g.sizes["k"] == 3:  # the third source is the last, and its angle is traced
+        g.add("cos_2theta", "SOURCE2.cos2theta", lambda x: x[:, -1], traced=True)
+        return
 
     def cosine(incident: Tensor, diffracted: Tensor) -> Tensor:
         last = incident[:, -1, -1], diffracted[:, -1]
@@ -136,7 +151,6 @@ def add_third_source(g: Graph, exp: Experiment) -> None:
         dims="s",
         traced=True,
     )
-    g.add(f"{group}lambda_angstroms", "wavelength", lambda x: x[:, :, 2] * 1e10, dims="s", traced=True, whole=True)
 
 
 def add_intensity(g: Graph, exp: Experiment) -> None:

@@ -173,8 +173,11 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
                 guesses[i].rests[name] = rest[i]
                 if vanish[i] and name in state.over:
                     settled[i].append(name)
-    for guess, names in zip(guesses, settled):
+    for i, (guess, names) in enumerate(zip(guesses, settled)):
         guess.settled = tuple(names)
+        # 0 can be made in many ways: it tells none of them
+        hidden = bool(guess.variant or guess.parts) and set(guess.aims).isdisjoint(names)
+        sound[i] &= not hidden or any(bool((sides.traced[name][side] != 0).any()) for name in names)
     return [guess for i, guess in enumerate(guesses) if sound[i] and guess.holds]
 
 
