@@ -56,17 +56,17 @@ def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
     both = inside & (rule != 0)
     if not bool(both.any()):
         return None
-    factor = (shown[both] * rule[both]).sum() / (rule[both] * rule[both]).sum()
+    ratio = (shown[both] * rule[both]).sum() / (rule[both] * rule[both]).sum()
     narrow = (shown - shown.float().to(shown)).abs() <= 1e-15 * shown.abs()
     small = (shown - rule).abs() <= 2.0**-21 * rule.abs()
     if bool((narrow & small)[inside].all()) and set(sides.precision) == {"float64"}:
         return "rounded to float32"
-    if not close(factor * rule, max(1.0, abs(float(factor)))):
+    if not close(ratio * rule, max(1.0, abs(float(ratio)))):
         return None
     unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
-    if unitised and float(factor) > 0:
-        return f"of length {_factor(factor)}, not 1"
-    return _unit(float(factor)) or f"multiplied by {_factor(factor)}"
+    if unitised and float(ratio) > 0:
+        return f"of length {factor(ratio)}, not 1"
+    return unit(float(ratio)) or f"multiplied by {factor(ratio)}"
 
 
 def _guesses(sides: Sides, group: Group, name: str, rule: Tensor) -> Iterator[tuple[str, Tensor, float]]:
@@ -90,11 +90,11 @@ def _scaled(sides: Sides, group: Group, rule: Tensor) -> Iterator[tuple[str, Ten
     for count in range(1, len(_SCALES) + 1):
         for names in combinations(_SCALES, count):
             values = [float(sides.values[name][group.side]) for name in names]
-            factor = math.prod(1.0 / x if name == "steps" and x else x for name, x in zip(names, values))
-            if factor != 1.0 and 1.0 not in values:
+            product = math.prod(1.0 / x if name == "steps" and x else x for name, x in zip(names, values))
+            if product != 1.0 and 1.0 not in values:
                 words = " and ".join(_SCALES[name] for name in names)
                 how = "printed" if group.printed else "taken"
-                yield f"{how} after {words} (times {factor:.6g})", factor * rule, 1.0
+                yield f"{how} after {words} (times {product:.6g})", product * rule, 1.0
 
 
 def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, Tensor, float]]:
@@ -112,18 +112,18 @@ def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, T
         yield f"of {best:g} cells along {name[-1]}, not {cells:g}", guess, max(1.0, best / cells) * 2.0
 
 
-def _unit(factor: float) -> str | None:
+def unit(value: float) -> str | None:
     """The factor in words where it is one between units."""
-    power = round(math.log10(abs(factor))) if factor else 0
-    if power and abs(factor / 10.0**power - 1.0) < 1e-9:
+    power = round(math.log10(abs(value))) if value else 0
+    if power and abs(value / 10.0**power - 1.0) < 1e-9:
         return f"in another unit, 10^{power} times what it should be"
-    for words, unit in (("in degrees, not radians", RTD), ("in radians, not degrees", 1.0 / RTD)):
-        if abs(factor / unit - 1.0) < 1e-9:
+    for words, size in (("in degrees, not radians", RTD), ("in radians, not degrees", 1.0 / RTD)):
+        if abs(value / size - 1.0) < 1e-9:
             return words
     return None
 
 
-def _factor(value: Tensor) -> str:
+def factor(value: Tensor) -> str:
     """A factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
     excess = float(value) - 1.0
     return f"(1 {'-' if excess < 0 else '+'} {abs(excess):.3g})" if abs(excess) < 1e-4 else f"{float(value):.9g}"

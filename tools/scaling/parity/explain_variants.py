@@ -324,7 +324,9 @@ def name_variant(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> s
             continue
         if _reproduces(sides, found, group, variant, pixel):
             return variant.text
-    return _quirk_off(sides, found, group, pixel) or form(sides, found, group)
+    off = _quirks_off(sides, found, group, pixel)
+    group.alike = tuple(off[1:])
+    return off[0] if off else form(sides, found, group)
 
 
 # Which switches of nanobragg_torch.quirks can be at the bottom of a defect in these quantities.
@@ -358,11 +360,15 @@ QUIRKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _quirk_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> str | None:
-    """The switch without which the port's own trace has the same defect."""
+def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> list[str]:
+    """The switches without which the port's own trace has the same defect; a number that is 0 tells none."""
     settings = pixel.run.exp.config
+    able = QUIRKS.get(group.label, QUIRKS.get(group.name, ()))
+    if not any(bool((sides.values[name][PY] != 0).any()) for name in group.members):
+        return []
+    texts = []
     for quirk in quirks.TABLE:
-        if quirk.id not in QUIRKS.get(group.label, QUIRKS.get(group.name, ())):
+        if quirk.id not in able:
             continue
         switched = replace(settings, quirks=settings.quirks.switched(quirk.id, False))
         try:
@@ -371,9 +377,9 @@ def _quirk_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> str
             other = lay(sides.graph, trace, trace)
         except (NanoBraggError, BadInput, ValueError, RuntimeError):
             continue
-        if all(_same_defect(found, name, _own(other, name), mask) for name, mask in group.members.items()):
-            return f"as with {quirk.id} off: {quirk.right} (the reference: {quirk.reference})"
-    return None
+        if all(_same_defect(found, name, other.own(PY, name), mask) for name, mask in group.members.items()):
+            texts.append(f"as with {quirk.id} off: {quirk.right} (the reference: {quirk.reference})")
+    return texts
 
 
 def _same_defect(found: Measured, name: str, other: Tensor, mask: Tensor) -> bool:
@@ -382,10 +388,6 @@ def _same_defect(found: Measured, name: str, other: Tensor, mask: Tensor) -> boo
     inherited = torch.minimum(2.0 * found.floor[name], 1e-3 * length(net, mask))
     allowed = torch.maximum(2.0 * found.own_floor[name], inherited)
     return bool((length(other - net, mask) <= allowed)[mask].all())
-
-
-def _own(sides: Sides, name: str) -> Tensor:
-    return sides.values[name][PY] - sides.results[name][PY]
 
 
 def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, pixel: Pixel) -> bool:
