@@ -136,7 +136,7 @@ def test_json_is_as_agreed(config, reference):
         "quantity", "variant", "defect_rel", "effect_rel", "share", "amplification", "in_print_only", "side",
         "alternatives", "effects", "members",
     ]  # fmt: skip
-    assert data["causes"][0]["members"] == {"initial_odet": "off by +5.283e-07 -3.809e-07 -7.582e-08"}
+    assert data["causes"][0]["members"] == {"initial_odet": "off by +5.283e-07 +3.809e-07 -7.582e-08"}
     row = next(row for row in data["quantities"] if row["name"] == "initial_odet")
     assert list(row) == ["name", "verdict", "c", "py", "rel", "defect_rel", "noise_floor_rel"]
     assert row["verdict"] == "originates here" and row["defect_rel"] == pytest.approx(6.557e-07, rel=1e-3)

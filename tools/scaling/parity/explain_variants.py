@@ -198,6 +198,7 @@ def _cubic(graph: Graph, pixel: Pixel) -> Graph:
 _PHI = ("rot_a_angstroms", "PHI.phi_deg")
 _TURNED = (*_PHI, "PHI.k_frac")
 _ROT = ("rot_a_angstroms", "rot_b_angstroms", "rot_c_angstroms", "PHI.k_frac")
+_STARS = ("rot_a_star_A_inv", "rot_b_star_A_inv", "rot_c_star_A_inv")
 _OMEGA = ("omega_pixel_sr", "omega_pixel")
 _ANGLES = tuple(f"angles_rad.{x}" for x in ("rotx", "roty", "rotz", "twotheta"))
 _WAVE = ("lambda_meters",)
@@ -228,6 +229,7 @@ VARIANTS: tuple[Variant, ...] = (
             _scan(lambda a, d, n: a + d, lambda d, n: d)),
     Variant("at phi steps that reach the end of the oscillation", _PHI,
             _scan(lambda a, d, n: a, lambda d, n: d * n / max(n - 1, 1))),
+    Variant("of the -misset angles in degrees where radians are meant", _STARS, _root("-misset", _times(RTD))),
     Variant("turned the other way round", _ROT, _root("-spindle_axis", lambda x: -x)),
     Variant("not turned by phi at all", _ROT, _rule("turned", lambda rows, *_: rows)),
     Variant("in degrees where radians are meant", _ANGLES, _angles(RTD)),
