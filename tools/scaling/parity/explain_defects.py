@@ -52,7 +52,6 @@ class Verdict(StrEnum):
     INHERITED = "inherited"
     ORIGINATES = "originates here"
     ROUNDING = "rounding"
-    PRINTED = "in print only"
     UNKNOWN = "unknown"
 
 
@@ -230,7 +229,7 @@ def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) 
     families = {family for each in earlier.members for family in SIBLINGS.get(each, ())}
     hidden = sides.graph.hidden_ancestors(name)
     families = {(every, at) for every, at in families if every in hidden}
-    if not families:
+    if not families or _traced_elsewhere(sides, found, name):
         return nothing
     # F of a reflection has no slope that would show what it depends on
     if name == "SOURCE2.F_cell" or (name == "I_before_scaling" and _other_reflections(sides, found)):
@@ -239,6 +238,13 @@ def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) 
     for every, at in families:
         found_mask = found_mask | _sensitive(sides, name, every, at)
     return found_mask
+
+
+def _traced_elsewhere(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether the last source is the third, and its traced angle another than `name`, the last one's."""
+    if name != "cos_2theta" or sides.graph.sizes["k"] != 3:
+        return False
+    return bool((sides.traced[name][PY] - sides.traced["SOURCE2.cos2theta"][PY, -1]).abs() > found.floor[name])
 
 
 def _other_reflections(sides: Sides, found: Measured) -> bool:

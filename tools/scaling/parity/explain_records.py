@@ -137,7 +137,7 @@ def quantity_rows(
     for name in sides.graph.traced:
         if bool(sides.present[name].any()):
             row = _row(sides, found, name, name in heads, through.get(name), unknown.get(name))
-            rows.append(replace(row, verdict=Verdict.PRINTED, note="") if name in printed else row)
+            rows.append(replace(row, verdict=Verdict.ORIGINATES, note="in print only") if name in printed else row)
     order = {row.name: quantity(row.name.partition("#")[0]).order for row in rows}
     return tuple(sorted(rows, key=lambda row: order[row.name]))
 

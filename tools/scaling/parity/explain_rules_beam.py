@@ -119,9 +119,6 @@ def _polarization(g: Graph, pixel: Pixel) -> None:
 def add_scattering_angle(g: Graph, pixel: Pixel) -> None:
     """cos(2 theta) of the very last evaluation: both directions unitised once more if that makes the factor."""
     again = bool(_polarized_evaluations(pixel)[-1])
-    if g.sizes["k"] == 3:  # the third source is the last, and its angle is traced
-        g.add("cos_2theta", "SOURCE2.cos2theta", lambda x: x[:, -1], traced=True)
-        return
 
     def cosine(incident: Tensor, diffracted: Tensor) -> Tensor:
         last = incident[:, -1, -1], diffracted[:, -1]
