@@ -138,6 +138,9 @@ def _check_same_case(sides: Sides, c: Trace, py: Trace, assumed: bool) -> None:
         )
 
 
+# Quantities whose rule says which sub-pixel they are of.
+_OF_THE_SUBPIXEL = ("pixel_pos_meters", "omega_pixel_sr")
+
 # Quantities in which the value of a flag shows at once.
 _SHOWS_FLAG = (
     "angles_rad.rotx", "angles_rad.roty", "angles_rad.rotz", "angles_rad.twotheta", "beam_center_m.pixel_mm",
@@ -185,7 +188,9 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
             unknown[name] = f"not in the {side}'s trace"
         elif bool(_not_finite(sides, name).any()):
             unknown[name] = "not finite in the reference's trace"
-        elif assumed and _differs(sides, found, name) and _fails(sides, found, name):
+        elif name in _OF_THE_SUBPIXEL and _other_subpixels(sides):
+            unknown[name] = "of sub-pixels that lie elsewhere in the pixel"
+        elif assumed and _differs(sides, found, name) and _fails(sides, found, name) and _fed(sides, found, name):
             flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
             inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
             unknown[name] = f"untraced input: {inputs}; give the case (--case)"
@@ -194,11 +199,22 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
     return unknown
 
 
+def _other_subpixels(sides: Sides) -> bool:
+    """Whether `count_apart` left out what is summed over the sub-pixels: then they lie elsewhere too."""
+    return math.isfinite(float(sides.traced["steps"][PY])) and not bool(sides.present["steps"][PY])
+
+
 def _not_finite(sides: Sides, name: str) -> Tensor:
     """(*dims): where the reference's value is a NaN or an infinity and the port's is not."""
     both = sides.shown_by_both(name)
     c, py = (sides.values[name][side].reshape(*both.shape, -1).isfinite().all(-1) for side in (C, PY))
     return both & ~c & py
+
+
+def _fed(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether something upstream differs: of the same inputs any rule makes the same."""
+    above = [each for each in sides.graph.ancestors(name) if each in found.delta]
+    return any(bool((found.delta[each] > found.floor[each]).any()) for each in above)
 
 
 def _differs(sides: Sides, found: Measured, name: str) -> bool:

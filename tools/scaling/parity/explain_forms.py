@@ -56,12 +56,13 @@ def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
     both = inside & (rule != 0)
     if not bool(both.any()):
         return None
-    ratio = (shown[both] * rule[both]).sum() / (rule[both] * rule[both]).sum()
+    weight = rule[both] / rule[both].abs().max()  # the square of a small number is none
+    ratio = (shown[both] * weight).sum() / (rule[both] * weight).sum()
     narrow = (shown - shown.float().to(shown)).abs() <= 1e-15 * shown.abs()
     small = (shown - rule).abs() <= 2.0**-21 * rule.abs()
     if bool((narrow & small)[inside].all()) and set(sides.precision) == {"float64"}:
         return "rounded to float32"
-    if not close(ratio * rule, max(1.0, abs(float(ratio)))):
+    if not bool(ratio.isfinite()) or not close(ratio * rule, max(1.0, abs(float(ratio)))):
         return None
     unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
     if unitised and float(ratio) > 0:
