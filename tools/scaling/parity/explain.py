@@ -9,7 +9,7 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.errors import NanoBraggError
 from tools.scaling.errors import BadInput, of_port
 from tools.scaling.parity.explain_attribution import TARGETS, Effects, attribute
-from tools.scaling.parity.explain_defects import Group, Measured, group, length, measure
+from tools.scaling.parity.explain_defects import Group, Measured, group, label_of, length, measure
 from tools.scaling.parity.explain_faint import faint_variants
 from tools.scaling.parity.explain_forms import changes, form
 from tools.scaling.parity.explain_graph import Graph
@@ -76,7 +76,7 @@ def explain(
         left, _ = _measured(sides, read_off, assumed)
         for name in {name for each in groups if not each.offsets for name in each.members}:
             left.over[name] = torch.zeros_like(left.over[name])
-    rest = group(sides, left)
+    rest = [*group(sides, left), *_unfed(shown, found, unknown)]
     for each in rest:
         each.variant = each.variant or name_variant(sides, left, each, pixel)
     faint = faint_variants(sides, left, pixel)
@@ -190,7 +190,7 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
             unknown[name] = "not finite in the reference's trace"
         elif name in _OF_THE_SUBPIXEL and _other_subpixels(sides):
             unknown[name] = "of sub-pixels that lie elsewhere in the pixel"
-        elif assumed and _differs(sides, found, name) and _fails(sides, found, name) and _fed(sides, found, name):
+        elif assumed and _differs(sides, found, name) and _fails(sides, found, name):
             flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
             inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
             unknown[name] = f"untraced input: {inputs}; give the case (--case)"
@@ -211,16 +211,33 @@ def _not_finite(sides: Sides, name: str) -> Tensor:
     return both & ~c & py
 
 
+def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group]:
+    """What differs although its inputs agree, and whose rule is not known: of the same inputs any makes the same."""
+    odd = [x for x in unknown if x in found.delta and bool(_apart(sides, found, x).any()) and not _fed(sides, found, x)]
+    words = "not what the reference makes of the same numbers"
+    return [
+        Group(name, label_of(name), {name: _apart(sides, found, name)}, words, {name: found.net[name]}) for name in odd
+    ]
+
+
 def _fed(sides: Sides, found: Measured, name: str) -> bool:
-    """Whether something upstream differs: of the same inputs any rule makes the same."""
+    """Whether something upstream differs, or is traced nowhere."""
+    sizes = sides.graph.sizes
+    if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"]:
+        return True
     above = [each for each in sides.graph.ancestors(name) if each in found.delta]
-    return any(bool((found.delta[each] > found.floor[each]).any()) for each in above)
+    return any(bool((_apart(sides, found, each) | (found.delta[each] > found.floor[each])).any()) for each in above)
 
 
 def _differs(sides: Sides, found: Measured, name: str) -> bool:
     """Whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
+    return bool((found.over[name] | _apart(sides, found, name)).any())
+
+
+def _apart(sides: Sides, found: Measured, name: str) -> Tensor:
+    """(*dims): where the sides differ by more than any rounding could be taken for."""
     size = length(sides.values[name][C], found.delta[name])
-    return bool((found.over[name] | (found.delta[name] > 1e-9 * size)).any())
+    return sides.shown_by_both(name) & (found.delta[name] > 1e-9 * size)
 
 
 def _fails(sides: Sides, found: Measured, name: str) -> bool:

@@ -144,11 +144,9 @@ def count_apart(sides: Sides, c: Trace, py: Trace) -> tuple[Sides, str | None]:
         return sides, f"{theirs} sub-pixels in {py.source}, {mine} in {c.source}: those that lie together are compared"
     note = (
         f"{theirs} sub-pixels in {py.source}, {mine} in {c.source} (the number follows from wavelength, distance, "
-        "pixel, cell and crystal size, or from -oversample): neither they nor sums over them are compared"
+        "pixel, cell and crystal size, or from -oversample): what is summed over them is not compared"
     )
-    graph = sides.graph
-    apart = {name for name in graph.traced if "s" in graph.dims_of(name) and name not in _CONSTANT}
-    return sides.changed({}, PY, frozenset(apart | (_FOLLOWS & graph.quantities.keys()))), note
+    return sides.changed({}, PY, _FOLLOWS & sides.graph.quantities.keys()), note
 
 
 def subpixels(trace: Trace) -> int:
