@@ -7,21 +7,15 @@ from torch import Tensor
 
 from nanobragg_torch import vectors
 from nanobragg_torch.sampling import RTD
-from tools.scaling.parity.explain_defects import label_of
-from tools.scaling.parity.explain_forms import factor, unit
-from tools.scaling.parity.explain_graph import Values, evaluate, rule_of
-from tools.scaling.parity.explain_sides import PY, Sides, lay_over
+from tools.scaling.parity.explain_defects import Measured
+from tools.scaling.parity.explain_graph import Values, rule_of
+from tools.scaling.parity.explain_sides import PY, Sides
 
-Value = tuple[str, str, str | None, Values]
-
-_LARGEST = 9  # numbers of a flag that can be fitted
-_ROUNDS = 5
-_STEP = 1e-6
 # What follows the size of a pixel where the detector is given in pixels, and where its centre follows too.
 _SIZES = ("-detsize_f", "-detsize_s")
 _CENTRES = ("-Xbeam", "-Ybeam", "-Xclose", "-Yclose")
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
-_NEWTON = 8  # steps of Newton's method: it doubles the digits with each
+_STEPS = 8  # of Newton's method: it doubles the digits with each
 
 
 def other_values(
@@ -33,14 +27,7 @@ def other_values(
             offset = {hidden: value - sides.values[hidden][PY] for hidden, value in values.items()}
             # what the child's rule loses of the value (a unit vector's length) is the child's own
             rest = sides.changed(offset).own(PY, child)
-            yield label, child, None, offset | {child: rest}
-    for label, child, text, values in (*_pixel(sides, over), *_cell(sides, over)):
-        if all(bool(x.isfinite().all()) for x in values.values()):
-            yield label, child, text, {hidden: value - sides.values[hidden][PY] for hidden, value in values.items()}
-    for root, names in _shared(sides, over).items():
-        moved = _fitted(sides, root, names)
-        if bool(moved.isfinite().all()) and bool((moved != 0).any()):
-            yield label_of(names[0]), names[0], _words(sides, root, moved), {root: moved}
+            yield label, child, text, offset | {child: rest}
 
 
 def _estimates(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
@@ -50,15 +37,18 @@ def _estimates(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str
     for axis in ("fdet", "sdet", "odet"):
         if axis in graph.quantities:  # in BEAM pivot the initial axes are not traced
             child = f"{axis}_after_rotz"
-            v = vectors.rotate_z(sides.values[child][PY], tilts[2])
-            found.append((axis, axis, child, vectors.rotate_x(vectors.rotate_y(v, tilts[1]), tilts[0])))
-    if sides.graph.sizes["k"] == 1:
-        found.append(("beam", "beam", "incident_vec", sides.values["incident_vec"][PY, 0]))
-        found.append(("-lambda", "lambda_meters", "lambda_meters", sides.values["lambda_meters"][PY, 0]))
-    return found
+            v = vectors.rotate_z(values[child][PY], tilts[2])
+            yield axis, child, None, {axis: vectors.rotate_x(vectors.rotate_y(v, tilts[1]), tilts[0])}
+    if graph.sizes["k"] == 1:
+        yield "beam", "incident_vec", None, {"beam": values["incident_vec"][PY, 0]}
+    if "lambda_meters" in over:
+        factor = values["lambda_meters"][PY, 0] / sides.results["lambda_meters"][PY, 0]
+        yield "lambda_meters", "lambda_meters", None, {"-lambda": factor * values["-lambda"][PY]}
+    yield from _pixel(sides, over)
+    yield from _cell(sides, over)
 
 
-def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[Value]:
+def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
     """Another -pixel, of a detector whose size, or size and centre, is a number of pixels."""
     child = "beam_center_m.pixel_mm"
     if child not in over:
@@ -70,7 +60,7 @@ def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[Value]:
             yield child, child, None, {name: factor * sides.values[name][PY] for name in moved}
 
 
-def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[Value]:
+def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
     """Another -cell: the edges are the lengths of the rotated axes, the angles make the reciprocal ones."""
     graph, values = sides.graph, sides.values
     children = [f"rot_{axis}{kind}" for kind in ("_star_A_inv", "_angstroms") for axis in "abc"]
@@ -88,7 +78,7 @@ def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[Value]:
 
     for guess in (typed, _solved(stars, shown, typed)):
         guess = torch.where((guess - given).abs() <= 1e-11 * given.abs(), given, guess)
-        what = [_edge(name, x, y) for name, x, y in zip(_CELL, guess.tolist(), given.tolist()) if x != y]
+        what = [_told(name, x, y) for name, x, y in zip(_CELL, guess.tolist(), given.tolist()) if x != y]
         if what:
             yield child, child, f"of another -cell: {', '.join(what)}", {"-cell": guess}
 
@@ -96,7 +86,7 @@ def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[Value]:
 def _solved(stars: Callable[[Tensor], Tensor], shown: Tensor, start: Tensor) -> Tensor:
     """The cell of which the reciprocal axes `shown` (3, 3) are made, by Newton's method from `start`."""
     cell = start.clone()
-    for _ in range(_NEWTON):
+    for _ in range(_STEPS):
         with torch.enable_grad():
             slope = torch.autograd.functional.jacobian(stars, cell).reshape(9, 6)
         if not bool(slope.isfinite().all()):
@@ -107,6 +97,6 @@ def _solved(stars: Callable[[Tensor], Tensor], shown: Tensor, start: Tensor) -> 
     return cell
 
 
-def _edge(name: str, value: float, given: float) -> str:
+def _told(name: str, value: float, given: float) -> str:
     unit, factor = ("A", 1.0) if len(name) == 1 else ("degrees", RTD)
     return f"{name} = {factor * value:.8g}, not {factor * given:.8g} {unit}"
