@@ -213,7 +213,8 @@ def _not_finite(sides: Sides, name: str) -> Tensor:
 
 def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group]:
     """What differs although its inputs agree, and whose rule is not known: of the same inputs any makes the same."""
-    odd = [x for x in unknown if x in found.delta and bool(_apart(sides, found, x).any()) and not _fed(sides, found, x)]
+    able = [name for name, why in unknown.items() if why.startswith("untraced")]
+    odd = [x for x in able if bool(_apart(sides, found, x).any()) and not _fed(sides, found, x)]
     words = "not what the reference makes of the same numbers"
     return [
         Group(name, label_of(name), {name: _apart(sides, found, name)}, words, {name: found.net[name]}) for name in odd
