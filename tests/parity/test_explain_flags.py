@@ -65,3 +65,13 @@ def test_cells_are_named_although_their_number_changes_the_sub_pixels():
     found = told("xtalsize_auto_oversample", smaller)
     assert {cause.quantity for cause in found.causes} <= {"F_latt_a", "F_latt_b", "F_latt_c"} and found.causes
     assert any("sub-pixels in" in note for note in found.notes)
+
+
+def test_a_float32_run_without_the_case_is_rounding():
+    case = find_case("adxv_convention")
+    config = parse(case.flags, folders=case.folders)
+    traces = [
+        parse_trace(render(trace_pixel(config, *case.pixels[-1], device="cpu", dtype=dtype)).encode("ascii"), "log")
+        for dtype in (torch.float64, torch.float32)
+    ]
+    assert explain(*traces).causes == ()

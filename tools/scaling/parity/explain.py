@@ -222,9 +222,9 @@ def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group
 
 
 def _fed(sides: Sides, found: Measured, name: str) -> bool:
-    """Whether something upstream differs, or is traced nowhere."""
+    """Whether something upstream differs, as all does in float32, or is traced nowhere."""
     sizes = sides.graph.sizes
-    if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"]:
+    if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"] or "float32" in sides.precision:
         return True
     above = [each for each in sides.graph.ancestors(name) if each in found.delta]
     return any(bool((_apart(sides, found, each) | (found.delta[each] > found.floor[each])).any()) for each in above)
