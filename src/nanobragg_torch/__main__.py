@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobragg_torch import usage
-from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError
+from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError, NoDevice
 from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.io.standard_output import open_closed, say, tell
 
 if TYPE_CHECKING:
-    from nanobragg_torch.config import Output
+    import torch
+
+    from nanobragg_torch.config import Config, Output
     from nanobragg_torch.outputs import Outputs
 
 EXIT_BAD_INPUT = 2
@@ -23,6 +25,8 @@ EXIT_DOES_NOT_FIT = 4
 EXIT_INTERRUPTED = 130
 MOST_THREADS = 1024
 MANY_TERMS = 1e11  # hours of one core
+
+_EXIT_CODES: dict[type[NanoBraggError], int] = {DoesNotFit: EXIT_DOES_NOT_FIT, NoDevice: EXIT_MISSING}
 
 _OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": "", "--max-terms": "1e12"}
 
@@ -44,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(flags, options)
     except NanoBraggError as error:
         tell(f"nanobragg_torch: {error}")
-        return EXIT_DOES_NOT_FIT if isinstance(error, DoesNotFit) else EXIT_BAD_INPUT
+        return _EXIT_CODES.get(type(error), EXIT_BAD_INPUT)
     except ModuleNotFoundError as error:
         tell(f"nanobragg_torch: {sys.executable} has no {error.name}: expected an environment with numpy and torch")
         return EXIT_MISSING
@@ -80,31 +84,14 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _run(flags: Sequence[str], options: dict[str, str]) -> int:
-    device_name = options["--device"]
-    from nanobragg_torch.cores import available_cores
     from nanobragg_torch.flags import parse
     from nanobragg_torch.io.fdump import NAME
     from nanobragg_torch.io.names import check_outputs
-    from nanobragg_torch.memory import limit, own_memory
-    from nanobragg_torch.plan import gpu_free, plan, sizes
 
     config = parse(flags, dump=Path(NAME))
     _warn(config.warnings)
     output = config.output
-
-    threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
-    itemsize = 8 if options["--dtype"] == "float64" else 4
-    wanted = sizes(config, itemsize=itemsize, outputs=True)
-    # refused here what does not fit: the kernel would kill it without a word
-    fits = plan(wanted, workers=threads or available_cores(), there=limit(own=own_memory()), gpu=gpu_free(device_name))
-    if fits.gpu is None:
-        threads, block = fits.workers, min(block or fits.block, fits.block)
-    terms = wanted.terms(config)
-    if terms > float(options["--max-terms"]):
-        most = options["--max-terms"]
-        raise FlagError(f"{terms:.1e} terms to sum: expected at most {most}, a larger --max-terms starts the run")
-    if terms > MANY_TERMS:
-        _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
+    threads, block = _planned(config, options)
 
     import numpy as np
     import torch
@@ -120,16 +107,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     from nanobragg_torch.statistics import statistics
 
     check_outputs(output_files(config), config.inputs)
-    try:
-        device = torch.device(device_name)
-    except RuntimeError:
-        raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}") from None
-    if device.type not in ("cpu", "cuda"):
-        raise FlagError(f"--device: expected cpu or cuda, got {device_name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        none = "no such CUDA device" if torch.cuda.is_available() else "no CUDA device"
-        tell(f"nanobragg_torch: --device {device_name}: torch sees {none} here")
-        return EXIT_MISSING
+    device = _device(options["--device"])
     dtype = getattr(torch, options["--dtype"])
     # What float32 cannot hold is infinite in the files, as in the reference's.
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
@@ -154,6 +132,41 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     _warn(image_warnings(image, measured))
     _say("\n".join([*result_lines(measured), *_image_lines(output, made)]))
     return 0
+
+
+def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None]:
+    """Threads and terms of a block that fit; what does not fit, or has no end, is refused before it starts."""
+    from nanobragg_torch.cores import available_cores
+    from nanobragg_torch.memory import limit, own_memory
+    from nanobragg_torch.plan import gpu_free, plan, sizes
+
+    threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
+    wanted = sizes(config, itemsize=8 if options["--dtype"] == "float64" else 4, outputs=True)
+    # the kernel would kill without a word what does not fit
+    there, gpu = limit(own=own_memory()), gpu_free(options["--device"])
+    fits = plan(wanted, workers=threads or available_cores(), there=there, gpu=gpu)
+    terms, most = wanted.terms(config), options["--max-terms"]
+    if terms > float(most):
+        raise FlagError(f"{terms:.1e} terms to sum: expected at most {most}, a larger --max-terms starts the run")
+    if terms > MANY_TERMS:
+        _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
+    return (threads, block) if fits.gpu is not None else (fits.workers, min(block or fits.block, fits.block))
+
+
+def _device(name: str) -> torch.device:
+    """The torch device of that name. Raises FlagError for another kind, NoDevice where torch sees none."""
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise FlagError(f"--device: expected cpu or cuda, got {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise FlagError(f"--device: expected cpu or cuda, got {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        none = "no such CUDA device" if torch.cuda.is_available() else "no CUDA device"
+        raise NoDevice(f"--device {name}: torch sees {none} here")
+    return device
 
 
 def _say(text: str, end: str = "\n") -> None:

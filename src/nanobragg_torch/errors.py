@@ -15,3 +15,7 @@ class InputError(NanoBraggError):
 
 class DoesNotFit(NanoBraggError):
     """What was asked for needs more memory than there is; nothing was started."""
+
+
+class NoDevice(NanoBraggError):
+    """The device that was asked for is not there."""
