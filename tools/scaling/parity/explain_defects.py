@@ -104,6 +104,9 @@ def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
         net = torch.where(both.reshape(shape), own[PY] - own[C], torch.zeros_like(own[C]))
         delta = torch.where(both.reshape(shape), values[PY] - values[C], torch.zeros_like(own[C]))
         floor, own_floor = (length(of[name][C] + of[name][PY], both) for of in (limits.whole, limits.rule))
+        if sides.graph.quantities[name].sums and sides.graph.sizes["s"] > 1:
+            # the terms of all sub-pixels are made at once, and not the very bits that the trace shows one by one
+            own_floor = torch.maximum(own_floor, floor)
         sound = values[C].reshape(*both.shape, -1).isfinite().all(-1)
         lost = sound & ~values[PY].reshape(*both.shape, -1).isfinite().all(-1)
         found.broken[name] = both & lost & (not _poisoned(sides, name))
