@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from tools.scaling.errors import BadInput
-from tools.scaling.parity.conditioning import Conditioning, Key, conditioning
+from tools.scaling.parity.conditioning import ROUNDINGS, Conditioning, Key, conditioning
 from tools.scaling.parity.hypotheses import hypotheses
 from tools.scaling.parity.report import (
     DEFAULT_TOLERANCE,
@@ -58,12 +58,14 @@ def compare(
     tolerance: float = DEFAULT_TOLERANCE,
     device: str = "cpu",
     precision: str = "float64",
+    roundings: int = ROUNDINGS,
 ) -> Report:
     """Compare `py` with `c`, the reference.
 
     `tolerance` is relative and judges the nine factors. Every other number is judged by
     UPSTREAM_TOLERANCE[precision], widened to the bound of `conditioning` where rounding is
-    amplified; `precision` is that of the arithmetic behind `py`, the differences are always float64.
+    amplified; `precision` is that of the arithmetic behind `py`, the differences are always float64. `roundings`: see
+    `conditioning`.
     Raises BadInput for traces of different pixels or a tolerance that is none, Unavailable for a
     device that is missing or lacks float64.
     """
@@ -78,7 +80,7 @@ def compare(
     left, right = _keyed(c), _keyed(py)
     _stand_in(left, right)
     _stand_in(right, left)
-    rows = _rows(_pairs(left, right, conditioning(c, precision), UPSTREAM_TOLERANCE[precision]), device)
+    rows = _rows(_pairs(left, right, conditioning(c, precision, roundings), UPSTREAM_TOLERANCE[precision]), device)
     report = Report(
         c_trace=_summary(c),
         py_trace=_summary(py),

@@ -46,10 +46,12 @@ class Conditioning:
     norms: dict[Key, float]
 
 
-def conditioning(trace: Trace, precision: str = "float64") -> Conditioning:
+def conditioning(trace: Trace, precision: str = "float64", roundings: int = ROUNDINGS) -> Conditioning:
     """The bounds of semantics 10.1 from what `trace` holds; a quantity not bounded is left out.
 
-    `precision` is that of the arithmetic, "float64" or "float32".
+    `precision` is that of the arithmetic, "float64" or "float32". `roundings` is 1 for a program that does the
+    reference's own operations in its own order: only functions such as sine may differ then, and what is not traced
+    has no bound of its own.
     """
     cells = fitted_cells(trace)
     bounds: dict[Key, float] = {}
@@ -57,14 +59,14 @@ def conditioning(trace: Trace, precision: str = "float64") -> Conditioning:
     records = trace.numbers("hkl_frac")
     for record in records:
         occurrence = record.occurrence
-        error = _clamped(ROUNDINGS * UNIT_ROUNDOFF[precision] * max(1.0, _spread(trace, occurrence)))
+        error = _clamped(roundings * UNIT_ROUNDOFF[precision] * max(1.0, _spread(trace, occurrence)))
         shifts.append(error * math.hypot(*record.values))
         bounds["scattering_vec_A_inv", occurrence, None] = error
         bounds["hkl_frac", occurrence, None] = error
         parts = [_clamped(shifts[-1] * _condition(h, n)) for h, n in zip(record.values, cells)]
         bounds.update({(name, occurrence, None): part for name, part in zip(_AXES, parts)})
         bounds["F_latt", occurrence, None] = _clamped(sum(parts))
-    if records:
+    if records and roundings > 1:
         bounds |= _third_source(trace, records[0].values, cells, shifts[0])
     norms = _bound_phi_rows(trace, records, shifts, cells[1], bounds)
     return Conditioning(bounds, norms)
