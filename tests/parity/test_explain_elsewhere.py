@@ -22,7 +22,7 @@ from tools.scaling.parity.traces import parse_trace
 case = find_case("supervisor")
 config = parse(case.flags, folders=case.folders)
 reference = parse_trace(case.c_trace.read_bytes(), "c.log")
-legacy = replace(config.quirks, as_given=frozenset({"odet", "sdet", "fdet", "beam"}))
+legacy = replace(config.quirks, as_given=frozenset({"odet"}))
 
 def text(config, dtype=torch.float64):
     return render(trace_pixel(config, 685, 1039, device="cpu", dtype=dtype))

@@ -299,9 +299,8 @@ def _near(state: Settling, name: str) -> set[str]:
 
 
 def _together(state: Settling, guesses: list[Guess], pixel: Pixel) -> Iterator[Guess]:
-    """Several hidden variants at once, where none alone makes a number: the one that brings it nearest first."""
-    shown = {label_of(name) for name in state.over} | state.over.keys()
-    able = [guess for guess in guesses if guess.variant and shown.isdisjoint(guess.variant.quantities)]
+    """Several variants at once, where none alone makes a number: the one that brings it nearest first."""
+    able = [guess for guess in guesses if guess.variant]
     for name in state.over:
         parts: tuple[Guess, ...] = ()
         left = math.inf
