@@ -106,7 +106,7 @@ DAMAGED = {
     "SMV of another shape": (smv(np.zeros((3, 2), "u2")), r"expected 2 x 3 pixels \(slow x fast\), got 3 x 2"),
     "SMV without sizes": (
         smv(np.zeros((2, 3), "u2"), SIZE1="x"),
-        "expected SIZE1 and SIZE2 above 0 in the header, got 0 and 0",
+        "expected SIZE1 as a number, got 'x'",
     ),
     "SMV of another type": (
         smv(np.zeros((2, 3), "u2"), TYPE="quaternion"),
