@@ -35,6 +35,7 @@ _ANOTHER_CASE = 1e-3
 _MATTERS = 0.1  # an effect that counts where causes multiply
 _TOO_MANY_FLAGS = 3
 _LISTED = 8
+_FOLLOWED = "it is named because the numbers follow it"
 
 
 def explain(
@@ -80,10 +81,7 @@ def explain(
     for each in rest:
         each.variant = each.variant or name_variant(sides, left, each, pixel)
     faint = faint_variants(sides, left, pixel)
-    notes += [
-        f"{each.label} lies below the noise floor of float32; it is named because the numbers follow it"
-        for each in faint
-    ]
+    notes += [f"{each.label} lies below the noise floor of float32; {_FOLLOWED}" for each in faint]
     order = graph.traced
     groups = sorted([*groups, *rest, *faint], key=lambda each: order.index(each.name))
     effects = attribute(sides, left, groups)
