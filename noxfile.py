@@ -33,10 +33,11 @@ if platform.python_version() not in SpecifierSet(PYTHONS):
 QUIET = [] if sys.stdout.isatty() else ["--quiet"]
 SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]  # each process imports torch
 QUICK = [  # what each dependency is used for
-    "tests/parity/test_engine.py", "tests/port/test_quirks.py", "tests/port/test_gradients.py",
-    "tests/evidence/test_memory_guard.py", "tests/evidence/test_verify.py", "tests/render/test_html.py",
-    "tests/scaling/test_menu.py", "tests/scaling/test_cli.py", "tests/scaling/test_runner.py",
+    "tests/scaling/engine/test_diff.py", "tests/port/test_quirks.py", "tests/port/scan/test_gradients.py",
+    "tests/scaling/guard/test_child.py", "tests/scaling/bundle/test_verify.py", "tests/scaling/page/test_html.py",
+    "tests/scaling/cli/test_menu.py", "tests/scaling/cli/test_cli.py", "tests/scaling/procedure/test_runner.py",
 ]  # fmt: skip
+IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])"
 PATIENCE = 30.0  # seconds a run has, once interrupted, to write its blocked evidence
 # A session's own environment is never used: leave it empty, which takes no time.
 everyday = functools.partial(nox.session, venv_params=["--without-pip"])
@@ -231,8 +232,9 @@ def lowest_versions() -> list[str]:
 
 @on_request()
 def lint(session: nox.Session) -> None:
-    """ruff and mypy, over everything."""
+    """ruff, mypy and the directions of the imports, over everything."""
     python = shared_python(session)
     session.run(python, "-m", "ruff", "check", external=True)
     session.run(python, "-m", "ruff", "format", "--check", external=True)
     session.run(python, "-m", "mypy", external=True)
+    session.run(python, "-c", IMPORTS, external=True, env={"PYTHONPATH": "src:."})

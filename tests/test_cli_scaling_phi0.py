@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanobragg_torch.flags import parse
-from nanobragg_torch.trace import Line, trace_pixel
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.products.trace import Line, trace_pixel
 
 GOLDEN = Path(__file__).parent / "golden"
 CASE = GOLDEN / "supervisor_one_reflection"

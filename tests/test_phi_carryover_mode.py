@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanobragg_torch.crystal import carried_phi
-from nanobragg_torch.flags import parse
-from nanobragg_torch.trace import Line, trace_pixel
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.physics.crystal import carried_phi
+from nanobragg_torch.products.trace import Line, trace_pixel
 
 GOLDEN = Path(__file__).parent / "golden"
 REL = 1e-12

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanobragg_torch import usage
 from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError, NoDevice
+from nanobragg_torch.flags import usage
 from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.io.standard_output import open_closed, say, tell
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from nanobragg_torch.config import Config, Output
-    from nanobragg_torch.outputs import Outputs
+    from nanobragg_torch.products.outputs import Outputs
 
 EXIT_BAD_INPUT = 2
 EXIT_MISSING = 3
@@ -84,7 +84,7 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _run(flags: Sequence[str], options: dict[str, str]) -> int:
-    from nanobragg_torch.flags import parse
+    from nanobragg_torch.flags.parse import parse
     from nanobragg_torch.io.fdump import NAME
     from nanobragg_torch.io.names import check_outputs
 
@@ -96,15 +96,16 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     import numpy as np
     import torch
 
-    from nanobragg_torch import simulate, trace
-    from nanobragg_torch.experiment import prepare
-    from nanobragg_torch.facts import image_warnings, result_lines, run_warnings, setting_lines
+    from nanobragg_torch.cli.facts import image_warnings, result_lines, run_warnings, setting_lines
+    from nanobragg_torch.cli.progress import Bar
+    from nanobragg_torch.cli.show import config_lines
     from nanobragg_torch.io.files import write_files
-    from nanobragg_torch.outputs import make_outputs, output_files
-    from nanobragg_torch.printout import printed
-    from nanobragg_torch.progress import Bar
-    from nanobragg_torch.show import config_lines
-    from nanobragg_torch.statistics import statistics
+    from nanobragg_torch.products import trace
+    from nanobragg_torch.products.outputs import make_outputs, output_files
+    from nanobragg_torch.products.printout import printed
+    from nanobragg_torch.products.statistics import statistics
+    from nanobragg_torch.scan import simulate
+    from nanobragg_torch.scan.experiment import prepare
 
     check_outputs(output_files(config), config.inputs)
     device = _device(options["--device"])
@@ -136,9 +137,9 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
 
 def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None]:
     """Threads and terms of a block that fit; what does not fit, or has no end, is refused before it starts."""
-    from nanobragg_torch.cores import available_cores
     from nanobragg_torch.memory import limit, own_memory
-    from nanobragg_torch.plan import gpu_free, plan, sizes
+    from nanobragg_torch.scan.cores import available_cores
+    from nanobragg_torch.scan.plan import gpu_free, plan, sizes
 
     threads, block = (int(options[name]) if options[name] else None for name in ("--threads", "--block"))
     wanted = sizes(config, itemsize=8 if options["--dtype"] == "float64" else 4, outputs=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.render.conftest import make_bundle as make_bundle
+from tests.scaling.page.conftest import make_bundle as make_bundle
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from tests.browser.conftest import FLAGS, found_chromium
-from tests.render.bundles import thousand
-from tools.scaling.evidence.bundle import bundles
-from tools.scaling.pages.index import write_index
-from tools.scaling.repo import REPORTS_ROOT, ROOT
+from tests.scaling.page.bundles import thousand
+from tools.scaling.base.repo import REPORTS_ROOT, ROOT
+from tools.scaling.bundle.bundle import bundles
+from tools.scaling.page.index import write_index
 
 TYPED = """word => new Promise(done => {
   const words = document.getElementById("words"), start = performance.now();

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.render.bundles import FOLDERS, HOSTILE, metrics
-from tools.scaling.evidence.bundle import Bundle
-from tools.scaling.files import write_json
-from tools.scaling.pages.index import write_index
-from tools.scaling.pages.report import write_report
-from tools.scaling.render import curves
+from tests.scaling.page.bundles import FOLDERS, HOSTILE, metrics
+from tools.scaling.base.files import write_json
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.page import curves
+from tools.scaling.page.index import write_index
+from tools.scaling.page.report import write_report
 
 Make = Callable[..., Bundle]
 Visit = Callable[..., Any]

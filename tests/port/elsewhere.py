@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from nanobragg_torch.simulate import simulate
-from nanobragg_torch.trace import Line, trace_pixel
+from nanobragg_torch.products.trace import Line, trace_pixel
+from nanobragg_torch.scan.simulate import simulate
 
 _setup_privateuseone_for_python_backend("elsewhere")  # for good: a process of its own, please
 DEVICE = torch.device("elsewhere", 0)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from nanobragg_torch import evaluate, simulate
 from nanobragg_torch.config import Config
-from nanobragg_torch.experiment import prepare
-from nanobragg_torch.flags import parse
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.scan import evaluate, simulate
+from nanobragg_torch.scan.experiment import prepare
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 INPUTS = GOLDEN / "inputs"

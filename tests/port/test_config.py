@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nanobragg_torch.config import Config, Sensor
-from nanobragg_torch.flags import parse
-from nanobragg_torch.simulate import simulate
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.scan.simulate import simulate
 
 BASE = "-cell 50 60 70 80 95 105 -default_F 100 -lambda 1.1 -detpixels 6 -pixel 9 -oversample 1 -flux 1e30 -beamsize 1"
 THICK = "-detector_thick 300 -detector_abs 200 -thicksteps 3 -misset 1 2 3 -polar 0.5 -detector_rotx 3 -detector_roty 4"

@@ -5,8 +5,8 @@ import pytest
 import torch
 from golden_cases import CASES, DEVICES, TRACES, Row, conditions, deviation, load, parse_log
 
-from nanobragg_torch.simulate import simulate
-from nanobragg_torch.trace import render, trace_pixel
+from nanobragg_torch.products.trace import render, trace_pixel
+from nanobragg_torch.scan.simulate import simulate
 
 REL = 1e-12
 ULP_FLOAT32 = 2.0**-23

@@ -7,8 +7,8 @@ import torch
 from golden_cases import CASES, INPUTS, load
 from oracle import Oracle
 
-from nanobragg_torch.flags import parse
-from nanobragg_torch.simulate import simulate
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.scan.simulate import simulate
 
 REL = 1e-12
 MIXTURES = 60

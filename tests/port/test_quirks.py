@@ -14,17 +14,19 @@ import pytest
 import torch
 from golden_cases import INPUTS, load, parse_log
 
-from nanobragg_torch import detector, lattice_factor, mosaic, outputs, simulate
 from nanobragg_torch.config import Config, Roi, Spread
 from nanobragg_torch.errors import FlagError, InputError
-from nanobragg_torch.experiment import Experiment, prepare
-from nanobragg_torch.flags import parse
+from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import fdump_pieces
 from nanobragg_torch.io.smv import smv_header
+from nanobragg_torch.physics import detector, lattice_factor, mosaic
+from nanobragg_torch.physics.sampling import RTD
+from nanobragg_torch.products import outputs
+from nanobragg_torch.products.statistics import statistics
+from nanobragg_torch.products.trace import render, trace_pixel
 from nanobragg_torch.quirks import IDS, TABLE, Quirks, of_mode
-from nanobragg_torch.sampling import RTD
-from nanobragg_torch.statistics import statistics
-from nanobragg_torch.trace import render, trace_pixel
+from nanobragg_torch.scan import simulate
+from nanobragg_torch.scan.experiment import Experiment, prepare
 
 BASE = "-cell 30 40 50 80 95 105 -default_F 1 -lambda 1.1 -distance 100 -detpixels 8 -pixel 0.1 -N 5 -oversample 1"
 FLAT = BASE.replace("-N 5", "-N 1")  # F_latt 1 everywhere

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tools.scaling.repo import ROOT
+from tools.scaling.base.repo import ROOT
 
 MENU = str(ROOT / "noxfile.py")
 

@@ -75,7 +75,7 @@ def test_with_a_root_outside_nothing_in_the_repository_is_written(checkout, tmp_
 @pytest.mark.slow
 def test_a_forged_bundle_is_not_run_unless_it_is_trusted(checkout, tmp_path):
     """A patch of the forger's own, sealed again, in a folder with a repository of its own."""
-    from tools.scaling.evidence.bundle import create
+    from tools.scaling.bundle.bundle import create
 
     bundle = create(tmp_path / "forged")
     commit = checkout.git("rev-parse", "HEAD").strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nanobragg_torch.quirks import IDS
-from tools.scaling.repo import ROOT
+from tools.scaling.base.repo import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 SEMANTICS = (REFERENCE / "semantics.md").read_text(encoding="ascii")

@@ -5,7 +5,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from tools.scaling.errors import Unavailable, no_package
+from tools.scaling.base.errors import Unavailable, no_package
 
 WORKER = sys.argv[1:] == ["worker"]
 if WORKER or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -15,7 +15,7 @@ if WORKER:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back for us by the runner
 
 try:
-    from tools.scaling.repo import port_on_path
+    from tools.scaling.base.repo import port_on_path
 
     port_on_path()
     from nanobragg_torch.io.standard_output import open_closed
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     if not WORKER and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # in a worker it would be a command that failed
     if "NOX_CURRENT_SESSION" in os.environ:  # nox, killed, would leave us running
-        from tools.scaling.evidence.memory_guard import die_with_parent
+        from tools.scaling.guard.child import die_with_parent
 
         die_with_parent()
     sys.exit(main())

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.base.errors import BadInput, GateFailed
 from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import (
     BUNDLES,
@@ -21,7 +22,6 @@ from tools.scaling.cli.options import (
     say,
     tell,
 )
-from tools.scaling.errors import BadInput, GateFailed
 
 PublicKey = Annotated[Path | None, typer.Option(metavar="KEY", help="Check the signature against this key (PEM).")]
 
@@ -33,9 +33,9 @@ def env(
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Write env.json: what makes numbers differ from one machine to the next."""
-    from tools.scaling import commands
-    from tools.scaling.evidence.bundle import open_bundle
-    from tools.scaling.files import write_json
+    from tools.scaling.base.files import write_json
+    from tools.scaling.bundle.bundle import open_bundle
+    from tools.scaling.traces import harness as commands
 
     path = out or open_bundle(reports_root, run_dir).path("env.json")
     write_json(path, commands.environment_record())
@@ -49,8 +49,8 @@ def check(
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Gate the three comparisons of a bundle: c-parity must agree, the controls must diverge as known."""
-    from tools.scaling import commands
-    from tools.scaling.evidence.bundle import Bundle, open_bundle
+    from tools.scaling.bundle.bundle import Bundle, open_bundle
+    from tools.scaling.traces import harness as commands
 
     bundle = Bundle(run_dir.absolute()) if run_dir is not None else open_bundle(reports_root)
     known = bundle.provenance()
@@ -71,8 +71,8 @@ def collect(
     files: Annotated[list[str] | None, typer.Argument(help="Test files; default the mapped ones.")] = None,
 ) -> None:
     """pytest --collect-only of the mapped test files, one by one."""
-    from tools.scaling import commands
-    from tools.scaling.repo import MAPPED_TESTS
+    from tools.scaling.base.repo import MAPPED_TESTS
+    from tools.scaling.traces import harness as commands
 
     for name in files or MAPPED_TESTS:
         commands.pytest_files([name], "--collect-only")
@@ -84,7 +84,7 @@ def pytest(
     optional: Annotated[bool, typer.Option("--optional", help="Without the device, say why and pass.")] = False,
 ) -> None:
     """Run the mapped tests on a device; never the full suite."""
-    from tools.scaling import commands
+    from tools.scaling.traces import harness as commands
 
     reason = commands.mapped_tests(device, optional)
     if reason:
@@ -101,10 +101,10 @@ def verify(
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Hash a bundle again, or all of them, and name everything that is not as it was sealed."""
-    from tools.scaling.evidence.verify import verify_all, verify_bundle
-    from tools.scaling.files import write_text
-    from tools.scaling.render import junit as xml
-    from tools.scaling.render import verification as render
+    from tools.scaling.base.files import write_text
+    from tools.scaling.bundle.verify import verify_all, verify_bundle
+    from tools.scaling.cli import junit_reports as xml
+    from tools.scaling.procedure import text as render
 
     with errors_to_junit(junit, "verify"):
         if every:
@@ -133,8 +133,8 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Run a bundle's steps again from its commit and name the first thing that differs."""
-    from tools.scaling.render.verification import replay_lines
-    from tools.scaling.replaying import replay as run_again
+    from tools.scaling.procedure.replay import replay as run_again
+    from tools.scaling.procedure.text import replay_lines
 
     result = run_again(run_dir, tell, public_key=public_key, trust=trust)
     for line in [json.dumps(result.to_dict())] if as_json else replay_lines(result):
@@ -150,8 +150,8 @@ def history(
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """One row a bundle, a sparkline a quantity, and the commits between which one got worse."""
-    from tools.scaling.evidence.history import history as read
-    from tools.scaling.render.history import history_lines
+    from tools.scaling.bundle.history import history as read
+    from tools.scaling.bundle.history_text import history_lines
 
     found = read(reports_root, since)
     for line in [json.dumps(found.to_dict())] if as_json else history_lines(found):
@@ -161,8 +161,8 @@ def history(
 @app.command(rich_help_panel=PARTS)
 def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> None:
     """Write report.html into a bundle that is not sealed yet."""
-    from tools.scaling.evidence.bundle import COMMANDS, open_bundle
-    from tools.scaling.pages.report import write_report
+    from tools.scaling.bundle.bundle import COMMANDS, open_bundle
+    from tools.scaling.page.report import write_report
 
     bundle = open_bundle(DEFAULT_ROOT, run_dir)
     if not bundle.path(COMMANDS).is_file():
@@ -173,6 +173,6 @@ def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> No
 @app.command(rich_help_panel=BUNDLES)
 def index(reports_root: ReportsRoot = DEFAULT_ROOT) -> None:
     """Write reports/index.html: all bundles, filterable, with their trends."""
-    from tools.scaling.pages.index import write_index
+    from tools.scaling.page.index import write_index
 
     say(f"wrote {write_index(reports_root)}")

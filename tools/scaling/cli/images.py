@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.files import write_text
 from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import IMAGES, AsJson, Junit, app, say
-from tools.scaling.errors import GateFailed
-from tools.scaling.files import write_text
 
 
 @app.command(rich_help_panel=IMAGES)
@@ -31,9 +31,9 @@ def images(
     junit: Junit = None,
 ) -> None:
     """Compare two float images in one pass: statistics, peaks, worst pixels, pictures."""
-    from tools.scaling.imaging import compare_image_files
-    from tools.scaling.render.images import images_lines, progress_bar
-    from tools.scaling.render.junit import images_junit
+    from tools.scaling.cli.junit_reports import images_junit
+    from tools.scaling.images.compare import compare_image_files
+    from tools.scaling.images.text import images_lines, progress_bar
 
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
     for name, numbers in (("--shape", shape), ("--roi", roi), ("--origin", origin)):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.scaling.errors import ScalingError
+from tools.scaling.base.errors import ScalingError
 
 
 @contextmanager
@@ -14,8 +14,8 @@ def errors_to_junit(path: Path | None, name: str) -> Iterator[None]:
         yield
     except ScalingError as error:
         if path is not None:
-            from tools.scaling.files import write_text
-            from tools.scaling.render.junit import refused_junit
+            from tools.scaling.base.files import write_text
+            from tools.scaling.cli.junit_reports import refused_junit
 
             write_text(path, refused_junit(name, str(error)))
         raise

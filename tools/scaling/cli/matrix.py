@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.files import write_text
 from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import MANY_CASES, AsJson, Device, Dtype, Junit, Pixel, app, say, tell
-from tools.scaling.errors import GateFailed
-from tools.scaling.files import write_text
 
 Binary = Annotated[Path | None, typer.Option(help="Your own compiled nanoBragg; without it NB_C_BIN.")]
 
@@ -29,10 +29,10 @@ def matrix(
     junit: Junit = None,
 ) -> None:
     """Compare every traced number and every pixel of many cases with the reference."""
-    from tools.scaling import live as reference
-    from tools.scaling import matrix as work
-    from tools.scaling.render import matrix as render
-    from tools.scaling.render.junit import matrix_junit
+    from tools.scaling.cli.junit_reports import matrix_junit
+    from tools.scaling.matrix import reference as reference
+    from tools.scaling.matrix import run as work
+    from tools.scaling.matrix import text as render
 
     options = ["--device", device, "--dtype", dtype.value, *(["--live"] if live else [])]
     command = f"python -m tools.scaling matrix {shlex.join([*(cases or ()), *options])}"
@@ -69,7 +69,7 @@ def reference(
     binary: Binary = None,
 ) -> None:
     """Run your own nanoBragg and record what it says as a golden case."""
-    from tools.scaling import live
+    from tools.scaling.matrix import reference as live
 
     program = live.find_binary(binary)
     say(f"wrote {live.record_reference(live.case_of(words, [pixel] if pixel else ()), out, program)}")
@@ -85,9 +85,9 @@ def quirks(
     """List the switches of the reference's defects, with the effect of each on a case's image."""
     from dataclasses import asdict
 
-    from tools.scaling.cases import find_case
-    from tools.scaling.quirks import quirk_effects
-    from tools.scaling.render.quirks import quirk_lines
+    from tools.scaling.cases.case import find_case
+    from tools.scaling.matrix.effects import quirk_effects
+    from tools.scaling.matrix.effects_text import quirk_lines
 
     found = quirk_effects(find_case(case), pixel, device)
     for line in [json.dumps([asdict(row) for row in found])] if as_json else quirk_lines(case, found):

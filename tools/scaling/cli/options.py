@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tools.scaling.files import one_line
-from tools.scaling.repo import REPORTS_ROOT, ROOT
+from tools.scaling.base.files import one_line
+from tools.scaling.base.repo import REPORTS_ROOT, ROOT
 
 PROCEDURE = "The procedure"
 ONE_PIXEL = "One pixel (trace, compare, explain)"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.repo import refuse_protected
 from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import (
     ONE_PIXEL,
@@ -23,8 +25,6 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
-from tools.scaling.errors import GateFailed
-from tools.scaling.repo import refuse_protected
 
 
 @app.command(rich_help_panel=ONE_PIXEL)
@@ -42,7 +42,7 @@ def harness(
     dump_per_phi: Annotated[bool, typer.Option("--dump-per-phi", help="Write OUT_per_phi.log and .json.")] = False,
 ) -> None:
     """Trace one pixel of a case through the port."""
-    from tools.scaling import commands
+    from tools.scaling.traces import harness as commands
 
     refuse_protected(out)
     written = commands.harness(
@@ -56,7 +56,7 @@ def harness(
 @app.command(rich_help_panel=PARTS)
 def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=False)]) -> None:
     """Say whether a trace has the nine factors and both polar values, once each."""
-    from tools.scaling import commands
+    from tools.scaling.traces import harness as commands
 
     problems = commands.inspect_file(trace)
     for line in problems:
@@ -79,7 +79,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two traces: the nine factors, and every traced quantity upstream of them."""
-    from tools.scaling import commands
+    from tools.scaling.traces import harness as commands
 
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
     options += ["--device", device, "--dtype", dtype.value]
@@ -89,14 +89,14 @@ def compare(
             c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command
         )
     if junit:
-        from tools.scaling.files import write_text
-        from tools.scaling.render.junit import comparison_junit
+        from tools.scaling.base.files import write_text
+        from tools.scaling.cli.junit_reports import comparison_junit
 
         write_text(junit, comparison_junit(report))
     if as_json:
         say(json.dumps(report.metrics(), indent=2, allow_nan=False))
     else:
-        from tools.scaling.render.terminal import comparison_lines
+        from tools.scaling.traces.text import comparison_lines
 
         for line in comparison_lines(report):
             say(line)
@@ -126,7 +126,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say which upstream defect caused which share of a divergence."""
-    from tools.scaling.explaining import explain_command
+    from tools.scaling.explain.files import explain_command
 
     lines = explain_command(
         c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or (), pixel=pixel, labels=labels

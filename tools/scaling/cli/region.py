@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.cases import Extent
+from tools.scaling.base.errors import GateFailed
+from tools.scaling.cases.case import Extent
 from tools.scaling.cli.options import IMAGES, CaseName, Device, Dtype, Hkl, MemoryLimit, Pixel, app, say
-from tools.scaling.errors import GateFailed
 
 AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
 AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
@@ -26,7 +26,7 @@ def plan(
     memory_limit: MemoryLimit = None,
 ) -> None:
     """Say what memory a simulation will need, what there is, and how it is cut to fit; exit 4 if it cannot be."""
-    from tools.scaling.region import find_region, plan_region
+    from tools.scaling.images.region import find_region, plan_region
 
     region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
     bound = memory_limit * 2**20 if memory_limit else None
@@ -47,8 +47,8 @@ def simulate(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; the cores there are unless told.")] = None,
 ) -> None:
     """Simulate a case's window or detector, and compare it with the reference's image; exit 1 if it differs."""
-    from tools.scaling.region import find_region, plan_region, shown, simulate_region
-    from tools.scaling.render.images import images_lines, progress_bar
+    from tools.scaling.images.region import find_region, plan_region, shown, simulate_region
+    from tools.scaling.images.text import images_lines, progress_bar
 
     region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
     if block is None:  # else whoever chose it has planned

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tools.scaling.cases import Extent
+from tools.scaling.base.repo import from_root
+from tools.scaling.cases.case import Extent
 from tools.scaling.cli.options import (
     DEFAULT_ROOT,
     PROCEDURE,
@@ -24,7 +25,6 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
-from tools.scaling.repo import from_root
 
 Image = Annotated[
     Extent | None,
@@ -62,10 +62,10 @@ def phase_m1(
     ] = None,
 ) -> None:
     """Every step in order, one bundle; halts at the first failure and keeps the evidence."""
-    from tools.scaling.pages.report import REPORT
-    from tools.scaling.phase import Blocked
-    from tools.scaling.phase import phase_m1 as run_all
-    from tools.scaling.runner import Settings
+    from tools.scaling.page.report import REPORT
+    from tools.scaling.procedure.phase import Blocked
+    from tools.scaling.procedure.phase import phase_m1 as run_all
+    from tools.scaling.procedure.runner import Settings
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
     changes["include_untracked"] = include_untracked
@@ -95,8 +95,8 @@ def step(
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Run one step alone, on the open bundle."""
-    from tools.scaling.phase import step_alone
-    from tools.scaling.steps import find_step
+    from tools.scaling.procedure.phase import step_alone
+    from tools.scaling.procedure.steps import find_step
 
     found = find_step(name)
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
@@ -143,6 +143,6 @@ for _name, _help in (
 def worker() -> None:
     """Serve subcommands to the runner, over standard input and output."""
     from tools.scaling.cli import main
-    from tools.scaling.worker import serve
+    from tools.scaling.procedure.worker import serve
 
     serve(main)

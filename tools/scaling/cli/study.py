@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from tools.scaling.base.errors import GateFailed, Unavailable
+from tools.scaling.base.files import write_json, write_text
 from tools.scaling.cli.options import STUDIES, Menu, app, say
-from tools.scaling.errors import GateFailed, Unavailable
-from tools.scaling.files import write_json, write_text
 
 study = typer.Typer(
     cls=Menu,
@@ -26,9 +26,9 @@ def mutations(
     seed: Seed = 0,
 ) -> None:
     """Mutate a chain of bundles at random and count what verify --all names; exit 1 unless it names every one."""
-    from tools.scaling.evidence.mutations import run
-    from tools.scaling.evidence.scratch import scratch
-    from tools.scaling.render.verification import tally_lines
+    from tools.scaling.base.scratch import scratch
+    from tools.scaling.procedure.text import tally_lines
+    from tools.scaling.studies.mutations import run
 
     with scratch("mutations") as folder:
         tally = run(count, seed, folder)
@@ -67,7 +67,7 @@ def mutants(
     out: Page = None,
 ) -> None:
     """Break the port's rules on purpose and count how often explain names the right one; exit 1 if too seldom."""
-    from tools.scaling.parity import mutants as work
+    from tools.scaling.studies.mutants import run as work
 
     good, page, lines = work.study(singles, pairs, rounding, seed)
     for line in lines:
@@ -85,7 +85,7 @@ def kills(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Page whose marked part gets the table.")] = None,
 ) -> None:
     """Kill runs at random moments and judge what each of them leaves and says; exit 1 if any is not right."""
-    from tools.scaling import kills as work
+    from tools.scaling.studies.kills import run as work
 
     wrong = work.study(count, seed, out, say)
     if wrong:
@@ -95,9 +95,9 @@ def kills(
 @study.command()
 def traps(out: Page = None) -> None:
     """Judge pairs whose right verdict is known, by ours and by other tools; exit 1 where ours is wrong."""
-    from tools.scaling.render.traps import lost_columns, traps_lines, traps_markdown
-    from tools.scaling.traps.others import find_tools
-    from tools.scaling.traps.run import run_traps
+    from tools.scaling.studies.traps.others import find_tools
+    from tools.scaling.studies.traps.run import run_traps
+    from tools.scaling.studies.traps.text import lost_columns, traps_lines, traps_markdown
 
     tools = find_tools()
     lost = lost_columns(tools, out.read_text("ascii", "replace")) if out is not None and out.exists() else []
@@ -120,7 +120,7 @@ def bench(
     ] = None,
 ) -> None:
     """Measure ratios of speed, and peaks of memory, in one run."""
-    from tools.scaling import bench as work
+    from tools.scaling.studies.bench import run as work
 
     found = work.study(repeats)
     page = work.page(found)
@@ -134,7 +134,7 @@ def bench(
 @study.command()
 def footprint() -> None:
     """Measure what the simulator holds: the constants by which the memory planner counts."""
-    from tools.scaling.footprint import figure_lines, measure
+    from tools.scaling.studies.footprint import figure_lines, measure
 
     for line in figure_lines(measure(say)):
         say(line)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tools.scaling.evidence import memory
-from tools.scaling.evidence.memory_guard import Guarded
-from tools.scaling.evidence.outcome import Outcome, Verdict
-from tools.scaling.repo import ROOT
+from tools.scaling.base.repo import ROOT
+from tools.scaling.guard import limit as memory
+from tools.scaling.guard.child import Guarded
+from tools.scaling.guard.outcome import Outcome, Verdict
 from tools.scaling.studies.inputs import command_lines, input_files, tool_files
 from tools.scaling.studies.inputs.attempt import Attempt, Kind
 

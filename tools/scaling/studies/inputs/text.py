@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tools.scaling.files import to_ascii
+from tools.scaling.base.files import to_ascii
 from tools.scaling.studies.inputs.run import KINDS, MEMORY, PATIENCE, Ending
 
 _LONGEST = 200  # characters of a command that a table shows

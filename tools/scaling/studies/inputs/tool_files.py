@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from tools.scaling.repo import ROOT
+from tools.scaling.base.repo import ROOT
 from tools.scaling.studies.inputs.attempt import Attempt, Kind, tools
 
 TRACE = ROOT / "tests" / "golden" / "cubic_mosflm" / "trace_32_32.log"

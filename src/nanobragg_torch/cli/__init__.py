@@ -1,0 +1,1 @@
+"""`python -m nanobragg_torch`: the only place of the port that prints."""

@@ -1,0 +1,243 @@
+"""nanoBragg's command line: argv -> Config (semantics section 1).
+
+The names and aliases are the reference's, and every spelling that its documents have; the matching is strict where
+the reference looks for substrings and ignores what it does not know (Q35).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nanobragg_torch.config import Config
+from nanobragg_torch.errors import FlagError, InputError
+from nanobragg_torch.flags.assemble import assemble
+from nanobragg_torch.flags.header import read_headers
+from nanobragg_torch.flags.hints import hint
+from nanobragg_torch.flags.table import OURS, REFERENCE, Flag
+from nanobragg_torch.flags.values import KINDS, LAST, LackingError
+from nanobragg_torch.io.inputs import kind_at
+from nanobragg_torch.io.numbers import number
+from nanobragg_torch.io.sources import read_columns
+from nanobragg_torch.physics.sampling import radians
+from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
+
+Given = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Word:
+    """One flag of the command line with the value that follows it; lacking: what is said where too little does."""
+
+    flag: Flag
+    argument: str
+    value: Any = None
+    lacking: str = ""
+
+
+def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path | None = None) -> Config:
+    """The simulation that the reference's command line `argv` (without program name) describes.
+
+    Files that flags name are looked for in `folders`, in order. dump: the Fdump.bin that the reference would
+    read where there is no -hkl (Q57); None is none. Raises FlagError for an unknown or malformed flag,
+    InputError for a file that is missing or cannot be read.
+    """
+    ours, theirs = _words(argv, folders)
+    quirks = _quirks(ours)
+    words = [*ours, *theirs]
+    named = tuple((word.argument, word.value) for word in words if isinstance(word.value, Path))
+    given: Given = {"warnings": [], "quirks": quirks, "dump": dump, "named": named, "typed": {}}
+    # the reference reads the headers first, the mask's before the image's, so that flags override them
+    files = {word.flag.key: word.value for word in words if word.flag.key in ("mask", "img")}
+    given.update(read_headers(files.get("mask"), files.get("img"), quirks))
+    for word in words:
+        _store(word, given)
+    return assemble(given)
+
+
+def _words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], list[_Word]]:
+    """Our flags, and the reference's: what it finds behind a flag at the end of the line has none of ours."""
+    ours, theirs, rest = [], [], list(argv)
+    while rest:
+        name, equals, given = rest.pop(0).partition("=")
+        flag = _find(name, OURS)
+        if flag is None:
+            theirs.append(name + equals + given)
+            continue
+        if equals:
+            rest.insert(0, given)
+        value, taken = _value(flag, name, rest, folders)
+        ours.append(_Word(flag, name, value))
+        del rest[:taken]
+    return ours, _reference_words(theirs, folders)
+
+
+def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
+    found = []
+    while rest:
+        argument = rest.pop(0)
+        flag = _find(argument, REFERENCE)
+        if flag is None:
+            raise FlagError(_unknown(argument))
+        try:
+            value, taken = _value(flag, argument, rest, folders)
+            found.append(_Word(flag, argument, value))
+        except LackingError as error:
+            if flag.needed:
+                raise
+            found.append(_Word(flag, argument, lacking=str(error)))
+            taken = next((i for i, word in enumerate(rest) if _is_flag(word)), len(rest))
+        del rest[:taken]
+    return found
+
+
+def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Path]) -> tuple[Any, int]:
+    """What follows a flag, and how many words that are."""
+    value, taken = KINDS[flag.values](argument, rest) if flag.values else ("", 0)
+    if flag.values == "file":
+        value = _existing(argument, value, folders)
+    elif flag.values == "cache":
+        value = next((folder / value for folder in folders if kind_at(folder / value) == ""), Path(value))
+    return value, taken
+
+
+def _quirks(words: Sequence[_Word]) -> Quirks:
+    """The switches: the last --mode first, then --quirk and --phi-mode in order."""
+    modes = [word.value for word in words if word.argument == "--mode"]
+    quirks = dataclasses.replace(of_mode(modes[-1] if modes else MODES[0]), chosen=frozenset(IDS if modes else ()))
+    for word in words:
+        if word.flag.values in ("quirk", "phi mode"):
+            quirks = dataclasses.replace(quirks.switched(*word.value), chosen=quirks.chosen | {word.value[0]})
+        elif word.flag.key == "as_given":
+            quirks = dataclasses.replace(quirks, as_given=word.value)
+    return quirks
+
+
+def _find(argument: str, table: Sequence[Flag]) -> Flag | None:
+    return next((flag for flag in table if flag.matches(argument)), None)
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and number(word) is None
+
+
+def _unknown(argument: str) -> str:
+    if not _is_flag(argument):
+        return f"{argument}: expected a flag, got a value that no flag takes"
+    meant = hint(argument)
+    return f"{argument}: unknown flag" + (f", perhaps {meant} is meant" if meant else "; --help lists all")
+
+
+def _store(word: _Word, given: Given) -> None:
+    """Put the value of a flag, in the Config's unit, into `given`, and what else the flag sets."""
+    flag, value = word.flag, word.value
+    without_effect = _without_effect(word, given["quirks"])
+    if without_effect or flag.warning:
+        given["warnings"].append(f"{word.argument}: {without_effect or flag.warning}")
+    if without_effect:
+        return
+    earlier = given["typed"].get(flag.stored[0]) if flag.stored else None
+    if earlier is not None and _find(earlier, REFERENCE) is not flag and flag.stored[0] not in _TOLD:
+        given["warnings"].append(f"{earlier}: no effect, {word.argument} follows it")
+    given["typed"].update(dict.fromkeys(flag.stored, word.argument))
+    # Q54: any vector flag of the reference leaves the named convention
+    if ("convention", "CUSTOM") not in flag.sets or given["quirks"].on("Q54"):
+        given.update(flag.sets)
+    if flag.unit is not None:
+        value = tuple(map(flag.unit, value)) if isinstance(value, tuple) else flag.unit(value)
+    if flag.key in _SPECIAL:
+        _SPECIAL[flag.key](given, value)
+    elif flag.key:
+        given[flag.key] = value
+
+
+def _without_effect(word: _Word, quirks: Quirks) -> str:
+    """Why the reference passes over this flag; empty where it does not. Raises FlagError without Q35."""
+    if word.lacking:
+        if not quirks.on("Q35"):
+            raise FlagError(word.lacking)
+        return f"has no effect without its value, as in the reference (Q35): {word.lacking.partition(': ')[2]}"
+    if word.flag.ignored and quirks.on("Q35"):
+        return f"has no effect, as in the reference (Q35); {word.flag.ignored} has"
+    if word.flag.ignored and not word.flag.key:
+        raise FlagError(f"{word.argument}: expected {word.flag.ignored}, which the reference has")
+    if word.value is LAST and quirks.on("Q67"):
+        return "has no effect as the last word, as in the reference (Q67)"
+    return ""
+
+
+def _set_mu(given: Given, value: float) -> None:
+    given["mu"] = value
+    if value == 0.0:
+        given["thick"] = 0.0
+
+
+def _set_twotheta_axis(given: Given, value: tuple[float, float, float]) -> None:
+    given["twotheta_axis"] = value
+    if given["quirks"].on("Q01"):  # the name also matches -twotheta, which takes the axis's x as an angle
+        given.update(twotheta=radians(value[0]), pivot="SAMPLE")
+        given["warnings"].append(
+            f"-twotheta_axis also sets twotheta to {value[0]:g} degrees and the pivot to SAMPLE (Q01)"
+        )
+
+
+def _set_distance(given: Given, value: float) -> None:
+    given["distance"] = value
+    if "close_distance" in given["from_header"]:
+        if given["quirks"].on("Q07"):
+            given["warnings"].append("-distance: has no effect, the header's CLOSE_DISTANCE wins (Q07)")
+        else:
+            given.pop("close_distance", None)
+
+
+def _set_pivot(given: Given, value: str) -> None:
+    given.update(pivot=value, pivot_asked=value)
+
+
+def _read_stol(given: Given, path: Path) -> None:
+    read_columns(path, "amorphous scattering (stol F)", 2)
+
+
+def _nothing(given: Given, value: Any) -> None:
+    """Read before all other flags."""
+
+
+def _several(*keys: str) -> Callable[[Given, Any], None]:
+    def store(given: Given, value: Any) -> None:
+        given.update(dict.fromkeys(keys, value))
+
+    return store
+
+
+# what advice says of two flags for one thing, where more than their order counts
+_TOLD = ("convention", "pivot", "printout")
+
+_SPECIAL: dict[str, Callable[[Given, Any], None]] = {
+    "N": _several("Na", "Nb", "Nc"),
+    "size": _several("size_x", "size_y", "size_z"),
+    "detsize": _several("detsize_f", "detsize_s"),
+    "detpixels": _several("detpixels_f", "detpixels_s"),
+    "divergence": _several("hdivrange", "vdivrange"),
+    "divsteps": _several("hdivsteps", "vdivsteps"),
+    "mu": _set_mu,
+    "twotheta_axis": _set_twotheta_axis,
+    "distance": _set_distance,
+    "pivot": _set_pivot,
+    "stol": _read_stol,
+    "mask": _nothing,
+    "img": _nothing,
+    "as_given": _nothing,
+}
+
+
+def _existing(argument: str, name: str, folders: Sequence[Path]) -> Path:
+    kinds = {folder / name: kind_at(folder / name) for folder in folders}
+    for path, kind in kinds.items():
+        if kind == "":
+            return path
+    got = next(filter(None, kinds.values()), None)
+    places = ", ".join(str(folder) for folder in folders)
+    raise InputError(f"{argument} {name}: expected a file, {f'got {got}' if got else f'found none in {places}'}")

@@ -1,0 +1,173 @@
+"""Kinds of values that follow a flag: words of the command line -> a value and how many words it took.
+
+Strict where the reference's atof and atoi read what they can: every value is a whole number or number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nanobragg_torch.errors import FlagError
+from nanobragg_torch.io.numbers import integer, number
+from nanobragg_torch.physics.sampling import radians
+from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS
+
+LAST = object()
+
+
+class LackingError(FlagError):
+    """The command line ends before the values of a flag do."""
+
+
+def _values(argument: str, rest: Sequence[str], count: int, expected: str) -> Sequence[str]:
+    if len(rest) < count:
+        raise LackingError(f"{argument}: expected {expected}, got {' '.join(rest) or 'nothing'}")
+    return rest[:count]
+
+
+def _number(argument: str, text: str, expected: str) -> float:
+    value = number(text)
+    if value is None:
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return value
+
+
+def _whole(argument: str, text: str, expected: str) -> int:
+    value = integer(text)
+    if value is None:
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return value
+
+
+def _numbers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
+    expected = "a number" if count == 1 else f"{count} numbers"
+
+    def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
+        found = tuple(_number(argument, text, expected) for text in _values(argument, rest, count, expected))
+        return (found[0] if count == 1 else found), count
+
+    return take
+
+
+def _integers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
+    expected = "an integer" if count == 1 else f"{count} integers"
+
+    def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
+        found = tuple(_whole(argument, text, expected) for text in _values(argument, rest, count, expected))
+        return (found[0] if count == 1 else found), count
+
+    return take
+
+
+def _positive(argument: str, rest: Sequence[str]) -> tuple[float, int]:
+    text = _values(argument, rest, 1, "a number above 0")[0]
+    if _number(argument, text, "a number above 0") <= 0:
+        raise FlagError(f"{argument}: expected a number above 0, got {text!a}")
+    return float(text), 1
+
+
+def _text(argument: str, rest: Sequence[str]) -> tuple[str, int]:
+    return _values(argument, rest, 1, "a value")[0], 1
+
+
+def _file(argument: str, rest: Sequence[str]) -> tuple[str, int]:
+    return _values(argument, rest, 1, "a file name")[0], 1
+
+
+def _cell(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...], int]:
+    """Up to six values, ended by anything that starts with '-'."""
+    count = 0
+    while count < min(len(rest), 6) and not rest[count].startswith("-"):
+        count += 1
+    if count == 0:
+        _values(argument, rest, 1, "1 to 6 numbers")
+        raise FlagError(f"{argument}: expected 1 to 6 numbers, got {rest[0]}")
+    return tuple(_number(argument, text, "1 to 6 numbers") for text in rest[:count]), count
+
+
+def _misset(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...] | str, int]:
+    if rest and "rand" in rest[0]:
+        return "random", 1
+    expected = "'random' or 3 numbers"
+    return tuple(radians(_number(argument, x, expected)) for x in _values(argument, rest, 3, expected)), 3
+
+
+def _pivot(argument: str, rest: Sequence[str]) -> tuple[str, int]:
+    text = _values(argument, rest, 1, "'sample' or 'beam'")[0]
+    for name in ("beam", "sample"):
+        if name in text:
+            return name.upper(), 1
+    raise FlagError(f"{argument}: expected 'sample' or 'beam', got {text!a}")
+
+
+def _maybe_number(_: str, rest: Sequence[str]) -> tuple[object, int]:
+    """A number that nothing uses; LAST where nothing at all follows."""
+    return ("", int(number(rest[0]) is not None)) if rest else (LAST, 0)
+
+
+def _absorption(argument: str, rest: Sequence[str]) -> tuple[float, int]:
+    """Attenuation per metre; 0 means no sensor at all."""
+    expected = "a depth in um or 'inf'"
+    text = _values(argument, rest, 1, expected)[0]
+    depth = 0.0 if "inf" in text else _number(argument, text, expected)
+    return (1.0 / (depth * 1e-6) if depth != 0.0 else 0.0), 1
+
+
+def _choice(choices: Sequence[str]) -> Callable[[str, Sequence[str]], tuple[str, int]]:
+    expected = " or ".join(choices)
+
+    def take(argument: str, rest: Sequence[str]) -> tuple[str, int]:
+        text = _values(argument, rest, 1, expected)[0]
+        if text not in choices:
+            raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+        return text, 1
+
+    return take
+
+
+def _phi_mode(argument: str, rest: Sequence[str]) -> tuple[tuple[str, bool], int]:
+    text, taken = _choice(PHI_MODES)(argument, rest)
+    return ("Q29", text == PHI_MODES[0]), taken
+
+
+def _quirk(argument: str, rest: Sequence[str]) -> tuple[tuple[str, bool], int]:
+    expected = "a quirk such as Q29=off or Q29=on"
+    text = _values(argument, rest, 1, expected)[0]
+    name, _, state = text.partition("=")
+    if state not in ("on", "off"):
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    if name not in IDS:
+        raise FlagError(f"{argument}: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got {name!a}")
+    return (name, state == "on"), 1
+
+
+def _as_given(argument: str, rest: Sequence[str]) -> tuple[frozenset[str], int]:
+    expected = f"reference, as-given or a list of {','.join(VECTORS)}"
+    text = _values(argument, rest, 1, expected)[0]
+    names = {"reference": (), "as-given": VECTORS}.get(text, tuple(text.split(",")))
+    if not set(names) <= set(VECTORS):
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return frozenset(names), 1
+
+
+KINDS: dict[str, Callable[[str, Sequence[str]], tuple[Any, int]]] = {
+    "number": _numbers(1),
+    "positive": _positive,
+    "3 numbers": _numbers(3),
+    "integer": _integers(1),
+    "2 integers": _integers(2),
+    "4 integers": _integers(4),
+    "text": _text,
+    "file": _file,
+    "cache": _file,
+    "cell": _cell,
+    "misset": _misset,
+    "pivot": _pivot,
+    "maybe number": _maybe_number,
+    "absorption": _absorption,
+    "mode": _choice(MODES),
+    "quirk": _quirk,
+    "phi mode": _phi_mode,
+    "vectors": _as_given,
+}

@@ -1,0 +1,127 @@
+"""What the reference prints about an image (semantics 6.10)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nanobragg_torch.physics import detector
+from nanobragg_torch.scan import evaluate
+from nanobragg_torch.scan.cores import available_cores
+from nanobragg_torch.scan.experiment import Application, Experiment
+from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
+from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.threads import in_parallel
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the float32 image: its maximum and where it is (Fdet, Sdet of the last sub-pixel, metres), mean,
+    root mean square and root mean square deviation; the solid angle in steradian (Q39)."""
+
+    max_I: float
+    max_fast_m: float
+    max_slow_m: float
+    mean: float
+    rms: float
+    rmsd: float
+    solid_angle_sr: float
+
+    @property
+    def percent_of_sphere(self) -> float:
+        return 100 * self.solid_angle_sr / 4 / math.pi
+
+
+def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Statistics:
+    """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
+
+    Sums run in scan order, in float64.
+
+    Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. threads: as in
+    `simulate`.
+    """
+    exp = run.exp
+    largest, at, n, total, squares, deviations, shown = 0.0, None, 0, 0.0, 0.0, 0.0, 0
+    for values in _rendered(exp, image):
+        highest = float(np.fmax.reduce(values))
+        if highest > largest:
+            largest, at = highest, n + int(np.argmax(values == highest))
+        n += values.size
+        total = _plus(total, values)
+        squares = _plus(squares, values * values)
+    mean = total / max(n, 1)
+    for values in _window(exp, image):
+        shown += values.size
+        deviation = values - mean
+        deviations = _plus(deviations, deviation * deviation)
+    fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
+    return Statistics(
+        max_I=largest,
+        max_fast_m=_coordinate(exp, fast),
+        max_slow_m=_coordinate(exp, slow),
+        mean=mean,
+        rms=math.sqrt(squares / (max(n, 2) - 1)),
+        rmsd=math.sqrt(deviations / (max(shown, 2) - 1)),
+        solid_angle_sr=_solid_angle(exp, threads),
+    )
+
+
+def _window(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
+    """Values of the region of interest in scan order, rounded to float32, as blocks (n,) float64."""
+    window = in_window(image, exp.config.detector.rendered)
+    if window.size:
+        for rows in row_blocks(*window.shape):
+            yield window[rows].astype(np.float32).ravel().astype(np.float64)
+
+
+def _rendered(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
+    """Those that no mask leaves out."""
+    if exp.rendered is None:
+        yield from _window(exp, image)
+        return
+    window = in_window(image, exp.config.detector.rendered).reshape(-1)
+    for start, stop in _pixel_blocks(exp):
+        yield window[exp.rendered[start:stop].cpu().numpy()].astype(np.float32).astype(np.float64)
+
+
+def _pixel_blocks(exp: Experiment) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + TOGETHER, exp.n_pixels)) for start in range(0, exp.n_pixels, TOGETHER))
+
+
+def _plus(total: float, values: np.ndarray) -> float:
+    """`total` and the values, added one after the other."""
+    return float(np.cumsum(np.concatenate(((total,), values)))[-1])
+
+
+def _coordinate(exp: Experiment, index: torch.Tensor | None) -> float:
+    """Metres of a pixel (1,) along its axis; 0 of none."""
+    if index is None:
+        return 0.0
+    last = torch.tensor(exp.oversample - 1, device=index.device)
+    return float(detector.detector_coordinate(index[0], last, exp.geometry.pixel, exp.oversample))
+
+
+def _solid_angle(exp: Experiment, threads: int | None) -> float:
+    """Sum over pixels, sub-pixels and layers of the solid angle in force, per step."""
+    blocks = list(_pixel_blocks(exp))
+    sums = [0.0] * len(blocks)
+
+    def worker() -> Callable[[int], None]:
+        def work(at: int) -> None:
+            fast, slow = exp.pixel_indices(*blocks[at])
+            if exp.factors.omega is Application.FINAL:
+                sums[at] = exp.n_subpixels * float(evaluate.final_solid_angle(exp, fast, slow).sum())
+                return
+            for sub in range(exp.n_subpixels):
+                sums[at] += float(evaluate.solid_angle(exp, evaluate.cast_rays(exp, fast, slow, sub, sub + 1)).sum())
+
+        return work
+
+    on_cpu = exp.cells.device.type == "cpu"
+    in_parallel(range(len(blocks)), worker, (threads or available_cores()) if on_cpu else 1)
+    per = exp.n_steps if exp.config.quirks.on("Q39") else exp.n_subpixels
+    return sum(sums) / per if per else math.nan

@@ -1,0 +1,1 @@
+"""The experiment as tensors, and the sum over its steps: sources, phi, mosaic domains, sub-pixels."""

@@ -1,0 +1,290 @@
+"""Everything about a simulation that no pixel changes, as tensors on one device and in one dtype."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from nanobragg_torch.config import Config
+from nanobragg_torch.errors import InputError
+from nanobragg_torch.flags.advice import of_experiment
+from nanobragg_torch.io.smv import read_pixels, read_smv
+from nanobragg_torch.physics.beam import (
+    Sources,
+    build_sources,
+    classical_radius_squared,
+    water_background,
+    water_term,
+)
+from nanobragg_torch.physics.crystal import (
+    CrystalAxes,
+    Orientations,
+    build_axes,
+    build_orientations,
+    cell_counts,
+    recommended_oversample,
+)
+from nanobragg_torch.physics.detector import Geometry, build_geometry
+from nanobragg_torch.physics.structure_factor import Grid, Listed, read_grid, to_grid
+from nanobragg_torch.physics.vectors import to_tensor
+
+LARGEST_PHASE_ERROR = 5e-3  # radians; measured: from twice of it on the sum of an image is off by 5 to 40 %
+
+
+class Application(Enum):
+    """When a factor of the intensity is applied: to the final sum, to the running sum, or to each term."""
+
+    FINAL = "final"
+    RUNNING = "running"
+    TERM = "term"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """How capture fraction, polarization and solid angle enter (semantics 6.7, 6.9; Q15, Q27, Q30)."""
+
+    capture: Application = Application.FINAL
+    polar: Application = Application.FINAL
+    omega: Application = Application.FINAL
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A Config made concrete.
+
+    cells: Na, Nb, Nc (3,). repeats: which of them exceed 1. oversample: sub-pixels per edge.
+    n_steps, steps: terms per pixel and layer, as a number (as the reference counts, Q44) and as a 0-d
+    tensor, in which sources count by their weights. background: I_bg, with which a sum starts; term: what
+    every term has besides reflections, None where nothing. interpolate: tricubic. rendered: indices in the
+    region of interest of the pixels that a mask keeps, None for all. listed: the grid as it was read.
+    mask_warnings: lines for a person about the mask.
+    """
+
+    config: Config
+    geometry: Geometry
+    axes: CrystalAxes
+    sources: Sources
+    orientations: Orientations
+    grid: Grid
+    cells: Tensor
+    repeats: tuple[bool, bool, bool]
+    fudge: Tensor
+    oversample: int
+    n_steps: int
+    steps: Tensor
+    r_e_sqr: Tensor
+    fluence: Tensor
+    kahn: Tensor
+    background: Tensor
+    term: Tensor | None
+    layer_step: Tensor
+    mu: Tensor
+    factors: Factors
+    interpolate: bool
+    rendered: Tensor | None
+    listed: Listed | None
+    mask_warnings: tuple[str, ...]
+
+    @property
+    def phase_error(self) -> float:
+        """What one rounding of a direction makes of the phase pi N a . q of the lattice factor (radians)."""
+        lengths = torch.stack([vector.detach().norm() for vector in (self.axes.a, self.axes.b, self.axes.c)])
+        widest = (lengths * self.cells.detach()).max() / self.sources.wavelength.detach().abs().min()
+        return math.pi * float(widest) * torch.finfo(self.cells.dtype).eps / 2
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for a person about the files that were read and what came of the flags."""
+        listed = (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
+        return (*listed, *self.sources.warnings, *self.mask_warnings, *of_experiment(self), *self._imprecise())
+
+    def _imprecise(self) -> tuple[str, ...]:
+        if self.cells.dtype == torch.float64 or self.phase_error < LARGEST_PHASE_ERROR:
+            return ()
+        return (
+            f"--dtype float32: phases of the lattice factor are off by about {self.phase_error:.2g} radians "
+            f"(above {LARGEST_PHASE_ERROR:g} spots and their sum are wrong by up to tens of percent); float64 serves",
+        )
+
+    @property
+    def dry(self) -> bool:
+        """Whether the reference skips terms without a lattice factor: not where there is water (semantics 6.3)."""
+        water = self.config.water_m
+        return isinstance(water, float | int) and water == 0
+
+    @cached_property
+    def unbounded(self) -> bool:
+        """Whether F^2 of some reflection is no finite number, and terms without a lattice factor count nothing."""
+        largest = self.grid.default.detach().abs()
+        if self.grid.values is not None:
+            largest = torch.maximum(largest, self.grid.values.detach().abs().max())
+        # cubic interpolation overshoots, by less than this
+        return (self.dry or self.term is not None) and not bool((1e3 * largest * largest).isfinite())
+
+    @property
+    def recommended(self) -> int:
+        """Sub-pixels per edge that the spots need."""
+        return _recommended(self.config, self.geometry, self.axes, self.cells)
+
+    @property
+    def n_subpixels(self) -> int:
+        """Sub-pixels of a pixel, over all layers."""
+        return self.config.detector.sensor.layers * self.oversample * self.oversample
+
+    @property
+    def n_sources(self) -> int:
+        return self.sources.count
+
+    @property
+    def n_orientations(self) -> int:
+        return self.orientations.count
+
+    @property
+    def n_pixels(self) -> int:
+        """Rendered pixels."""
+        if self.rendered is not None:
+            return self.rendered.shape[0]
+        roi = self.config.detector.rendered
+        return max(roi.fast_max - roi.fast_min + 1, 0) * max(roi.slow_max - roi.slow_min + 1, 0)
+
+    @property
+    def first_differs(self) -> bool:
+        """Whether the run's first evaluation sees other orientations than the later ones (Q29)."""
+        turned = self.orientations
+        return not all(torch.equal(first, usual) for first, usual in zip(turned.first, turned.usual))
+
+    def pixel_indices(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """(fast, slow) of the rendered pixels start .. stop-1 in scan order."""
+        roi = self.config.detector.rendered
+        width = roi.fast_max - roi.fast_min + 1
+        if self.rendered is not None:
+            order = self.rendered[start:stop]
+            slow = torch.div(order, width, rounding_mode="floor")
+            return roi.fast_min + order - slow * width, roi.slow_min + slow
+        first, end = start // width, -(-stop // width)
+        fast = torch.arange(roi.fast_min, roi.fast_max + 1, device=self.cells.device)
+        slow = torch.arange(roi.slow_min + first, roi.slow_min + end, device=self.cells.device)
+        inside = slice(start - first * width, stop - first * width)
+        fast, slow = fast.expand(end - first, width), slow.unsqueeze(-1).expand(end - first, width)
+        return fast.reshape(-1)[inside], slow.reshape(-1)[inside]
+
+    def pixel_order(self, slow: int, fast: int) -> int:
+        """Place of a pixel in scan order. Raises InputError for one that is not rendered."""
+        roi = self.config.detector.rendered
+        if not (roi.slow_min <= slow <= roi.slow_max and roi.fast_min <= fast <= roi.fast_max):
+            raise InputError(
+                f"pixel slow {slow}, fast {fast}: expected one that is rendered, "
+                f"slow {roi.slow_min}..{roi.slow_max}, fast {roi.fast_min}..{roi.fast_max}"
+            )
+        order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
+        if self.rendered is None:
+            return order
+        places = (self.rendered == order).nonzero().flatten().tolist()
+        if not places:
+            raise InputError(f"pixel slow {slow}, fast {fast}: expected one that is rendered, this one is masked")
+        return int(places[0])
+
+
+def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -> Experiment:
+    """Read what `config` names and compute what all pixels share. Raises InputError from the readers."""
+    like = torch.empty(0, device=device, dtype=dtype)
+    geometry = build_geometry(config, like)
+    axes = build_axes(config, like)
+    cells = cell_counts(config, axes)
+    sources = build_sources(config, geometry.initial, like)
+    oversample = config.sampling.oversample
+    if oversample < 1:
+        oversample = _recommended(config, geometry, axes, cells)
+    orientations = build_orientations(config, axes, geometry.initial.spindle)
+    n_sources = sources.wavelength.shape[0]
+    n_steps = n_sources * orientations.count * oversample * oversample
+    if config.quirks.on("Q44"):  # a 32-bit int, which wraps
+        n_steps = (n_steps + 2**31) % 2**32 - 2**31
+    steps = to_tensor(float(n_steps), like)
+    if sources.weight is not None:
+        steps = steps * sources.weight.sum() / n_sources
+    listed = read_grid(config.structure, config.quirks)
+    water = to_tensor(config.water_m, like)
+    once = not config.quirks.on("Q26") and bool(water != 0)
+    interpolate = config.structure.interpolate
+    if interpolate is None:
+        interpolate = bool((cells <= 2).any())
+    fluence = to_tensor(config.beam.fluence_per_m2, like)
+    na, nb, nc = (bool(count > 1) for count in cells)
+    rendered, of_mask = _unmasked(config, like)
+    return Experiment(
+        config=config,
+        geometry=geometry,
+        axes=axes,
+        sources=sources,
+        orientations=orientations,
+        grid=to_grid(listed, config.structure, like),
+        cells=cells,
+        repeats=(na, nb, nc),
+        fudge=to_tensor(config.crystal.fudge, like),
+        oversample=oversample,
+        n_steps=n_steps,
+        steps=steps,
+        r_e_sqr=classical_radius_squared(like),
+        fluence=fluence,
+        kahn=to_tensor(config.beam.kahn, like),
+        background=torch.zeros_like(fluence) if once else water_background(fluence, water),
+        term=water_term(water) if once else None,
+        layer_step=to_tensor(config.detector.sensor.step_m, like),
+        mu=to_tensor(config.detector.sensor.mu_per_m, like),
+        factors=factors_of(config),
+        interpolate=interpolate,
+        rendered=rendered,
+        listed=listed,
+        mask_warnings=of_mask,
+    )
+
+
+def _recommended(config: Config, geometry: Geometry, axes: CrystalAxes, cells: Tensor) -> int:
+    distance = geometry.distance if config.quirks.on("Q08") else geometry.distance.abs()
+    wavelength = to_tensor(config.beam.wavelength_m, cells)
+    return recommended_oversample(axes, cells, wavelength, distance, geometry.pixel)
+
+
+def factors_of(config: Config) -> Factors:
+    """When each factor is applied; a factor that is 1 for good stays with the final sum."""
+    quirks, sampling = config.quirks, config.sampling
+
+    def of(asked: bool, own: bool) -> Application:
+        if asked:
+            return Application.RUNNING if quirks.on("Q27") else Application.TERM
+        return Application.TERM if own else Application.FINAL
+
+    each = not quirks.on("Q30")
+    return Factors(
+        capture=of(sampling.thick, not quirks.on("Q15") and config.detector.sensor.present),
+        polar=of(sampling.polar, each and config.beam.polarized),
+        omega=of(sampling.omega, each),
+    )
+
+
+def _unmasked(config: Config, like: Tensor) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Scan order, in the region of interest, of the pixels that are not 0 in the mask; what to say of the mask."""
+    detector = config.detector
+    if detector.mask_file is None:
+        return None, ()
+    header = read_smv(detector.mask_file, whole=not config.quirks.on("Q48"))
+    fast, slow = header.size
+    if (slow, fast) != (detector.pixels_slow, detector.pixels_fast):
+        raise InputError(
+            f"{header.path}: expected {detector.pixels_fast} x {detector.pixels_slow} pixels as on the detector, "
+            f"got {fast} x {slow}"
+        )
+    mask, roi = read_pixels(header), detector.rendered
+    said: tuple[str, ...] = ()
+    if mask.dtype.itemsize != 2:
+        said = (f"{header.path}: pixels are {header.kind}, as TYPE says; the reference reads any mask as 16-bit words",)
+    window = mask[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
+    if (window != window).any():
+        raise InputError(f"{header.path}: expected 0 or a number in every pixel of a mask, got NaN")
+    return torch.from_numpy(window.ravel().nonzero()[0]).to(like.device), said

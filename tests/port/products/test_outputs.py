@@ -1,0 +1,241 @@
+"""Integer, PGM and noise images byte for byte, and what is printed about an image, against the reference."""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import CASES, GOLDEN, load
+
+from nanobragg_torch.cli.facts import result_lines, setting_lines
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.smv import smv_header
+from nanobragg_torch.physics import mosaic
+from nanobragg_torch.products import noise
+from nanobragg_torch.products.outputs import Counted, Outputs, make_outputs
+from nanobragg_torch.products.statistics import Statistics, statistics
+from nanobragg_torch.scan import simulate
+from nanobragg_torch.scan.experiment import prepare
+from nanobragg_torch.scan.simulate import Run
+
+FILES = {"int.img": "intimage.img", "image.pgm": "image.pgm", "noise.img": "noiseimage.img"}
+SMALL = "-cell 50 60 70 80 90 100 -default_F 10 -N 4 -distance 100 -detpixels_x 6 -detpixels_y 5 -pixel 2 -oversample 1"
+
+
+def measured(*flags: str) -> tuple[Run, np.ndarray, Statistics]:
+    run = simulate.start(prepare(parse([*SMALL.split(), *flags]), device="cpu", dtype=torch.float64))
+    image = simulate.render_image(run).float().numpy()
+    return run, image, statistics(run, image)
+
+
+def contents(outputs: Outputs) -> dict[str, bytes]:
+    return {path.name: b"".join(map(bytes, pieces)) for path, pieces in outputs.files.items()}
+
+
+@cache
+def made(name: str) -> tuple[Outputs, dict[str, bytes]]:
+    run = simulate.start(prepare(load(name).config(), device="cpu", dtype=torch.float64))
+    image = simulate.render_image(run).numpy()
+    outputs = make_outputs(run, image, statistics(run, image))
+    return outputs, contents(outputs)
+
+
+@pytest.mark.parametrize("name", ["images_low_counts", "images_mid_counts", "images_overload_roi"])
+@pytest.mark.parametrize("file", FILES)
+def test_images_are_those_of_the_reference_byte_for_byte(name: str, file: str) -> None:
+    _, files = made(name)
+    assert files[FILES[file]] == (GOLDEN / name / file).read_bytes()
+
+
+def test_the_three_regimes_were_reached() -> None:
+    low, mid, high = (load(f"images_{x}").image() for x in ("low_counts", "mid_counts", "overload_roi"))
+    assert low.max() < 12 < mid.min()
+    assert mid.max() < 1e6 < high.max()
+    counted = made("images_overload_roi")[0].counted
+    assert counted is not None
+    assert counted.overloads == int((high > 65535 - 40).sum()) > 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_facts(name: str) -> None:
+    """Beam centres, axes, solid angle, maximum, mean, rms: the reference's lines. The image is the golden one."""
+    config = load(name).config()
+    run = simulate.start(prepare(config, device="cpu", dtype=torch.float64))
+    roi = config.detector.rendered
+    image = np.zeros((config.detector.pixels_slow, config.detector.pixels_fast), np.float32)
+    window = image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
+    window[:] = load(name).image().reshape(window.shape)
+    ours = [*setting_lines(run.exp), *result_lines(statistics(run, image))]
+    recorded = (GOLDEN / name / "facts.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in ours if line in recorded] == recorded  # not all lines were recorded
+
+
+def test_an_image_without_a_positive_pixel() -> None:
+    run, image, found = measured("-default_F", "0.0", "-hkl", str(GOLDEN / "inputs" / "one.hkl"), "-nointerpolate")
+    assert not image.any()
+    assert (found.max_I, found.max_fast_m, found.max_slow_m, found.rmsd) == (0.0, 0.0, 0.0, 0.0)
+    assert result_lines(found)[-2:] == ["max_I = 0  at 0 0", "mean= 0 rms= 0 rmsd= 0"]
+    out = make_outputs(run, image, found)
+    files = contents(out)
+    assert (out.int_scale, out.pgm_scale, out.counted) == (1.0, 1.0, Counted(0.0, 0))
+    assert set(np.frombuffer(files["intimage.img"][512:], np.uint16)) == {40}
+
+
+WIDE = f"{SMALL} -detpixels_x 900 -detpixels_y 331 -roi 7 880 3 300"  # some blocks of rows
+
+
+def wide(*flags: str) -> tuple[Run, np.ndarray]:
+    """An image of made up values, and the run that it might be of."""
+    run = simulate.start(prepare(parse([*WIDE.split(), *flags]), device="cpu", dtype=torch.float64))
+    rng = np.random.default_rng(3)
+    image = np.zeros((331, 900))
+    image[3:301, 7:881] = rng.exponential(30.0, (298, 874)) * (rng.random((298, 874)) < 0.3)
+    image[200, 500] = image[250, 9] = 1234.5  # the first of two counts
+    return run, image
+
+
+def test_sums_run_in_scan_order_over_all_blocks(tmp_path: Path) -> None:
+    keep = np.random.default_rng(4).integers(0, 2, (331, 900)).astype(np.uint16)
+    keep[200, 500] = 1
+    header = smv_header([("SIZE1", "900"), ("SIZE2", "331")])
+    (tmp_path / "mask.img").write_bytes(header + keep.tobytes())
+    for flags, kept in ((), np.ones_like(keep)), (("-mask", str(tmp_path / "mask.img")), keep):
+        run, image = wide(*flags)
+        whole = image[3:301, 7:881].astype(np.float32).astype(float)
+        values = whole[kept[3:301, 7:881] == 1].tolist()
+        total = squares = deviations = 0.0
+        for value in values:
+            total += value
+            squares += value * value
+        mean = total / len(values)
+        for value in whole.ravel().tolist():
+            deviations += (value - mean) ** 2
+        found = statistics(run, image)
+        assert (found.mean, found.rms) == (mean, math.sqrt(squares / (len(values) - 1)))
+        assert found.rmsd == math.sqrt(deviations / (whole.size - 1))
+        assert found.max_I == 1234.5
+        assert (found.max_fast_m, found.max_slow_m) == pytest.approx((500.5 * 2e-3, 200.5 * 2e-3), rel=1e-15)
+        assert statistics(run, image, threads=3) == found
+
+
+def test_a_value_that_is_no_number_is_no_maximum() -> None:
+    run, image = wide()
+    image[4, 8] = math.nan
+    found = statistics(run, image)
+    assert found.max_I == 1234.5
+    assert math.isnan(found.mean)
+
+
+def test_the_files_of_an_image_of_many_blocks() -> None:
+    run, image = wide("-adc", "3", "-scale", "50", "-pgmscale", "2", "-seed", "9")
+    image[200, 500], image[201, 500], image[202, 500] = math.nan, math.inf, -math.inf
+    out = make_outputs(run, image, statistics(run, image))
+    files = contents(out)
+    assert files["floatimage.bin"] == image.astype("<f4").tobytes()
+    v, inside = image.astype(np.float32).astype(float), np.zeros((331, 900), bool)
+    inside[3:301, 7:881] = True
+    level = np.where(np.isnan(v), 0.0, np.clip(np.clip(v, -9e9, 9e9) * 50 + 3, 0, 65535))
+    whole = np.floor((level + 0.5).astype(np.float32)) * inside
+    assert np.array_equal(np.frombuffer(files["intimage.img"][512:], np.uint16).reshape(331, 900), whole)
+    grey = np.trunc(np.nan_to_num(np.clip(np.clip(v, -9e9, 9e9) * 2, 0, 255))) * inside
+    assert np.array_equal(np.frombuffer(files["image.pgm"][-331 * 900 :], np.uint8).reshape(331, 900), grey)
+    noisy = np.frombuffer(files["noiseimage.img"][512:], np.uint16).reshape(331, 900).astype(float)
+    assert not noisy[~inside].any()
+    assert noisy[inside].min() == 3
+    assert out.counted is not None
+    assert out.counted.overloads == 1
+
+
+def test_switches_and_names() -> None:
+    output = parse(f"{SMALL} -nonoise -nopgm -noisefile n -pgmscale 3 -intfile i -adc 5".split()).output
+    assert (output.noise_file, output.pgm_file, output.int_file) == (Path("n"), Path("image.pgm"), Path("i"))
+    assert (output.pgm_scale, output.adc) == (3.0, 5.0)
+    output = parse(f"{SMALL} -noisefile n -nonoise -pgmfile p -nopgm".split()).output
+    assert (output.noise_file, output.pgm_file) == (None, None)
+
+
+def test_a_header_longer_than_512_bytes_is_followed_by_the_data() -> None:
+    flags = (
+        "-Xbeam 12.34567 -Ybeam 12.34567 -distance 1234.567 -lambda 1.234567 -detector_rotx 1.234567 -detector_roty 1"
+    )
+    run, image, found = measured(*flags.split(), "-phi", "0.123456", "-osc", "0.123456", "-twotheta", "1.23456")
+    data = contents(make_outputs(run, image, found))["intimage.img"]
+    end = data.index(b"}\f") + 2
+    assert end > 512
+    assert len(data) == end + 2 * image.size
+
+
+def test_uniforms_in_bulk_are_those_drawn_one_by_one() -> None:
+    for seed in (-1, -12345678, 5):
+        one, bulk = mosaic.Generator(), mosaic.Generator()
+        drawn, state = [], seed
+        for _ in range(1000):
+            value, state = one.uniform(state)
+            drawn.append(value)
+        first, after = bulk.uniforms(600, seed)
+        second, end = bulk.uniforms(400, after)
+        assert [*first.tolist(), *second.tolist()] == drawn
+        assert end == state
+
+
+def test_a_positive_state_shares_the_table() -> None:
+    """A negative seed on the command line goes on with what the mosaic domains left (semantics 3.4)."""
+    crystal = parse([*SMALL.split(), "-mosaic_seed", "7", "-mosaic", "1", "-mosaic_dom", "4"]).crystal
+    generator = mosaic.Generator()
+    state = -7
+    for _ in range(12):
+        _, state = generator.uniform(state)
+    expected = [generator.uniform(5 if i == 0 else later)[0] for i, later in _states(5, 3)]
+    assert mosaic.draws(crystal).generator.uniforms(3, 5)[0].tolist() == expected
+    fresh = mosaic.Generator().uniforms(3, 5)[0]
+    assert fresh.tolist() == mosaic.Generator().uniforms(3, -1)[0].tolist() != expected
+    # misset first, then domains: a positive mosaic state goes on with the misset's table
+    both = parse(f"{SMALL} -misset random -misset_seed 5 -mosaic 1 -mosaic_dom 3 -mosaic_seed -9".split())
+    generator = mosaic.Generator()
+    mosaic.deviates(1, -5, generator)
+    assert mosaic.draws(both.crystal).domains == mosaic.deviates(3, 9, generator)
+    assert mosaic.draws(both.crystal).domains != mosaic.deviates(3, -9)
+
+
+def _states(seed: int, count: int) -> list[tuple[int, int]]:
+    states = [seed]
+    for _ in range(count - 1):
+        states.append(16807 * states[-1] % (2**31 - 1))
+    return list(enumerate(states))
+
+
+@pytest.mark.parametrize("mean", [0.3, 5.0, 11.9, 12.0, 40.0, 1000.0, 9e5, 2e6])
+def test_poisson_deviates_have_their_mean_and_variance(mean: float) -> None:
+    n = 4000
+    counts = noise.Poisson(mosaic.Generator(), -11).counts(np.full(n, mean, np.float32))
+    assert abs(counts.mean() - mean) < 5 * math.sqrt(mean / n)
+    assert abs(counts.var() / mean - 1) < 0.15
+    assert (counts == np.floor(counts)).all() or mean > 1e6
+
+
+def test_poisson_deviates_of_an_image_in_pieces_are_those_drawn_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    means = np.where(rng.random(9000) < 0.1, rng.exponential(2.0, 9000), 10 ** rng.uniform(-9, -1.5, 9000))
+    means[1000:4000] = 10 ** rng.uniform(-9, -2.1, 3000)  # looked at together
+    means = np.minimum(means, 11.0).astype(np.float32)
+    generator, state, expected = mosaic.Generator(), -4, []
+    for mean in means.tolist():
+        limit, count = np.float32(math.exp(-mean)), -1
+        product = np.float32(1.0)
+        while count < 0 or product > limit:
+            value, state = generator.uniform(state)
+            product, count = product * np.float32(value), count + 1
+        expected.append(count)
+    deviates = noise.Poisson(mosaic.Generator(), -4)
+    found = [deviates.counts(piece) for piece in np.split(means, [0, 1, 1500, 5000])]
+    assert np.concatenate(found).tolist() == expected
+    assert 0 < sum(expected[1000:4000]) < 30
+
+
+def test_log_gamma_and_what_is_no_number() -> None:
+    x = np.array([1.0, 2.0, 13.0, 1e6], np.float32)
+    assert noise.log_gamma(x) == pytest.approx([math.lgamma(v) for v in x.tolist()], rel=1e-6, abs=1e-9)
+    values = np.array([math.nan, -3.0, -1e30, math.inf], np.float32)
+    assert noise.Poisson(mosaic.Generator(), -1).counts(values)[:3].tolist() == [0.0, 0.0, 0.0]

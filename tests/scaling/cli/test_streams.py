@@ -1,0 +1,58 @@
+"""Standard streams that are closed or full: the work is done all the same, and its exit code is true."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tools.scaling.base.repo import ROOT
+
+TRACE = "tests/golden/supervisor_one_reflection/trace_685_1039.log"
+SIMULATE = "-cell 50 60 70 80 95 105 -default_F 100 -N 5 -nonoise -nopgm -lambda 1.1 -distance 100 -detpixels 32"
+SIMULATE += " -pixel 2 -oversample 1"
+CLOSED = ["2>&-", ">&-", "<&- >&- 2>&-", ">&- 2>/dev/full"]
+
+
+def shell(program, arguments, streams, folder, **more):
+    """A program whose streams a shell has closed, run in `folder`."""
+    line = f'exec "{sys.executable}" -m {program} {arguments} {streams}'
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "src")))
+    env = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": ""}
+    return subprocess.run(["sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "code"),
+    [
+        ("tools.scaling", f"inspect {TRACE}", 0),
+        ("tools.scaling", "inspect absent.log", 2),
+        ("tools.scaling", "no-such-thing", 2),
+        ("tools.scaling", "--help", 0),
+        ("tools.scaling", f"compare --c {TRACE} --py {TRACE} --out OUT/summary.md", 0),
+        ("nanobragg_torch", f"{SIMULATE} -floatfile OUT/image.bin -intfile OUT/image.img", 0),
+        ("nanobragg_torch", "-bogus", 2),
+    ],
+)
+def test_a_closed_stream_changes_no_exit_code_and_gets_into_no_file(program, arguments, code, tmp_path):
+    def ending(streams):
+        out = tmp_path / str(len([*tmp_path.iterdir()]))
+        out.mkdir()
+        done = shell(program, arguments.replace("OUT", str(out)), streams, ROOT)
+        files = {p.name: p.stat().st_size for p in out.iterdir() if p.name not in ("run_metadata.json", "summary.md")}
+        return done.returncode, files, done.stdout.replace(str(out), "OUT"), "Traceback" in done.stderr
+
+    code_found, files, said, _ = ending("")
+    assert code_found == code
+    for streams in CLOSED:
+        assert ending(streams) == (code, files, "" if ">&-" in streams.split() else said, False), streams
+
+
+@pytest.mark.slow
+def test_a_whole_run_passes_with_closed_streams(checkout):
+    line = f'exec "{sys.executable}" -m tools.scaling phase-m1 --no-stage <&- >&- 2>&-'
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NOX_CURRENT_SESSION")}
+    done = subprocess.run(["sh", "-c", line], cwd=checkout.root, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (bundle,) = checkout.bundles()
+    assert (bundle / "sha256.txt").is_file()

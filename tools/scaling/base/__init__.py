@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, git, and what evidence must not tell."""

@@ -1,0 +1,184 @@
+"""Files that a kill leaves old or new, never half-written."""
+
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.base.discretion import discreet, discreet_json
+from tools.scaling.base.errors import BadInput
+from tools.scaling.base.repo import refuse_protected
+
+_MARKED = 4096  # bytes in which a file of ours shows what it is
+
+
+def to_ascii(text: str) -> str:
+    """`text` with every non-ASCII character written as a backslash escape."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """`to_ascii` with line ends and other control characters escaped, too: others chose these names.
+
+    So no name begins a line of its own, and none speaks to the terminal.
+    """
+    return "".join(c if " " <= c != "\x7f" else f"\\x{ord(c):02x}" for c in to_ascii(text))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_all` of one file."""
+    write_all({Path(path): data})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write every file beside its target, then rename each over it: a full disk leaves all of them as they were.
+
+    What is no regular file (/dev/null, a pipe) is opened as it is; a symbolic link is followed,
+    so that the link stays a link. Raises BadInput when the folder or the disk refuses, or when a path
+    is a protected file (design: no tool of ours writes those).
+    """
+    for path in contents:
+        refuse_protected(path)
+    with ExitStack() as stack:
+        for step in [_ready(path, data, stack) for path, data in contents.items()]:
+            step()
+
+
+def _ready(path: Path, data: bytes, stack: ExitStack) -> Callable[[], object]:
+    """Bring `data` to the disk; what is returned puts it in its place, and `stack` removes what is left over."""
+    with _refusals(path):
+        if path.exists() and not path.is_file():
+            return lambda: _pour(path, data)
+        put = stack.enter_context(_beside(path.resolve(), data))
+
+    def step() -> None:
+        with _refusals(path):
+            put()
+
+    return step
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _pour(path: Path, data: bytes) -> None:
+    with _refusals(path), path.open("wb") as stream:
+        stream.write(data)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
+    """`data` on the disk, in the folder of `path`; what is yielded renames it to `path`."""
+    mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+    handle, name = _nameless(path.parent), ""
+    if handle is None:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), mode)
+
+            def put() -> None:
+                nonlocal name
+                name = name or _named(stream.fileno(), path)
+                Path(name).replace(path)
+
+            yield put
+    finally:
+        if name:
+            with suppress(OSError):  # renamed, as it should be
+                Path(name).unlink()
+
+
+def _nameless(folder: Path) -> int | None:
+    """A file in `folder` that has no name yet: a kill leaves nothing of it. None where there is no such thing."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except (AttributeError, OSError):
+        return None
+
+
+def _named(handle: int, path: Path) -> str:
+    """Give a nameless file a temporary name beside `path`."""
+    name = str(path.parent / f".{path.name}.{secrets.token_hex(4)}")
+    # an explicit folder, or os.link would link the link in /proc
+    os.link(f"/proc/self/fd/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
+    return name
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def refuse_foreign(marks: Mapping[Path, bytes]) -> None:
+    """BadInput if one of these files, which the user has not named, is there and is not what we write in its place.
+
+    marks: words near the beginning of every such file of ours. A regular file without them is somebody else's.
+    """
+    for path, mark in marks.items():
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(_MARKED) if path.is_file() else mark
+        except OSError:
+            continue  # not there, or the writing will say why not
+        if mark not in start:
+            raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
+
+
+def make_folder(path: Path) -> None:
+    """The folder `path` and those above it, where they are missing.
+
+    Raises BadInput where that fails, or where one of them would take the place of a protected file.
+    """
+    for folder in (path, *path.parents):
+        refuse_protected(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path}: expected a folder to write to, got: {error.strerror}") from error
+
+
+def text_bytes(text: str) -> bytes:
+    """`text`, discreet (discretion.py) and in ASCII; anything else in it is escaped."""
+    return to_ascii(discreet(text)).encode("ascii")
+
+
+def json_bytes(value: Any) -> bytes:
+    """Indented JSON with a final newline, its strings discreet."""
+    return (json.dumps(discreet_json(value), indent=2, ensure_ascii=True) + "\n").encode("ascii")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in here for `folder`; where locks do not work, all are."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of `text_bytes`."""
+    write_bytes(path, text_bytes(text))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of `json_bytes`."""
+    write_bytes(path, json_bytes(value))

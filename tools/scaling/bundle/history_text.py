@@ -1,0 +1,61 @@
+"""The history as lines for a terminal: a table, a sparkline per quantity, what got worse."""
+
+from collections.abc import Iterable, Iterator
+
+from tools.scaling.base.files import one_line
+from tools.scaling.base.text import counted
+from tools.scaling.bundle.history import History, Regression, Row, Series
+
+# One character a level, 0 to 7; ASCII, so that it reads the same in a log.
+SPARKS = "_.:-=+*#"
+WIDTH = 60  # bundles that a sparkline shows, the newest ones
+_COLUMNS = ("time", "commit", "device", "dtype", "verdict", "first divergence", "worst", "cause")
+
+
+def history_lines(history: History) -> Iterator[str]:
+    """Everything, oldest first, the regressions last."""
+    if not history.rows:
+        yield f"{history.root}: no bundles" + (f" since {history.since}" if history.since else "")
+        return
+    cells = [_cells(row) for row in history.rows]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells)]
+    for line in (_COLUMNS, *cells):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+    yield from _sparklines(history.series)
+    yield ""
+    for regression in history.regressions:
+        yield _told(regression)
+    yield f"{counted(len(history.rows), 'bundle')}, {counted(len(history.regressions), 'regression')}"
+
+
+def sparkline(series: Series) -> str:
+    """The newest levels, a blank where there is none."""
+    return "".join(" " if level is None else SPARKS[level] for level in series.levels[-WIDTH:])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    commit = "-" if row.commit is None else row.commit[:10]
+    if row.verdict == "BROKEN":
+        return (row.time, "-", "-", "-", row.verdict, one_line(row.problem or "")[:80], "", "")
+    worst = "-" if row.worst is None else f"{row.worst:.1e}"
+    first = row.first_divergence or "-"
+    return tuple(
+        one_line(str(cell))
+        for cell in (row.time, commit, row.device, row.dtype, row.verdict, first, worst, row.cause or "-")
+    )
+
+
+def _sparklines(series: Iterable[Series]) -> Iterator[str]:
+    title = None
+    for each in series:
+        here = one_line(f"{each.case} pixel {each.pixel} {each.device} {each.dtype}")
+        if here != title:
+            title = here
+            yield ""
+            yield f"{here}: relative delta, _ none, . to 1e-14, : 1e-12, - 1e-10, = 1e-8, + 1e-6, * 1e-4, # more"
+        yield f"  {one_line(each.quantity):<24} {sparkline(each)}"
+
+
+def _told(each: Regression) -> str:
+    good, bad = (str(commit)[:10] for commit in (each.good_commit, each.bad_commit))
+    return one_line(f"REGRESSION {each.quantity}: PASS at {good} ({each.good}), {each.status} at {bad} ({each.bad})")

@@ -1,0 +1,117 @@
+"""Cases: a folder with case.json (the reference's flags, the traced pixels) and the files they name."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import index
+from pathlib import Path
+from typing import Any
+
+from nanobragg_torch.io.inputs import kind_at
+from tools.scaling.base.errors import BadInput, why
+from tools.scaling.base.reading import read_file
+from tools.scaling.base.repo import ROOT
+
+LARGEST = 1 << 24  # bytes of a case.json
+
+# A bare name is looked for in these folders, in this order.
+SHIPPED = (Path(__file__).parent, ROOT / "tests" / "golden")
+
+Window = tuple[int, int, int, int]  # slow_min, slow_max, fast_min, fast_max, inclusive
+
+
+class Extent(StrEnum):
+    """How much of a case's detector is meant."""
+
+    window = "window"
+    whole = "whole"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command line of the reference, and what is known of it.
+
+    flags: the reference's own command line, split. pixels: traced (slow, fast) pairs.
+    c_trace: the reference's log that the case names, or None. expected: mode -> the known
+    relative delta of I_before_scaling and its tolerance. images: the integer, PGM and noise images
+    that the folder holds, by file name. covers: what the case is for, in words. window: the part of the
+    detector that is looked at, (slow_min, slow_max, fast_min, fast_max), where the flags have no -roi.
+    c_image: the reference's float image of the window, that of -roi or the whole detector, or None.
+    """
+
+    name: str
+    folder: Path
+    flags: tuple[str, ...]
+    pixels: tuple[tuple[int, int], ...]
+    c_trace: Path | None
+    expected: dict[str, dict[str, float]]
+    images: tuple[str, ...] = ()
+    covers: str = ""
+    window: Window | None = None
+    c_image: Path | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where the files that the flags name are looked for."""
+        return (self.folder, self.folder.parent / "inputs")
+
+    def reference(self, pixel: tuple[int, int]) -> Path | None:
+        """The reference's trace of `pixel`: the one the case names, or trace_SLOW_FAST.log beside it."""
+        if self.c_trace is not None and pixel == self.pixels[0]:
+            return self.c_trace
+        beside = self.folder / f"trace_{pixel[0]}_{pixel[1]}.log"
+        return beside if beside.is_file() else None
+
+
+def find_case(name: str) -> Case:
+    """The case at path `name`, or the shipped one of that name. Raises BadInput."""
+    looked = [Path(name)] if "/" in name else [folder / name for folder in SHIPPED] + [Path(name)]
+    for folder in looked:
+        if kind_at(folder / "case.json") == "":
+            return _read(folder)
+    if "/" in name:
+        raise BadInput(f"{name}: expected a folder with case.json, got none")
+    shipped = sorted(p.parent.name for folder in SHIPPED for p in folder.glob("*/case.json"))
+    raise BadInput(f"{name}: expected a folder with case.json or one of {', '.join(shipped)}; got neither")
+
+
+def _read(folder: Path) -> Case:
+    path = folder / "case.json"
+    text = read_file(path, LARGEST)
+    if len(text) > LARGEST:
+        raise BadInput(f"{path}: expected a case of at most {LARGEST >> 20} MiB, got a larger file")
+    try:
+        data: Any = json.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise BadInput(f"{path}: expected readable JSON, got brackets too deep in one another") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: expected readable JSON, got: {why(error)}") from error
+    try:
+        pixels = tuple((index(slow), index(fast)) for slow, fast in data.get("traced_pixels_slow_fast", ()))
+        flags = data["flags"]
+        return Case(
+            name=str(data.get("name", folder.name)),
+            folder=folder,
+            flags=tuple(shlex.split(flags) if isinstance(flags, str) else map(str, flags)),
+            pixels=pixels,
+            c_trace=ROOT / data["c_trace"] if data.get("c_trace") else None,
+            expected=dict(data.get("expected_I_before_scaling", {})),
+            images=tuple(map(str, data.get("images", ()))),
+            covers=str(data.get("covers", "")),
+            window=_window(data["window"]) if data.get("window") else None,
+            c_image=ROOT / data["c_image"] if data.get("c_image") else _beside(folder / "float.bin"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f'{path}: expected {{"flags": "...", "traced_pixels_slow_fast": [[S, F], ...]}}, got {error!r}'
+        ) from error
+
+
+def _window(bounds: list[int]) -> Window:
+    slow_min, slow_max, fast_min, fast_max = map(index, bounds)
+    return slow_min, slow_max, fast_min, fast_max
+
+
+def _beside(path: Path) -> Path | None:
+    return path if kind_at(path) == "" else None

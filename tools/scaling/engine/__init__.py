@@ -1,0 +1,1 @@
+"""The one diff engine: every delta, ulp distance and statistic is computed here."""

@@ -1,1 +1,0 @@
-"""What was run, on what, and can it be trusted. Knows nothing of `parity`."""

@@ -1,0 +1,1 @@
+"""The cause of a difference, by quantity and share, from two traces."""

@@ -1,0 +1,344 @@
+"""Which upstream defect caused which share of a divergence: two traces in, an Explanation out."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from nanobragg_torch.config import Config
+from nanobragg_torch.errors import NanoBraggError
+from tools.scaling.base.errors import BadInput, of_port
+from tools.scaling.explain.attribution import TARGETS, Effects, attribute
+from tools.scaling.explain.defects import Group, Measured, group, label_of, length, measure
+from tools.scaling.explain.graph import Graph
+from tools.scaling.explain.guesses.faint import faint_variants
+from tools.scaling.explain.guesses.forms import changes, form
+from tools.scaling.explain.guesses.settle import settle
+from tools.scaling.explain.guesses.variants import name_variant
+from tools.scaling.explain.infer import inferred_config
+from tools.scaling.explain.pixel import prepared_pixel
+from tools.scaling.explain.records import (
+    Cause,
+    Explanation,
+    QuantityRow,
+    outside_rows,
+    quantity_rows,
+)
+from tools.scaling.explain.rules.table import build
+from tools.scaling.explain.sides import PY, C, Sides, check_same_run, count_apart, lay
+from tools.scaling.explain.words import MULTIPLY
+from tools.scaling.traces.read import Trace
+from tools.scaling.traces.schema import quantity
+
+# Values further apart than this, in so many flags, are two cases and no defect.
+_ANOTHER_CASE = 1e-3
+_MATTERS = 0.1  # an effect that counts where causes multiply
+_TOO_MANY_FLAGS = 3
+_LISTED = 8
+_FOLLOWED = "it is named because the numbers follow it"
+
+
+def explain(
+    c: Trace,
+    py: Trace,
+    settings: Config | None = None,
+    device: str = "cpu",
+    printed: frozenset[str] = frozenset(),
+) -> Explanation:
+    """Explain `py`'s differences from `c`, the reference.
+
+    settings: the case of both traces; without it the settings are read off the reference's trace, as far
+    as they show there. printed: quantities that the port is known to print only. Raises BadInput for traces of
+    different pixels or cases, and for two that share no quantity.
+    """
+    notes = check_same_run(c, py)
+    spot = c.pixel or py.pixel
+    if spot is None:
+        raise BadInput(f"{c.source}: expected the traced pixel (a TRACE_CONFIG line, or --pixel S F), got none")
+    read_off: dict[str, float] = {}
+    assumed = settings is None
+    if settings is None:
+        settings, more, read_off = inferred_config(c)
+        notes += more
+    try:
+        pixel = prepared_pixel(settings, *spot, device=device)
+        graph = build(pixel)
+    except NanoBraggError as error:
+        raise of_port(error) from error
+    shown, apart = count_apart(lay(graph, c, py), c, py)
+    notes += [apart] if apart else []
+    if not any(bool(shown.shown_by_both(name).any()) for name in graph.traced):
+        raise BadInput(f"expected two traces that share a quantity, got none in both {c.source} and {py.source}")
+    found, unknown = _measured(shown, read_off, assumed)
+    settled = settle(shown, found, pixel, printed, unknown)
+    _check_same_case(settled.sides, c, py, assumed)
+    sides, groups, left = settled.sides, settled.groups, found
+    if groups:
+        left, _ = _measured(sides, read_off, assumed)
+        for name in {name for each in groups if not each.offsets for name in each.members}:
+            left.over[name] = torch.zeros_like(left.over[name])
+    rest = [*group(sides, left), *_unfed(shown, found, unknown)]
+    for each in rest:
+        each.variant = each.variant or name_variant(sides, left, each, pixel)
+    faint = faint_variants(sides, left, pixel)
+    notes += [f"{each.label} lies below the noise floor of float32; {_FOLLOWED}" for each in faint]
+    order = graph.traced
+    groups = sorted([*groups, *rest, *faint], key=lambda each: order.index(each.name))
+    effects = attribute(sides, left, groups)
+    for each in settled.groups:
+        each.variant = each.variant or form(sides, left, each)
+    target = _target(found, effects)
+    wholes = _wholes(shown, found, effects, target)
+    causes = _causes(sides, left, groups, effects, wholes[0])
+    rows = (*quantity_rows(shown, found, groups, unknown), *outside_rows(graph, c, py))
+    notes += _remarks(sides, rows)
+    return Explanation(
+        c.source, py.source, spot, sides.precision, target, _delta(shown, target), effects.together[target],
+        causes, rows, tuple(notes), wholes,
+    )  # fmt: skip
+
+
+def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tuple[tuple[str, float | None, float], ...]:
+    """(target, its relative difference where the causes can tell it, what they make of it); `first` leads.
+
+    The other target is told where it does not differ by the same.
+    """
+    told = {}
+    for target in TARGETS:
+        delta, explained = _delta(sides, target), effects.together[target]
+        able = delta is not None and (_beyond(found, target) or abs(delta - explained) <= 0.5 * abs(delta))
+        told[target] = (target, delta if able else None, explained)
+    (second,) = (target for target in TARGETS if target != first)
+    one, two = told[first][1], told[second][1]
+    differ = one is not None and two is not None and abs(one - two) > 1e-3 * max(abs(one), abs(two))
+    return (told[first], told[second]) if differ else (told[first],)
+
+
+def _measured(sides: Sides, read_off: dict[str, float], assumed: bool) -> tuple[Measured, dict[str, str]]:
+    """Defects of what can be judged, and why the rest cannot."""
+    found = measure(sides, read_off)
+    unknown = _unknown(sides, found, assumed)
+    for name in unknown:
+        found.over[name] = torch.zeros_like(found.over[name])
+    return found, unknown
+
+
+def _check_same_case(sides: Sides, c: Trace, py: Trace, assumed: bool) -> None:
+    """Defects touch one flag or two; where many flags show other values, these are not the same runs."""
+    own = [name for name in sides.graph.traced if _gross(sides.results[name][C], sides.values[name][C], sides, name)]
+    other = [name for name in sides.graph.traced if _gross(sides.values[name][C], sides.values[name][PY], sides, name)]
+    both = [name for name in own if name not in other]
+    if not assumed and (both or _independent(sides.graph, own) >= _TOO_MANY_FLAGS):
+        raise BadInput(f"{c.source}: expected a trace of the given case, got another one's {', '.join(own)}")
+    if _independent(sides.graph, [name for name in other if _broken_rule(sides, name)]) >= _TOO_MANY_FLAGS:
+        raise BadInput(
+            f"expected two traces of one case, got {c.source} and {py.source} with different {', '.join(other)}"
+        )
+
+
+# Quantities whose rule says which sub-pixel they are of.
+_OF_THE_SUBPIXEL = ("pixel_pos_meters", "omega_pixel_sr")
+
+# Quantities in which the value of a flag shows at once.
+_SHOWS_FLAG = (
+    "angles_rad.rotx", "angles_rad.roty", "angles_rad.rotz", "angles_rad.twotheta", "beam_center_m.pixel_mm",
+    "Fclose_m", "Sclose_m", "Fbeam_m", "Sbeam_m", "fluence_photons_per_m2", "initial_fdet", "initial_sdet",
+    "twotheta_axis", "close_distance_m", "rot_a_star_A_inv", "lambda_meters", "F_latt_a", "PHI.phi_deg",
+    "F_cell", "incident_vec", "distance_m", "fdet_after_rotz", "sdet_after_rotz", "steps",
+)  # fmt: skip
+
+
+def _independent(graph: Graph, names: list[str]) -> int:
+    """How many flags, at least, it takes for `names` to differ: those that share one count once."""
+    lots: list[set[str]] = []
+    for name in names:
+        if name not in _SHOWS_FLAG:
+            continue
+        lot = {graph.flags[x] for x in graph.hidden_ancestors(name) if graph.flags.get(x)} or {name}
+        touching = [each for each in lots if each & lot]
+        lots = [each for each in lots if not each & lot] + [lot.union(*touching)]
+    return len(lots)
+
+
+def _broken_rule(sides: Sides, name: str) -> bool:
+    return _gross(sides.results[name][PY], sides.values[name][PY], sides, name)
+
+
+def _gross(a: Tensor, b: Tensor, sides: Sides, name: str) -> bool:
+    mask = sides.shown_by_both(name)
+    if name not in _SHOWS_FLAG or not bool(mask.any()):
+        return False
+    x, y = a[mask], b[mask]
+    both = x.isfinite() & y.isfinite()
+    scale = torch.maximum(x.abs(), y.abs())[both]
+    if not scale.numel() or float(scale.max()) == 0.0:
+        return False
+    return float((x - y)[both].abs().max()) > _ANOTHER_CASE * float(scale.max())
+
+
+def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
+    """name -> why its rule cannot be held against it: what the trace does not show has to come from a case."""
+    unknown = {}
+    for name in sides.graph.traced:
+        shown = sides.present[name]
+        if bool(shown.any()) and not bool(sides.shown_by_both(name).any()):
+            side = "reference" if not bool(shown[C].any()) else "port"
+            unknown[name] = f"not in the {side}'s trace"
+        elif bool(_not_finite(sides, name).any()):
+            unknown[name] = "not finite in the reference's trace"
+        elif name in _OF_THE_SUBPIXEL and _other_subpixels(sides):
+            unknown[name] = "of sub-pixels that lie elsewhere in the pixel"
+        elif assumed and _differs(sides, found, name) and _fails(sides, found, name):
+            flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
+            inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
+            unknown[name] = f"untraced input: {inputs}; give the case (--case)"
+    if assumed and bool((found.delta["hkl_rounded"] > 0).any()) and bool(found.over["F_cell"].any()):
+        unknown["F_cell"] = "untraced input: -hkl -default_F, of another reflection; give the case (--case)"
+    return unknown
+
+
+def _other_subpixels(sides: Sides) -> bool:
+    """Whether `count_apart` left out what is summed over the sub-pixels: then they lie elsewhere too."""
+    return math.isfinite(float(sides.traced["steps"][PY])) and not bool(sides.present["steps"][PY])
+
+
+def _not_finite(sides: Sides, name: str) -> Tensor:
+    """(*dims): where the reference's value is a NaN or an infinity and the port's is not."""
+    both = sides.shown_by_both(name)
+    c, py = (sides.values[name][side].reshape(*both.shape, -1).isfinite().all(-1) for side in (C, PY))
+    return both & ~c & py
+
+
+def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group]:
+    """What differs although its inputs agree, and whose rule is not known: of the same inputs any makes the same."""
+    able = [name for name, why in unknown.items() if why.startswith("untraced")]
+    odd = [x for x in able if bool(_apart(sides, found, x).any()) and not _fed(sides, found, x)]
+    words = "not what the reference makes of the same numbers"
+    return [
+        Group(name, label_of(name), {name: _apart(sides, found, name)}, words, {name: found.net[name]}) for name in odd
+    ]
+
+
+def _fed(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether something upstream differs, as all does in float32, or is traced nowhere."""
+    sizes = sides.graph.sizes
+    if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"] or "float32" in sides.precision:
+        return True
+    above = [each for each in sides.graph.ancestors(name) if each in found.delta]
+    return any(bool((_apart(sides, found, each) | (found.delta[each] > found.floor[each])).any()) for each in above)
+
+
+def _differs(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
+    return bool((found.over[name] | _apart(sides, found, name)).any())
+
+
+def _apart(sides: Sides, found: Measured, name: str) -> Tensor:
+    """(*dims): where the sides differ by more than any rounding could be taken for."""
+    size = length(sides.values[name][C], found.delta[name])
+    return sides.shown_by_both(name) & (found.delta[name] > 1e-9 * size)
+
+
+def _fails(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether the rule fails on the reference's side: then what was assumed for it is wrong."""
+    own = found.own[name][C].reshape(*found.floor[name].shape, -1).norm(dim=-1)
+    return bool((own > found.own_floor[name])[sides.shown_by_both(name)].any())
+
+
+def _beyond(found: Measured, target: str) -> bool:
+    """Whether rounding from the flags down cannot make the difference."""
+    return bool((found.delta[target] > found.floor[target]).any())
+
+
+def _target(found: Measured, effects: Effects) -> str:
+    """The sum, unless it differs by no more than rounding and the pixel by more, or is all that a cause moves."""
+    summed, final = TARGETS
+    if _beyond(found, summed):
+        return summed
+    alone = any(effects.added[final]) and not any(effects.added[summed])
+    return final if alone or _beyond(found, final) else summed
+
+
+def _delta(sides: Sides, target: str) -> float | None:
+    if not bool(sides.shown_by_both(target).all()):
+        return None
+    return _relative(float(sides.values[target][C]), float(sides.values[target][PY]))
+
+
+def _relative(c: float, py: float) -> float:
+    if c == py:
+        return 0.0
+    scale = abs(c) or abs(py)
+    return (py - c) / scale
+
+
+def _causes(
+    sides: Sides, found: Measured, groups: list[Group], effects: Effects, whole: tuple[str, float | None, float]
+) -> tuple[Cause, ...]:
+    target, delta, _ = whole
+    causes = []
+    for i, each in enumerate(groups):
+        defect = _defect_rel(sides, each)
+        effect = effects.alone[target][i]
+        added = effects.added[target][i]
+        causes.append(
+            Cause(
+                quantity=each.label,
+                variant=each.variant,
+                defect_rel=defect,
+                effect_rel=effect,
+                share=added / delta if delta else 0.0,
+                amplification=abs(effect / defect) if defect else 0.0,
+                first_order_rel=effects.first_order[target][i],
+                added_rel=added,
+                members=tuple(each.members),
+                effects={name: effects.alone[name][i] for name in TARGETS},
+                rule=quantity(each.name.partition("#")[0]).description,
+                in_print_only=each.printed,
+                side="port" if each.side == PY else "reference",
+                alternatives=each.alike,
+                moves=effects.moves[i],
+                changes=changes(sides, found, each),
+            )
+        )
+
+    return _ranked(causes)
+
+
+def _ranked(causes: list[Cause]) -> tuple[Cause, ...]:
+    """By share of the whole. Where causes multiply so that shares say little, those that matter are in causal order."""
+
+    def size(cause: Cause) -> tuple[float, ...]:
+        largest = [cause.added_rel, cause.effect_rel, *(cause.effects[name] for name in reversed(TARGETS))]
+        return tuple(-abs(x) if math.isfinite(x) else -math.inf for x in largest)
+
+    ranked = sorted(causes, key=size)
+    if max((abs(each.share) for each in causes), default=0.0) > MULTIPLY:
+        large = [each for each in causes if not each.in_print_only and not abs(each.effect_rel) < _MATTERS]
+        ranked = large + [each for each in ranked if each not in large]
+    return tuple(ranked)
+
+
+def _defect_rel(sides: Sides, each: Group) -> float:
+    """Length of the defect over that of the reference's value, of the named quantity's worst element."""
+    mask = each.members[each.name]
+    net = each.net[each.name].reshape(*mask.shape, -1)[mask].norm(dim=-1)
+    size, other = (sides.traced[each.name][side].reshape(*mask.shape, -1)[mask].norm(dim=-1) for side in (C, PY))
+    scale = torch.where(size > 0, size, torch.where(other > 0, other, torch.ones_like(size)))
+    return float((net / scale).max())
+
+
+def _remarks(sides: Sides, rows: tuple[QuantityRow, ...]) -> list[str]:
+    lines = []
+    for side, word in ((C, "reference"), (PY, "port")):
+        if sides.precision[side] == "float32":
+            lines.append(f"the {word}'s trace is one of a float32 run: its noise floor is that of float32")
+    lost = [row.name for row in rows if row.note.startswith("not finite in")]
+    if lost:
+        lines.append(f"not finite in the reference's trace: {', '.join(lost)}")
+    for side, word in ((C, "the reference"), (PY, "the port")):
+        alone = [row.name for row in rows if row.note == f"not in {('the port', 'the reference')[side]}'s trace"]
+        more = f" and {len(alone) - _LISTED} more" if len(alone) > _LISTED else ""
+        if alone:
+            lines.append(f"in the trace of {word} only: {', '.join(alone[:_LISTED])}{more}")
+    return lines

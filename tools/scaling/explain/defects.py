@@ -1,0 +1,290 @@
+"""Where a difference is made: the defect of every traced quantity against its own rule, and the noise floor.
+
+defect = traced - what the rule makes of the same side's own traced inputs. The difference of the two
+sides' defects is what a quantity adds to a divergence; what it merely hands on is not in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from tools.scaling.explain.graph import Values, bounds, evaluate
+from tools.scaling.explain.sides import PY, C, Sides, printed_half_unit
+
+TRIPLES = tuple(
+    tuple(form.format(axis) for axis in "abc") for form in ("rot_{}_star_A_inv", "rot_{}_angstroms", "F_latt_{}")
+)
+
+# The complete hidden quantities whose other elements (phi steps, sources, domains) share the rule of a traced part,
+# and which of their components.
+SIBLINGS: dict[str, tuple[tuple[str, int | None], ...]] = {
+    **{f"rot_{axis}_angstroms": (("axes_all", i),) for i, axis in enumerate("abc")},
+    "hkl_frac": (("hkl_all", None),),
+    "PHI.k_frac": (("hkl_all", None),),
+    "hkl_rounded": (("nearest_all", None),),
+    **{f"F_latt_{axis}": (("factors_all", i),) for i, axis in enumerate("abc")},
+    "F_latt": (("lattice_all", None),),
+    "PHI.F_latt": (("lattice_all", None),),
+    "F_cell": (("structure_all", None),),
+    "scattering_vec_A_inv": (("q_all", None),),
+    "incident_vec": (("incident_all", None),),
+    "lambda_meters": (("wavelength_all", None),),
+    "polar": (("polar_all", None),),
+    "capture_fraction": (("capture_all", None),),
+    "omega_pixel_sr": (("omega_all", None),),
+    # shown of sources of which nothing else is: direction, wavelength and all that is made of them may be at fault
+    "SOURCE2.lambda_angstroms": (("wavelength_all", None),),
+    "SOURCE2.F_latt": (("incident_all", None), ("wavelength_all", None), ("lattice_all", None)),
+    "SOURCE2.F_cell": (("incident_all", None), ("wavelength_all", None), ("structure_all", None)),
+    "SOURCE2.cos2theta": (("incident_all", None),),
+    "cos_2theta": (("incident_all", None),),
+}
+_INDICES = ("hkl_frac", "PHI.k_frac")
+
+
+class Verdict(StrEnum):
+    """What can be said of one quantity."""
+
+    AGREES = "agrees"
+    INHERITED = "inherited"
+    ORIGINATES = "originates here"
+    ROUNDING = "rounding"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Per traced quantity, element by element (*dims): sizes are lengths over the event.
+
+    net: (*dims, *event), the port's defect minus the reference's. floor: how far rounding can move delta;
+    own_floor: how far it can move net. over: net beyond own_floor. broken: finite on the reference's side, not on
+    the port's, while the port's own inputs are.
+    """
+
+    net: Values
+    own: Values
+    delta: Values
+    floor: Values
+    own_floor: Values
+    over: Values
+    broken: Values
+
+
+@dataclass
+class Group:
+    """Defects with one cause: `members` name -> which elements (*dims). `label` names the cause.
+
+    net: the members' defects (*dims, *event). offsets: what the cause adds to rules and roots, of a settled one;
+    else its defects are added. side: who breaks the rule. printed: in print only. alike: other variants that would look
+    the same on this pixel.
+    """
+
+    name: str
+    label: str
+    members: dict[str, Tensor]
+    variant: str | None = None
+    net: Values = field(default_factory=dict)
+    offsets: Values = field(default_factory=dict)
+    side: int = PY
+    printed: bool = False
+    alike: tuple[str, ...] = ()
+
+
+def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
+    """Defects, differences and floors of everything that both sides traced; `read_off` as of `bounds`."""
+    limits = bounds(sides.graph, sides.values, sides.present, sides.roundoff, printed_half_unit, read_off)
+    found = Measured({}, {}, {}, {}, {}, {}, {})
+    for name in sides.graph.traced:
+        values, results, both = sides.values[name], sides.results[name], sides.shown_by_both(name)
+        shape = (*both.shape, *(1,) * (values.dim() - 1 - both.dim()))
+        own = values - results
+        net = torch.where(both.reshape(shape), own[PY] - own[C], torch.zeros_like(own[C]))
+        delta = torch.where(both.reshape(shape), values[PY] - values[C], torch.zeros_like(own[C]))
+        floor, own_floor = (length(of[name][C] + of[name][PY], both) for of in (limits.whole, limits.rule))
+        if sides.graph.quantities[name].sums and sides.graph.sizes["s"] > 1:
+            # the terms of all sub-pixels are made at once, and not the very bits that the trace shows one by one
+            own_floor = torch.maximum(own_floor, floor)
+        sound = values[C].reshape(*both.shape, -1).isfinite().all(-1)
+        lost = sound & ~values[PY].reshape(*both.shape, -1).isfinite().all(-1)
+        found.broken[name] = both & lost & (not _poisoned(sides, name))
+        found.net[name], found.own[name] = net, own
+        found.delta[name], found.floor[name], found.own_floor[name] = length(delta, both), floor, own_floor
+        found.over[name] = (length(net, both) > own_floor) & both
+    return found
+
+
+def length(x: Tensor, like: Tensor) -> Tensor:
+    """Length over the event dimensions; like: (*dims)."""
+    flat = x.reshape(*like.shape, -1)
+    largest = flat.abs().amax(-1)
+    safe = torch.where((largest > 0) & largest.isfinite(), largest, torch.ones_like(largest))
+    return torch.linalg.vector_norm(flat / safe.unsqueeze(-1), dim=-1) * safe
+
+
+def _poisoned(sides: Sides, name: str) -> bool:
+    """Whether the port's inputs of `name` hold a NaN or an infinity already."""
+    return any(not bool(sides.values[each][PY].isfinite().all()) for each in sides.graph.traced_parents(name))
+
+
+def group(sides: Sides, found: Measured) -> list[Group]:
+    """The defects, those with one cause together, in causal order."""
+    groups: list[Group] = []
+    left = {name: (found.over[name] | found.broken[name]) for name in sides.graph.traced}
+    left = {name: mask for name, mask in left.items() if bool(mask.any())}
+    order = list(sides.graph.traced)
+    for name in sorted(left, key=order.index):
+        mask = left[name]
+        for earlier in groups:
+            taken = mask & (_left_behind(sides, found, earlier, name) | _through_siblings(sides, found, earlier, name))
+            if bool(taken.any()):
+                _join(earlier, name, taken)
+                mask = mask & ~taken
+        if bool(mask.any()):
+            groups.append(Group(name, label_of(name), {name: mask}))
+    groups.sort(key=lambda each: order.index(each.name))
+    groups = _triples(sides, groups)
+    for each in groups:
+        each.net = {name: found.net[name] for name in each.members}
+        each.side = C if _keeps(sides, found, each, PY) and not _keeps(sides, found, each, C) else PY
+    return groups
+
+
+def _keeps(sides: Sides, found: Measured, each: Group, side: int) -> bool:
+    """Whether the side keeps the rule of the quantity that names the group."""
+    mask = each.members[each.name]
+    return bool((length(sides.own(side, each.name), mask) <= found.own_floor[each.name])[mask].all())
+
+
+def _join(target: Group, name: str, mask: Tensor) -> None:
+    target.members[name] = target.members[name] | mask if name in target.members else mask
+
+
+def label_of(name: str) -> str:
+    """A flag's own vector is named by its flag."""
+    return name.removeprefix("initial_")
+
+
+def _triples(sides: Sides, groups: list[Group]) -> list[Group]:
+    """a, b and c come from one rule: where all of them fail, it is the rule that fails."""
+    by_name = {each.name: each for each in groups}
+    for triple in TRIPLES:
+        able = [name for name in triple if not _is_constant(sides, name)]
+        if len(able) > 1 and all(name in by_name for name in able):
+            head = by_name[able[0]]
+            for other in able[1:]:
+                for name, mask in by_name[other].members.items():
+                    _join(head, name, mask)
+                groups.remove(by_name[other])
+    return groups
+
+
+def _is_constant(sides: Sides, name: str) -> bool:
+    """The lattice factor along an axis with one cell is 1 whatever the rule."""
+    return name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) == 1.0
+
+
+def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[Group]:
+    """Another number of phi steps, or of untraced sources and domains: the sum over them follows from it.
+
+    What follows is taken out of `left`.
+    """
+    if "steps" not in left or not bool(sides.own(PY, "steps") != 0):
+        return []
+    mine, theirs = sides.phi_rows
+    c, py = (float(x) for x in sides.values["steps"])
+    if mine != theirs and mine and theirs:
+        turned = [each for each in left if "phi_in_force" in sides.graph.hidden_ancestors(each)]
+        names, what = (
+            ["steps", "PHI.phi_deg", *turned, "I_before_scaling"],
+            f"counted for {theirs} phi steps, not {mine}",
+        )
+    elif c > 0.0 and py > c and (py / c).is_integer() and mine > 0:
+        names, what = (
+            ["steps", "I_before_scaling"],
+            f"counted for {py / c:g} times as many sources, domains or sub-pixels",
+        )
+    else:
+        return []
+    members = {each: left.pop(each) for each in dict.fromkeys(names) if each in left}
+    return [Group("steps", "steps", members, what, {name: found.net[name] for name in members})]
+
+
+def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:
+    """(*dims of name): elements that agree with the reference although `earlier` is upstream of them.
+
+    That two defects cancel is no explanation: the value upstream was changed after these were made of it,
+    or only where it is printed.
+    """
+    upstream = any(name in sides.graph.descendants(each) for each in earlier.members)
+    agrees = found.delta[name] <= found.floor[name]
+    # what rounding could also have made, but is no smaller than the defect, is the defect's own
+    agrees &= found.delta[name] < 0.5 * length(found.net[name], agrees)
+    return agrees if upstream else torch.zeros_like(agrees)
+
+
+def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:
+    """(*dims of name): elements that depend on untraced siblings of what is defective in `earlier`."""
+    like = found.over[name]
+    nothing = torch.zeros_like(like)
+    families = {family for each in earlier.members for family in SIBLINGS.get(each, ())}
+    hidden = sides.graph.hidden_ancestors(name)
+    families = {(every, at) for every, at in families if every in hidden}
+    if not families or _traced_elsewhere(sides, found, name):
+        return nothing
+    # F of a reflection has no slope that would show what it depends on
+    if name == "SOURCE2.F_cell" or (name == "I_before_scaling" and _other_reflections(sides, found)):
+        return torch.ones_like(like)
+    found_mask = nothing
+    for every, at in families:
+        found_mask = found_mask | _sensitive(sides, name, every, at)
+    return found_mask
+
+
+def _traced_elsewhere(sides: Sides, found: Measured, name: str) -> bool:
+    """Whether the last source is the third, and its traced angle another than `name`, the last one's."""
+    if name != "cos_2theta" or sides.graph.sizes["k"] != 3:
+        return False
+    return bool((sides.traced[name][PY] - sides.traced["SOURCE2.cos2theta"][PY, -1]).abs() > found.floor[name])
+
+
+def _other_reflections(sides: Sides, found: Measured) -> bool:
+    """Whether untraced terms may belong to other reflections than the rules say: then their F is unknown."""
+    sizes = sides.graph.sizes
+    if sizes["k"] * sizes["p"] * sizes["d"] == 1 or float(sides.graph.roots["F_range"]) == 0.0:
+        return False
+    far = any(bool((found.delta[each] > 0.05).any()) for each in _INDICES)
+    return far or bool((found.delta["hkl_rounded"] > 0).any())
+
+
+def _sensitive(sides: Sides, name: str, every: str, at: int | None) -> Tensor:
+    """(*dims of name): does the port's `name` move with untraced elements of `every` (component `at`)?"""
+    graph = sides.graph
+    leaf = torch.zeros_like(sides.values[every]).requires_grad_()
+    fix = sides.fix()
+
+    def nudged(each: str, result: Tensor) -> Tensor:
+        return fix(each, result) + leaf if each == every else fix(each, result)
+
+    with torch.enable_grad():
+        _, results = evaluate(graph, 2, nudged)
+        target = results[name][PY]
+        if not target.requires_grad:
+            return torch.zeros_like(sides.shown_by_both(name))
+        (gradient,) = torch.autograd.grad(torch.nan_to_num(target).abs().sum(), leaf)
+    moved = torch.nan_to_num(gradient[PY]) != 0
+    dims_every, dims = graph.dims_of(every), graph.dims_of(name)
+    event = moved.reshape(*(graph.sizes[d] for d in dims_every), *moved.shape[len(dims_every) :])
+    if at is not None:
+        event = event.select(len(dims_every), at)
+    event = event.reshape(*(graph.sizes[d] for d in dims_every), -1).any(-1)
+    for axis in range(len(dims_every) - 1, -1, -1):
+        if dims_every[axis] not in dims:
+            event = event.any(axis)
+    kept = [d for d in dims_every if d in dims]
+    for axis, d in enumerate(dims):
+        if d not in kept:
+            event = event.unsqueeze(axis)
+    return event.expand(sides.shown_by_both(name).shape)

@@ -1,0 +1,141 @@
+"""Plain forms that a wrong number can have against what its rule makes: a factor, a sign, an order, another unit."""
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from nanobragg_torch.physics import vectors
+from nanobragg_torch.physics.sampling import RTD
+from tools.scaling.explain.defects import Group, Measured, length
+from tools.scaling.explain.sides import C, Sides
+from tools.scaling.traces.conditioning import MAX_CELLS
+
+KEPT = "what its rule makes of its own inputs, and the reference's is not"
+_ORDERS = ((1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0), (2, 0, 1))
+_SCALES = {"polar": "the polarization factor", "omega_pixel": "the solid angle", "capture_fraction": "absorption",
+           "r_e_sqr": "r_e_sqr", "fluence_photons_per_m2": "the fluence", "steps": "the division by steps"}  # fmt: skip
+
+
+def form(sides: Sides, found: Measured, group: Group) -> str | None:
+    """In what form the quantity that names the group is wrong, in words that follow "is"; None for no plain one."""
+    what = _form(sides, found, group, group.name)
+    if group.side == C:
+        return KEPT + (f" ({what})" if what else "")
+    return what
+
+
+def changes(sides: Sides, found: Measured, group: Group) -> dict[str, str]:
+    """member -> what changed in it, in words."""
+    return {name: _form(sides, found, group, name) or _moved(sides, group, name) for name in group.members}
+
+
+def _made(sides: Sides, group: Group, name: str) -> tuple[Tensor, Tensor]:
+    """(what the faulty side shows, what its rule makes) of a member: the defect is the difference of the two."""
+    shown = sides.traced[name][group.side]
+    return shown, shown - group.net[name] if group.offsets else sides.results[name][group.side]
+
+
+def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
+    shown, rule = _made(sides, group, name)
+    mask = group.members[name]
+    floor = found.own_floor[name]
+    inside = mask.reshape((*mask.shape, *(1,) * (rule.dim() - mask.dim()))).expand_as(rule)
+    if not bool(shown[inside].isfinite().all()):
+        return "not finite, although its inputs are"
+
+    def close(guess: Tensor, width: float = 1.0) -> bool:
+        return bool((length(shown - guess, mask) <= width * floor)[mask].all())
+
+    for text, guess, width in _guesses(sides, group, name, rule):
+        # where the floor is wide, a number near 0 would be near any other small one
+        if close(guess, width) and bool((length(shown - guess, mask) <= 1e-3 * length(guess, mask))[mask].all()):
+            return text
+    both = inside & (rule != 0)
+    if not bool(both.any()):
+        return None
+    weight = rule[both] / rule[both].abs().max()  # the square of a small number is none
+    ratio = (shown[both] * weight).sum() / (rule[both] * weight).sum()
+    narrow = (shown - shown.float().to(shown)).abs() <= 1e-15 * shown.abs()
+    small = (shown - rule).abs() <= 2.0**-21 * rule.abs()
+    if bool((narrow & small)[inside].all()) and set(sides.precision) == {"float64"}:
+        return "rounded to float32"
+    if not bool(ratio.isfinite()) or not close(ratio * rule, max(1.0, abs(float(ratio)))):
+        return None
+    unitised = rule.dim() > mask.dim() and bool(((rule.norm(dim=-1) - 1.0).abs() < 1e-12).all())
+    if unitised and float(ratio) > 0:
+        return f"of length {factor(ratio)}, not 1"
+    return unit(float(ratio)) or f"multiplied by {factor(ratio)}"
+
+
+def _guesses(sides: Sides, group: Group, name: str, rule: Tensor) -> Iterator[tuple[str, Tensor, float]]:
+    """(words, what the number would be, how many floors off it may be)."""
+    yield "of the opposite sign", -rule, 1.0
+    if rule.dim() > group.members[name].dim() and rule.shape[-1] == 3:
+        for order in _ORDERS:
+            yield f"with its components in the order {' '.join('xyz'[i] for i in order)}", rule[..., list(order)], 1.0
+        if name.endswith("_star_A_inv"):
+            phi = sides.values["phi_in_force"][group.side][:, 0, 0]
+            axis = sides.values["-spindle_axis"][group.side]
+            yield "turned by phi", vectors.rotate_spindle(rule, axis, phi.unsqueeze(-1)), 4.0
+    if name == "I_before_scaling":
+        yield from _scaled(sides, group, rule)
+    if name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) > 1.0:
+        yield from _other_cells(sides, group, name)
+
+
+def _scaled(sides: Sides, group: Group, rule: Tensor) -> Iterator[tuple[str, Tensor, float]]:
+    """The sum as it is after some of the factors that scale it later."""
+    for count in range(1, len(_SCALES) + 1):
+        for names in combinations(_SCALES, count):
+            values = [float(sides.values[name][group.side]) for name in names]
+            product = math.prod(1.0 / x if name == "steps" and x else x for name, x in zip(names, values))
+            if product != 1.0 and 1.0 not in values:
+                words = " and ".join(_SCALES[name] for name in names)
+                how = "printed" if group.printed else "taken"
+                yield f"{how} after {words} (times {product:.6g})", product * rule, 1.0
+
+
+def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, Tensor, float]]:
+    """Of another number of cells: the one that makes the first factor, if it makes all."""
+    at = "abc".index(name[-1])
+    h = sides.values["hkl_frac"][group.side][..., at]
+    shown = sides.traced[name][group.side]
+    n = torch.arange(1, MAX_CELLS + 1, dtype=h.dtype, device=h.device)
+    first = int(group.members[name].nonzero()[0, 0])
+    made = torch.sin(torch.pi * h[first] * n) / torch.sin(torch.pi * h[first])
+    best = float(n[torch.argmin((made - shown[first]).abs())])
+    cells = float(sides.graph.roots["-N"][at])
+    if best != cells:
+        guess = torch.sin(torch.pi * h * best) / torch.sin(torch.pi * h)
+        yield f"of {best:g} cells along {name[-1]}, not {cells:g}", guess, max(1.0, best / cells) * 2.0
+
+
+def unit(value: float) -> str | None:
+    """The factor in words where it is one between units."""
+    power = round(math.log10(abs(value))) if value else 0
+    if power and abs(value / 10.0**power - 1.0) < 1e-9:
+        return f"in another unit, 10^{power} times what it should be"
+    for words, size in (("in degrees, not radians", RTD), ("in radians, not degrees", 1.0 / RTD)):
+        if abs(value / size - 1.0) < 1e-9:
+            return words
+    return None
+
+
+def factor(value: Tensor) -> str:
+    """A factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
+    excess = float(value) - 1.0
+    return f"(1 {'-' if excess < 0 else '+'} {abs(excess):.3g})" if abs(excess) < 1e-4 else f"{float(value):.9g}"
+
+
+def _moved(sides: Sides, group: Group, name: str) -> str:
+    """By how much, component by component, of the element that is farthest off."""
+    shown, rule = _made(sides, group, name)
+    mask = group.members[name]
+    off = (shown - rule).reshape(*mask.shape, -1)
+    size = torch.where(mask, off.norm(dim=-1), torch.full_like(off[..., 0], -1.0))
+    flat = int(size.flatten().argmax())
+    parts = off.reshape(-1, off.shape[-1])[flat].tolist()
+    return f"off by {' '.join(f'{x:+.3e}' for x in parts)}"

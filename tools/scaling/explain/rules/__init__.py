@@ -1,0 +1,1 @@
+"""How each traced quantity follows from those before it."""

@@ -1,0 +1,110 @@
+"""The sentence of an explanation, from its records alone."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tools.scaling.explain.defects import Verdict
+
+if TYPE_CHECKING:
+    from tools.scaling.explain.records import Cause, QuantityRow
+
+MULTIPLY = 2.0  # beyond this share, causes are in causal order
+_SUM, _PIXEL = "I_before_scaling", "I_pixel_final"
+Whole = tuple[str, float | None, float]  # target, its relative difference, what the causes make of it
+
+
+def sentence(wholes: Sequence[Whole], causes: Sequence["Cause"], rows: Sequence["QuantityRow"]) -> str:
+    """What caused the difference in the first of `wholes`; `causes` are ranked by their share of it."""
+    made = [cause for cause in causes if not cause.in_print_only]
+    printed = [cause for cause in causes if cause.in_print_only]
+    parts = [_misprinted_sum(cause) for cause in printed if cause.quantity == _SUM]
+    if made:
+        parts.append(_made(wholes[0], made))
+    elif not printed:
+        return _nothing(rows)
+    others = [cause for cause in printed if cause.quantity != _SUM]
+    parts += [
+        f"{cause.quantity} is {cause.variant}: in print only, it moves nothing." for cause in others if _kept(cause)
+    ]
+    if mine := [cause for cause in others if not _kept(cause)]:
+        parts.append(_in_print(mine))
+    parts += [_second(whole, made) for whole in wholes[1:] if made]
+    if not made:
+        parts.append("Nothing else differs by more than rounding.")
+    return " ".join(parts)
+
+
+def _nothing(rows: Sequence["QuantityRow"]) -> str:
+    shared = [row for row in rows if row.c is not None and row.py is not None]
+    doubts = [row.name for row in shared if row.verdict is Verdict.UNKNOWN and row.rel != 0.0]
+    if doubts:
+        more = f" and {len(doubts) - 1} more" if len(doubts) > 1 else ""
+        return f"No defect can be told apart: {doubts[0]}{more} differs and its inputs are not traced."
+    return f"Nothing to explain: what differs, differs by rounding, of {len(shared)} quantities that both traces hold."
+
+
+def _what(cause: "Cause") -> str:
+    if cause.variant and cause.alternatives:
+        more = len(cause.alternatives) - 2
+        others = [*cause.alternatives[:2], *([f"{more} more that explain knows"] if more > 0 else [])]
+        return f"{cause.variant} (would look the same on this pixel: {'; '.join(others)})"
+    return cause.variant or f"not what its rule ({cause.rule}) makes of its own inputs"
+
+
+def _misprinted_sum(cause: "Cause") -> str:
+    if _kept(cause):
+        return f"The printed {_SUM} is {cause.variant}: its {_PIXEL} was not made of it."
+    how = f": it is {cause.variant}" if cause.variant else ""
+    return f"The printed {_SUM} is not what {_PIXEL} was made of{how}."
+
+
+def _kept(cause: "Cause") -> bool:
+    return cause.side == "reference"
+
+
+def _in_print(causes: Sequence["Cause"]) -> str:
+    named = []
+    for cause in causes:
+        how = f" ({cause.variant})" if cause.variant else ""
+        named.append(", ".join((cause.quantity, *cause.members[1:])) + how)
+    return f"In print only, nothing is made of it: {'; '.join(named)}."
+
+
+def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
+    target, delta, explained = whole
+    first = causes[0]
+    head = f"{first.quantity} is {_what(first)}"
+    if not math.isfinite(first.defect_rel):
+        return f"{head}: all that is computed from it is lost." + _others(causes, target)
+    if not delta or not first.effects[target]:
+        more = f" and {len(first.moves) - 5} more" if len(first.moves) > 5 else ""
+        touched = ", ".join(first.moves[:5]) + more or "nothing else"
+        return f"{head}: an error of {first.defect_rel:.3g}, which moves {touched}." + _others(causes, target)
+    cancel = ""
+    if len(causes) > 1 and max(abs(each.share) for each in causes) > MULTIPLY:
+        cancel = " (the causes multiply or cancel, so that their shares say little; this is the first of them)"
+    elif len(causes) > 1 and first.share > 1.0005:
+        cancel = " (the others cancel what is beyond 100 %)"
+    return (
+        f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}{cancel}, "
+        f"its relative error of {first.defect_rel:.3g} amplified {first.amplification:.4g} times."
+        + _others(causes, target)
+        + f" Explained: {100.0 * explained / delta:.6g} %."
+    )
+
+
+def _second(whole: Whole, causes: Sequence["Cause"]) -> str:
+    target, delta, explained = whole
+    moving = sorted((each for each in causes if each.effects[target]), key=lambda each: -abs(each.effects[target]))
+    if delta == 0.0:
+        return f"{target} does not differ."
+    named = ", ".join(f"{each.quantity} {each.effects[target]:+.4e}" for each in moving[:4])
+    shown = "-" if delta is None else f"{delta:+.6e}"
+    return f"{target} differs by {shown}, explained {explained:+.6e}{': ' + named if named else ''}."
+
+
+def _others(causes: Sequence["Cause"], target: str) -> str:
+    rest = [f"{each.quantity} {each.effects[target]:+.3e}" for each in causes[1:5]]
+    more = len(causes) - 5
+    return f" Also: {', '.join(rest)}{f' and {more} more' if more > 0 else ''}." if rest else ""

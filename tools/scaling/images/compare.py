@@ -1,0 +1,107 @@
+"""Joins image files, the comparison of images and their rendering. Prints nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.scaling.base.errors import BadInput
+from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
+
+if TYPE_CHECKING:
+    from tools.scaling.images.open import Image
+    from tools.scaling.images.report import ImageReport, Limits
+
+Region = tuple[int, int, int, int]
+
+
+def compare_image_files(
+    c: Path,
+    py: Path,
+    *,
+    shape: tuple[int, int] | None = None,
+    origin: tuple[int, int] = (0, 0),
+    roi: Region | None = None,
+    kept: int = 10,
+    tolerance: float | None = None,
+    out: Path | None = None,
+    command: str = "",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> "ImageReport":
+    """Compare the image file `py` with `c`, the reference: raw float32 or float64, .npy or SMV.
+
+    shape: (slow, fast); raw files need it. origin, roi: as in `compare_opened`.
+    out: a folder for images.md, images.json and the pictures. progress is called with (parts done, parts).
+    Raises BadInput (one line) for files that cannot be compared.
+    """
+    from tools.scaling.images.open import open_image
+    from tools.scaling.images.report import Limits
+
+    if tolerance is not None and not 0.0 <= tolerance < 1.0:
+        raise BadInput(f"expected a tolerance of at least 0 and below 1, got {tolerance}")
+    if kept < 1:
+        raise BadInput(f"expected at least 1 peak and pixel to list, got {kept}")
+    limits = Limits() if tolerance is None else Limits(tolerance=tolerance)
+    if out is not None:
+        refuse_foreign(images_marks(out))
+    reference, candidate = open_image(c, shape), open_image(py, shape)
+    report = compare_opened(
+        reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress
+    )
+    if out is not None:
+        make_folder(out)
+        write_all(images_contents(report, reference, candidate, out, command))
+    return report
+
+
+def compare_opened(
+    reference: "Image",
+    candidate: "Image",
+    *,
+    origin: tuple[int, int] = (0, 0),
+    roi: Region | None = None,
+    kept: int = 10,
+    limits: "Limits | None" = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> "ImageReport":
+    """`measure`, and where the images differ, what kind of difference it is.
+
+    origin: (slow, fast) on the detector of the images' first pixel. roi: (slow_min, slow_max, fast_min, fast_max) on
+    the detector, inclusive.
+    """
+    from tools.scaling.images.measure import measure
+
+    if roi is not None:
+        roi = (roi[0] - origin[0], roi[1] - origin[0], roi[2] - origin[1], roi[3] - origin[1])
+    report = measure(reference, candidate, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress)
+    report = report.placed_at(origin)
+    if report.unequal or report.nonfinite:
+        from tools.scaling.images.kinds import kinds_of
+
+        report = replace(report, kinds=kinds_of(reference, candidate, report))
+    return report
+
+
+def images_marks(out: Path) -> dict[Path, bytes]:
+    """What tells our images.md and images.json in the folder `out` from others'."""
+    return {out / "images.md": b"# Image comparison", out / "images.json": b'"passed"'}
+
+
+def images_contents(
+    report: "ImageReport", reference: "Image", candidate: "Image", out: Path, command: str = ""
+) -> dict[Path, bytes]:
+    """images.md, images.json and three pictures of the compared images, as they will lie in the folder `out`."""
+    from tools.scaling.images import pictures
+    from tools.scaling.images.overview import overview
+    from tools.scaling.images.text import images_markdown
+
+    view = overview(reference, candidate, report)
+    return {
+        out / "images.md": text_bytes(images_markdown(report, command)),
+        out / "images.json": json_bytes(report.to_dict()),
+        out / "triptych.png": pictures.triptych(report, view),
+        out / "scatter.png": pictures.scatter(report, view),
+        out / "ulp.png": pictures.ulp_histogram(report),
+    }

@@ -1,0 +1,217 @@
+"""A part of the detector, or all of it: planned, simulated, compared with the reference's image. Prints nothing.
+
+`find_region` and `plan_region` need no torch, so that a run can be refused before anything starts.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanobragg_torch.scan.plan import Plan, gpu_free, plan, sizes
+from tools.scaling.base.errors import BadInput, of_port
+from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, write_all
+from tools.scaling.base.repo import relative
+from tools.scaling.bundle.bundle import PROVENANCE
+from tools.scaling.cases.case import Case, Extent, Window, find_case
+from tools.scaling.guard.limit import Limit, limit
+from tools.scaling.traces.harness import with_hkl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nanobragg_torch.config import Config, Roi
+    from tools.scaling.images.report import ImageReport
+
+AROUND = 50  # pixels on either side of the traced one, where a case names no window
+KEPT = 2**20  # bytes; of a larger image a bundle keeps the digest alone
+IMAGE = "image.bin"
+RECORD = "image.json"
+IMAGES = "images.json"
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is simulated: `config` renders `window` of the detector.
+
+    reference: the image of this window that the case holds, or None.
+    """
+
+    case: Case
+    extent: Extent
+    config: "Config"
+    window: Window
+    reference: Path | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast)."""
+        slow_min, slow_max, fast_min, fast_max = self.window
+        return slow_max - slow_min + 1, fast_max - fast_min + 1
+
+
+def find_region(
+    case_name: str, extent: Extent, *, pixel: tuple[int, int] | None = None, hkl: Path | None = None
+) -> Region:
+    """The region that `extent` means for a case. Raises BadInput.
+
+    window: the case's own, that of its -roi, or what lies around the traced pixel (slow, fast). whole: the
+    detector, whatever the case's window is.
+    """
+    from nanobragg_torch.config import Roi
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.flags.parse import parse
+
+    case = find_case(case_name)
+    try:
+        config = parse(with_hkl(case.flags, hkl), folders=case.folders)
+    except NanoBraggError as error:
+        raise of_port(error) from error
+    detector = config.detector
+    own = case.window or _window(detector.rendered)
+    if extent is Extent.whole:
+        detector = replace(detector, roi=None)
+    elif detector.roi is None:
+        slow_min, slow_max, fast_min, fast_max = case.window or _around(case, pixel)
+        detector = replace(detector, roi=Roi(fast_min, fast_max, slow_min, slow_max))
+    window = _window(detector.rendered)
+    if window[0] > window[1] or window[2] > window[3]:
+        raise BadInput(f"{case_name}: expected a window on the detector, got {shown(window)}")
+    reference = case.c_image if hkl is None and window == own else None
+    return Region(case, extent, replace(config, detector=detector), window, reference)
+
+
+def _window(roi: "Roi") -> Window:
+    return roi.slow_min, roi.slow_max, roi.fast_min, roi.fast_max
+
+
+def _around(case: Case, pixel: tuple[int, int] | None) -> Window:
+    if pixel is None and not case.pixels:
+        raise BadInput(f"{case.name}: names neither a window nor a traced pixel; expected --pixel SLOW FAST")
+    slow, fast = pixel or case.pixels[0]
+    return slow - AROUND, slow + AROUND - 1, fast - AROUND, fast + AROUND - 1
+
+
+def shown(window: Window) -> str:
+    """A window in words."""
+    return "slow {}-{} fast {}-{}".format(*window)
+
+
+def plan_region(
+    region: Region,
+    *,
+    device: str,
+    dtype: str,
+    workers: int | None = None,
+    there: Limit | None = None,
+    memory_limit: int | None = None,
+) -> Plan:
+    """How the region is cut to fit `there`, or what there is now within `memory_limit` bytes.
+
+    Raises MemoryStopped, with the numbers, if one row does not fit.
+    """
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.scan.cores import available_cores
+
+    try:
+        wanted = sizes(region.config, itemsize=8 if dtype == "float64" else 4)
+        return plan(
+            wanted,
+            workers=workers or available_cores(),
+            there=limit(memory_limit) if there is None else there,
+            gpu=gpu_free(device),
+        )
+    except NanoBraggError as error:
+        raise of_port(error) from error
+
+
+def simulate_region(
+    region: Region,
+    out: Path,
+    *,
+    c: Path | None = None,
+    device: str,
+    dtype: str,
+    block: int | None = None,
+    threads: int | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple["ImageReport | None", list[Path]]:
+    """Simulate the region, compare it with `c` or the case's own image where there is one, write both into `out`.
+
+    Writes, all of it or nothing: image.bin (float32, slow-major), image.json with its digest, and what the
+    comparison writes. Where `out` lies in a bundle, which is committed, image.bin is left out if larger than KEPT.
+    block, threads: as in `nanobragg_torch.scan.simulate`. Returns the comparison and the files. Raises BadInput:
+    nothing is simulated where the reference is no image of the region, or `out` holds the comparison of another image.
+    """
+    from tools.scaling.engine.diff import open_device
+    from tools.scaling.images.compare import compare_opened, images_contents, images_marks
+    from tools.scaling.images.open import in_memory, open_image
+
+    open_device(device)
+    found = c or region.reference
+    reference = open_image(found, region.shape) if found else None
+    if reference is None and (out / IMAGES).exists():
+        raise BadInput(f"{out / IMAGES}: compares another image; expected a reference (--c) or another folder (--out)")
+    refuse_foreign(images_marks(out) | {out / RECORD: b'"window_slow_fast"'})
+    path = out / IMAGE
+    if path.exists() and not (out / RECORD).exists():
+        raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
+    make_folder(out)
+    values = _simulated(region, device, dtype, block, threads)
+    kept = len(values) <= KEPT or not (out.parent / PROVENANCE).is_file()
+    record = {
+        "case": region.case.name,
+        "extent": region.extent.value,
+        "window_slow_fast": region.window,
+        "shape_slow_fast": region.shape,
+        "device": device,
+        "dtype": dtype,
+        "format": "float32, little-endian, slow-major",
+        "sha256": hashlib.sha256(values).hexdigest(),
+        "kept": kept,
+        "reference": relative(found) if found else None,
+    }
+    contents = {path: values} if kept else {}
+    contents[out / RECORD] = json_bytes(record)
+    report = None
+    if reference is not None:
+        image = in_memory(_pixels(values, region.shape), str(path))
+        origin = (region.window[0], region.window[2])
+        report = compare_opened(reference, image, origin=origin, threads=threads, progress=progress)
+        contents |= images_contents(report, reference, image, out, command)
+    write_all(contents)
+    return report, list(contents)
+
+
+def _pixels(values: bytes, shape: tuple[int, int]) -> "Tensor":
+    """The image that the bytes hold, (slow, fast), float32."""
+    import torch
+
+    with warnings.catch_warnings():  # torch warns that it could write to what is only read here
+        warnings.simplefilter("ignore")
+        return torch.frombuffer(values, dtype=torch.float32).view(shape)
+
+
+def _simulated(region: Region, device: str, dtype: str, block: int | None, threads: int | None) -> bytes:
+    import torch
+
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.io.float_image import float_bytes
+    from nanobragg_torch.scan.simulate import simulate
+
+    try:
+        with torch.no_grad():
+            image = simulate(
+                region.config,
+                device=torch.device(device),
+                dtype=getattr(torch, dtype),
+                block=block,
+                threads=threads,
+                whole=False,
+            )
+    except NanoBraggError as error:
+        raise of_port(error) from error
+    return float_bytes(image.cpu().numpy())

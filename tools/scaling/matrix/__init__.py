@@ -1,0 +1,1 @@
+"""All golden cases through the port, judged pixel by pixel."""

@@ -1,0 +1,359 @@
+"""Many cases, number by number: what each comparison found, and whether that is a PASS.
+
+A claim is made for float64 alone. Of float32 the deviations are measured and nothing is judged.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tools.scaling.traces.read import Trace
+from tools.scaling.traces.report import QuantityRow, Report, Status
+from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
+
+if TYPE_CHECKING:
+    from tools.scaling.matrix.floats import ImageDiff, Pixel
+
+BOUNDED_SHARE = 0.01  # of a case's numbers, at most, may need the conditioning bound
+UNEQUAL_SHARE = 0.001  # of an image's pixels, at most, may differ in their bits
+MAX_ULP = 2  # float32 steps that a pixel may be off, unless it lies on an edge
+LISTED = 10  # problems that are told one by one
+
+# The factors that F_latt enters; the others of the nine are never widened.
+THROUGH_F_LATT = frozenset({"I_before_scaling", "I_pixel_final"})
+_UNWIDENED = frozenset(FACTOR_NAMES) - THROUGH_F_LATT
+_PORT_ONLY = frozenset({PRE_POLAR, POST_POLAR})
+_DETECTOR = frozenset({f"DETECTOR_{name}" for name in ("FAST_AXIS", "SLOW_AXIS", "NORMAL_AXIS", "PIX0_VECTOR")})
+_TORN = frozenset({"pix0_vector_meters", "F_cell"})  # what follows the tricubic switch-off on its line
+_CONSTANT_TEXT = "convention_mapping"
+
+
+class Outcome(StrEnum):
+    """Of a case, or of one file of it. Not a bool: compare it with `is Outcome.PASS`."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    MEASURED = "MEASURED"
+    SKIPPED = "SKIPPED"
+
+    def __bool__(self) -> bool:
+        raise TypeError("an Outcome is no bool: compare it with Outcome.PASS")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceResult:
+    """One traced pixel (slow, fast). bounded: numbers that pass only by the conditioning bound.
+
+    worst: the largest relative deviation, a component's against its vector's length, and where it is.
+    """
+
+    pixel: tuple[int, int]
+    numbers: int
+    bounded: int
+    worst: float
+    where: str
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The discontinuity nearest to a pixel: how far the pixel is from it, and how far rounding reaches."""
+
+    kind: str
+    margin: float
+    reach: float
+
+    @property
+    def explains(self) -> bool:
+        return self.margin <= self.reach
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A pixel that rounding may put on either side of an edge."""
+
+    slow: int
+    fast: int
+    reference: float
+    candidate: float
+    ulp: int | None
+    edge: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """A float image; worst_ulp is over all pixels, ties included, and None beside a NaN.
+
+    worst_share: the largest difference, as a share of the reference's brightest pixel.
+    """
+
+    pixels: int
+    unequal: int
+    worst_ulp: int | None
+    worst_share: float
+    ties: tuple[Tie, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """An integer, PGM or noise image, compared byte for byte; `note` says why it is skipped or differs."""
+
+    name: str
+    outcome: Outcome
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """Everything that was compared of one case. errors: why something could not be compared at all."""
+
+    name: str
+    dtype: str
+    traces: tuple[TraceResult, ...]
+    image: ImageResult | None
+    files: tuple[FileResult, ...]
+    seconds: float
+    errors: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> int:
+        return sum(trace.numbers for trace in self.traces)
+
+    @property
+    def bounded(self) -> int:
+        return sum(trace.bounded for trace in self.traces)
+
+    @property
+    def worst(self) -> tuple[float, str]:
+        """The largest relative deviation and where: the pixel and the number."""
+        trace = max(self.traces, key=lambda trace: trace.worst, default=None)
+        if trace is None or trace.worst == 0.0:
+            return 0.0, ""
+        return trace.worst, f"{trace.where} of {trace.pixel[0]} {trace.pixel[1]}"
+
+    @property
+    def own_problems(self) -> tuple[str, ...]:
+        """Those of no single trace, image or file."""
+        if self.bounded <= BOUNDED_SHARE * self.numbers:
+            return self.errors
+        share = f"at most {BOUNDED_SHARE:.0%} may"
+        return (*self.errors, f"{self.bounded} of {self.numbers} numbers need the conditioning bound, {share}")
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each reason to fail."""
+        found = list(self.errors)
+        for trace in self.traces:
+            found += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {line}" for line in trace.problems]
+        found += self.own_problems[len(self.errors) :]
+        if self.image is not None:
+            found += [f"float image: {line}" for line in self.image.problems]
+        found += [f"{file.name}: {file.note}" for file in self.files if file.outcome is Outcome.FAIL]
+        return tuple(found)
+
+    @property
+    def skipped(self) -> tuple[FileResult, ...]:
+        return tuple(file for file in self.files if file.outcome is Outcome.SKIPPED)
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.problems:
+            return Outcome.FAIL
+        return Outcome.PASS if self.dtype == "float64" else Outcome.MEASURED
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All cases of a run. machine: what makes numbers differ from one machine to the next."""
+
+    command: str
+    device: str
+    dtype: str
+    seconds: float
+    machine: dict[str, Any]
+    cases: tuple[CaseResult, ...]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(case.name for case in self.cases if case.outcome is Outcome.FAIL)
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(case.outcome is outcome for case in self.cases)
+
+    @property
+    def skipped_files(self) -> int:
+        return sum(len(case.skipped) for case in self.cases)
+
+    @property
+    def numbers(self) -> int:
+        return sum(case.numbers for case in self.cases)
+
+    @property
+    def pixels(self) -> int:
+        return sum(case.image.pixels for case in self.cases if case.image)
+
+    @property
+    def unequal(self) -> int:
+        return sum(case.image.unequal for case in self.cases if case.image)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready (allow_nan=False): all fields, and per case its outcome, totals and problems."""
+        data: dict[str, Any] = _plain(asdict(self))
+        for row, case in zip(data["cases"], self.cases):
+            worst, where = case.worst
+            row.update(
+                outcome=case.outcome.value,
+                numbers=case.numbers,
+                bounded=case.bounded,
+                worst_rel=_plain(worst),
+                worst_where=where,
+                problems=list(case.problems),
+            )
+        return data | {"failed": list(self.failed), "skipped_files": self.skipped_files}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Outcome):
+        return value.value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def judge_trace(
+    pixel: tuple[int, int], c: Trace, py: Trace, report: Report, *, tricubic: bool, claim: bool
+) -> TraceResult:
+    """Judge every number of one traced pixel; `report` is compare()'s, of `c` and `py`.
+
+    tricubic: the run may print the switch-off that tears one line of the reference (semantics 8).
+    claim: hold the numbers to their tolerances, else measure only.
+    """
+    rows = [row for row in report.quantities if row.name not in _PORT_ONLY]
+    sizes = [(math.inf if row.status is Status.NONFINITE else abs(row.rel), row.label) for row in rows]
+    worst, where = max(sizes, key=lambda size: size[0], default=(0.0, ""))
+    notes, problems = _line_problems(c, py, report, tricubic)
+    if c.pixel != pixel:
+        problems.insert(0, f"expected the reference's TRACE_CONFIG line to name this pixel, got {c.pixel}")
+    bounded = 0
+    if claim:
+        bounded = sum(abs(row.rel) > report.upstream_tolerance and row.status is Status.PASS for row in rows)
+        failing = [row for row in rows if not _is_allowed(row, report.upstream_tolerance)]
+        problems += [_told(row) for row in failing[:LISTED]]
+        if len(failing) > LISTED:
+            problems.append(f"... and {len(failing) - LISTED} more numbers outside their tolerance")
+    else:
+        notes, problems = notes + problems, []
+    return TraceResult(
+        pixel=pixel,
+        numbers=len(rows),
+        bounded=bounded,
+        worst=worst,
+        where=where if worst else "",
+        notes=tuple(notes),
+        problems=tuple(problems),
+    )
+
+
+def _is_allowed(row: QuantityRow, base: float) -> bool:
+    return row.status is Status.PASS and (row.name not in _UNWIDENED or abs(row.rel) <= base)
+
+
+def _told(row: QuantityRow) -> str:
+    return f"{row.label}: expected {row.c:.15g}, got {row.py:.15g}: relative {row.rel:.2e}, allowed {row.tolerance:.0e}"
+
+
+def _line_problems(c: Trace, py: Trace, report: Report, tricubic: bool) -> tuple[list[str], list[str]]:
+    """(notes, problems): lines that only one side has, other texts, another order."""
+    excused = set(_PORT_ONLY)
+    notes = []
+    if not _DETECTOR & set(c.names):
+        excused |= _DETECTOR  # the golden logs keep TRACE lines only
+    single = [orphan for orphan in report.orphans if orphan.name not in excused]
+    torn = ""
+    if tricubic and len(single) == 1 and single[0].name in _TORN and single[0].c_count + 1 == single[0].py_count:
+        torn = single.pop().name
+        notes.append(f"one {torn} is torn in the reference's log and not compared (semantics 8)")
+    problems = [
+        f"{orphan.name}: {orphan.c_count} in the reference, {orphan.py_count} in the port"
+        + (f" ({orphan.note})" if orphan.note else "")
+        for orphan in single
+    ]
+    problems += [f"{line}" for line in _other_texts(c, py)]
+    if not problems:
+        problems += _other_order(list(_lines(c, excused)), list(_lines(py, excused)), torn)
+    return notes, problems
+
+
+def _other_texts(c: Trace, py: Trace) -> Iterator[str]:
+    for record in c.records:
+        if record.text is None or record.name == _CONSTANT_TEXT:
+            continue
+        mine = py.occurrences(record.name)
+        text = mine[record.occurrence].text if record.occurrence < len(mine) else None
+        if text != record.text:
+            yield f"{record.name}: expected the text {record.text!r}, got {text!r}"
+
+
+def _lines(trace: Trace, excused: set[str]) -> Iterator[str]:
+    """The names in printed order, PHI rows among them."""
+    rows = [(row.line, f"PHI row {row.phi_tic}") for row in trace.phi_rows]
+    rows += [(record.line, record.name) for record in trace.records if record.name not in excused]
+    return (name for _, name in sorted(rows, key=lambda row: row[0]))
+
+
+def _other_order(c: list[str], py: list[str], torn: str) -> list[str]:
+    """The first line that comes at another place; `torn` may be left out once by `c`."""
+    for at in range(max(len(c), len(py))):
+        mine, theirs = (names[at] if at < len(names) else "the end" for names in (c, py))
+        if mine == theirs:
+            continue
+        if torn and theirs == torn:
+            return _other_order(c, py[:at] + py[at + 1 :], "")
+        return [f"line {at + 1} of the trace: expected {mine}, got {theirs}"]
+    return []
+
+
+def judge_image(
+    found: "ImageDiff", nearest_edge: Callable[[int, int], Edge | None], *, outside: int = 0, claim: bool = True
+) -> ImageResult:
+    """Judge an image. nearest_edge(slow, fast): the discontinuity that could excuse a pixel.
+
+    outside: pixels that are not 0 although the region of interest leaves them out.
+    """
+    ties: list[Tie] = []
+    problems: list[str] = []
+    figures = (found.pixels, found.unequal, found.worst_ulp, found.worst_share)
+    if outside:
+        problems.append(f"{outside} pixels outside the region of interest are not 0")
+    if not claim:
+        return ImageResult(*figures, problems=tuple(problems))
+    if found.unequal > UNEQUAL_SHARE * found.pixels:
+        share = f"at most {UNEQUAL_SHARE:.1%} may be"
+        problems.append(f"{found.unequal} of {found.pixels} pixels are not bitwise equal, {share}")
+    far = [pixel for pixel in found.differing if pixel.ulp is None or pixel.ulp > MAX_ULP]
+    kept_all = len(found.differing) == found.unequal or len(far) < len(found.differing)
+    if problems or not kept_all:  # too many is a fault, no tie: a few are enough to show it
+        far = far[:LISTED]
+    for pixel in far:
+        edge = nearest_edge(pixel.slow, pixel.fast)
+        if edge is not None and edge.explains:
+            ties.append(Tie(pixel.slow, pixel.fast, pixel.reference, pixel.candidate, pixel.ulp, edge))
+        else:
+            problems.append(_told_pixel(pixel, edge))
+    if not kept_all:
+        problems.append(f"more than {len(found.differing)} pixels are {MAX_ULP + 1} ulp off or farther")
+    return ImageResult(*figures, tuple(ties), tuple(problems))
+
+
+def _told_pixel(pixel: "Pixel", edge: Edge | None) -> str:
+    off = "not a number" if pixel.ulp is None else f"{pixel.ulp} ulp off"
+    line = f"pixel {pixel.slow} {pixel.fast}: expected {pixel.reference:.9g}, got {pixel.candidate:.9g}: {off}"
+    if edge is None:
+        return line
+    return f"{line}, and no tie: {edge.margin:.1e} from a {edge.kind} edge, rounding reaches {edge.reach:.1e}"

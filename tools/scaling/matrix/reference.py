@@ -1,0 +1,317 @@
+"""The live reference: the user's own compiled nanoBragg, run in a clean folder, recorded as a golden case."""
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
+from tools.scaling.base.files import one_line, to_ascii, write_bytes, write_json, write_text
+from tools.scaling.base.repo import digest
+from tools.scaling.cases.case import Case, find_case
+from tools.scaling.guard.child import Guarded, Outcome, Verdict
+
+BINARY_VARIABLE = "NB_C_BIN"
+TIMEOUT = 600.0  # seconds that one run of the reference may take
+MOST_PRINTED = 256 * 2**20  # bytes that it may print; a trace of a thousand subpixels has 2 MiB
+LOOK = 0.05  # seconds between two looks at how much that is
+
+IMAGE_FLAGS = {"int.img": "-intfile", "image.pgm": "-pgmfile", "noise.img": "-noisefile"}
+_FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol", "-4stol", "-Q"})
+# What a recording decides itself: how many values each takes.
+_OUTPUT_FLAGS = {
+    **dict.fromkeys(("-nonoise", "-nopgm", "-progress", "-noprogress"), 0),
+    **dict.fromkeys((f"-{kind}{what}" for kind in ("float", "int", "pgm", "noise") for what in ("file", "image")), 1),
+    **dict.fromkeys(("-trace_pixel", "-dump_pixel"), 2),
+}
+_DETECTOR_LINE = re.compile(r"DETECTOR_(?:FAST_AXIS|SLOW_AXIS|NORMAL_AXIS|PIX0_VECTOR)\b")
+_FACT = re.compile(
+    r"\s*(\w+ convention selected|pivoting detector|created a total of|incident fluence|[XYFS](beam|close)="
+    r"|DIRECTION_OF_DETECTOR|\d+ mosaic domains|solid angle subtended|max_I =|mean=)"
+)
+
+
+def find_binary(given: Path | None = None) -> Path:
+    """The reference program: `given`, else NB_C_BIN. Raises Unavailable where neither is a program."""
+    named = str(given) if given is not None else os.environ.get(BINARY_VARIABLE, "")
+    if not named:
+        raise Unavailable(f"no reference program: expected --binary PATH or {BINARY_VARIABLE}, got neither")
+    path = Path(named).expanduser().absolute()
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        source = "--binary" if given is not None else BINARY_VARIABLE
+        raise Unavailable(f"{source} {named}: expected a compiled nanoBragg that can be run, got none")
+    return path
+
+
+def case_of(words: Sequence[str], pixels: Sequence[tuple[int, int]] = ()) -> Case:
+    """CASE_OR_FLAGS: a case by its name or path, or a command line of the reference.
+
+    words: one name, or the flags in one or in many words; files that flags name are looked for in the current
+    folder. pixels: (slow, fast) to trace instead of those of the case; where there are none, the middle of the
+    image. Flags that say what to write are left to the recording. Raises BadInput.
+    """
+    flags = shlex.split(words[0]) if len(words) == 1 else list(words)
+    if not flags:
+        raise BadInput("reference: expected a case or the flags of nanoBragg, got nothing")
+    if not flags[0].startswith("-"):
+        if len(flags) > 1:
+            raise BadInput(f"reference: expected one case or flags that begin with -, got {shlex.join(flags)}")
+        case = find_case(flags[0])
+    else:
+        case = Case("live", Path.cwd(), tuple(flags), (), None, {})
+    kept, traced = _without_outputs(case.flags)
+    chosen = tuple(pixels) or case.pixels or traced or (_middle(kept, case.folders),)
+    return Case(case.name, case.folder, kept, chosen, None, {}, case.images, case.covers)
+
+
+def _without_outputs(flags: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """The flags that make the image, and the pixel that the others traced."""
+    kept: list[str] = []
+    traced: tuple[tuple[int, int], ...] = ()
+    rest = list(flags)
+    while rest:
+        flag = rest.pop(0)
+        values = _OUTPUT_FLAGS.get(flag)
+        if values is None:
+            kept.append(flag)
+            continue
+        taken = [rest.pop(0) for _ in range(min(values, len(rest)))]
+        if values == 2:
+            try:
+                traced = ((int(taken[0]), int(taken[1])),)
+            except (ValueError, IndexError):
+                raise BadInput(f"{flag}: expected SLOW FAST, got {shlex.join(taken) or 'nothing'}") from None
+    return tuple(kept), traced
+
+
+def _window(flags: Sequence[str], folders: Sequence[Path]) -> tuple[tuple[int, int], slice, slice]:
+    """(slow, fast) size of the detector, and the slow and fast range of the region of interest."""
+    from nanobragg_torch.errors import NanoBraggError
+    from nanobragg_torch.flags.parse import parse
+
+    try:
+        detector = parse(flags, folders=folders).detector
+    except NanoBraggError as error:
+        raise of_port(error) from error
+    roi = detector.rendered
+    size = (detector.pixels_slow, detector.pixels_fast)
+    return size, slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)
+
+
+def _middle(flags: Sequence[str], folders: Sequence[Path]) -> tuple[int, int]:
+    _, slow, fast = _window(flags, folders)
+    return (slow.start + slow.stop) // 2, (fast.start + fast.stop) // 2
+
+
+def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> list[str]:
+    """Copy the files that `flags` name into `into`; returns the flags with their bare names.
+
+    Raises BadInput for a file that is in none of `folders`, and for two of one name.
+    """
+    found: list[str] = []
+    for before, word in zip(["", *flags], flags):
+        if before not in _FILE_FLAGS:
+            found.append(word)
+            continue
+        source = next((folder / word for folder in folders if (folder / word).is_file()), None)
+        if source is None:
+            raise BadInput(f"{before} {word}: expected a file, found none in {', '.join(map(str, folders))}")
+        target = into / source.name
+        if target.exists() and digest(target) != digest(source):
+            raise BadInput(f"{before} {word}: expected input files of different names, got two {source.name}")
+        if not target.exists():
+            shutil.copyfile(source, target)
+        found.append(source.name)
+    return found
+
+
+def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TIMEOUT) -> Path:
+    """Run `binary` on `case`, once for each traced pixel, and write a golden case to the new folder `out`.
+
+    The folder appears whole or not at all: case.json (with the binary's hash and the versions), a trace for each
+    pixel, float.bin (cropped to the region of interest), facts.txt, the input files, the images that the case asks
+    for, sha256.txt. Raises BadInput where `out` exists or the program does not do what nanoBragg does, Unavailable
+    where it prints no traces, MemoryStopped or Killed as the guard says.
+    """
+    if out.exists():
+        raise BadInput(f"{out}: exists already; a recorded case is never overwritten")
+    if not out.parent.is_dir():
+        raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
+    if not case.pixels:
+        raise BadInput(f"{case.name}: names no traced pixel; expected --pixel SLOW FAST")
+    unknown = set(case.images) - IMAGE_FLAGS.keys()
+    if unknown:
+        raise BadInput(f"{case.name}: expected images among {', '.join(IMAGE_FLAGS)}, got {min(unknown)}")
+    size, slow, fast = _window(case.flags, case.folders)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        made = Path(scratch) / out.name
+        made.mkdir()
+        flags = gather_inputs(case.flags, case.folders, made)
+        inputs = sorted(made.iterdir())
+        images: set[bytes] = set()
+        for pixel in case.pixels:
+            with tempfile.TemporaryDirectory(prefix="run-", dir=scratch) as clean:
+                for source in inputs:
+                    shutil.copyfile(source, Path(clean) / source.name)
+                output = _run(binary, flags, case.images, pixel, Path(clean), timeout)
+                images.add(_float_image(binary, Path(clean) / "float.bin", size))
+                for name in case.images:
+                    _keep_image(binary, Path(clean) / name, made / name)
+            write_text(made / f"trace_{pixel[0]}_{pixel[1]}.log", _trace_lines(binary, output, pixel))
+        if len(images) > 1:
+            raise BadInput(f"{binary}: expected the same image from every run, got {len(images)} different ones")
+        write_bytes(made / "float.bin", _cropped(images.pop(), size, slow, fast))
+        write_text(made / "facts.txt", "".join(f"{line}\n" for line in output.lines if _FACT.match(line)))
+        write_json(made / "case.json", _description(case, flags, binary, output.first))
+        manifest = [f"{digest(path)}  {path.name}\n" for path in sorted(made.iterdir())]
+        write_text(made / "sha256.txt", "".join(manifest))
+        made.rename(out)
+    return out
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What a run printed: the lines that are recorded, their number, the first and the last with words."""
+
+    lines: tuple[str, ...]
+    count: int
+    first: str
+    last: str
+
+    @classmethod
+    def read(cls, stream: IO[bytes]) -> "_Output":
+        kept, count, first, last = [], 0, "", ""
+        stream.seek(0)
+        for raw in stream:
+            # The reference prints arrows in one text line; the port writes <- there.
+            line = raw.decode("utf-8", "backslashreplace").replace("\u2190", "<-").removesuffix("\n")
+            count += 1
+            last = line.strip() or last
+            first = first or last
+            if _is_trace(line) or _FACT.match(line):
+                kept.append(line)
+        return cls(tuple(kept), count, first, last)
+
+
+def _is_trace(line: str) -> bool:
+    return "TRACE" in line or _DETECTOR_LINE.match(line) is not None
+
+
+def _run(
+    binary: Path, flags: Sequence[str], images: Sequence[str], pixel: tuple[int, int], folder: Path, timeout: float
+) -> _Output:
+    """One run of the reference in `folder`, in one thread. Raises BadInput where it does not end or prints too much."""
+    outputs = ["-noprogress", "-floatfile", "float.bin", "-trace_pixel", str(pixel[0]), str(pixel[1])]
+    if images:
+        outputs += [word for name in images for word in (IMAGE_FLAGS[name], name)]
+    else:
+        outputs += ["-nonoise", "-nopgm", "-intfile", os.devnull]
+    # The reference's own taps (TRACE_C_TAP5) would add lines that no golden log has.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACE_C")}
+    environment["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with Guarded([binary, *flags, *outputs], cwd=folder, env=environment, stdout=out, stderr=err) as child:
+            outcome = _ended(child, (out, err), timeout, f"{binary}: on pixel {pixel[0]} {pixel[1]}")
+        printed = _Output.read(out)
+        _refuse_failure(binary, outcome, printed.last, _Output.read(err).last)
+    return printed
+
+
+def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: str) -> Outcome:
+    """The outcome of a child that ends within `timeout` seconds and prints no more than MOST_PRINTED; else BadInput."""
+    end = time.monotonic() + timeout
+    while True:
+        with suppress(TimeoutError):
+            return child.wait(LOOK)
+        if sum(os.fstat(stream.fileno()).st_size for stream in printed) > MOST_PRINTED:
+            child.stop()
+            raise BadInput(f"{what}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
+        if time.monotonic() > end:
+            child.stop()
+            raise BadInput(f"{what}: still running after {timeout:g} s; stopped")
+
+
+def _refuse_failure(binary: Path, outcome: Outcome, *last: str) -> None:
+    if outcome.verdict is Verdict.OK:
+        return
+    if outcome.error is not None:
+        raise outcome.error
+    how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
+    told = "".join(f": {line[:120]}" for line in [line for line in last if line][-1:])
+    raise BadInput(one_line(f"{binary}: {how}, expected a run to its end{told}"))
+
+
+def _trace_lines(binary: Path, output: _Output, pixel: tuple[int, int]) -> str:
+    """Every trace line of the output; refused unless it traces this pixel to its intensity."""
+    from tools.scaling.traces.read import parse_trace
+
+    lines = [line for line in output.lines if _is_trace(line)]
+    text = to_ascii("".join(f"{line}\n" for line in lines))
+    if not any("TRACE_C" in line for line in lines):
+        raise Unavailable(
+            f"{binary}: expected TRACE_C lines (nanoBragg instrumented, compiled with TRACING), got none "
+            f"in {output.count} lines"
+        )
+    try:
+        trace = parse_trace(text.encode("ascii"), source=str(binary))
+    except ScalingError as error:
+        raise BadInput(f"{error} (the output for pixel {pixel[0]} {pixel[1]})") from error
+    if trace.pixel != pixel or not trace.numbers("I_pixel_final"):
+        traced = "none" if trace.pixel is None else f"{trace.pixel[0]} {trace.pixel[1]}"
+        raise BadInput(
+            f"{binary}: expected pixel {pixel[0]} {pixel[1]} traced up to I_pixel_final, got pixel {traced} with "
+            f"{len(trace.numbers('I_pixel_final'))} of it (a pixel outside -roi or masked is not traced)"
+        )
+    return text
+
+
+def _float_image(binary: Path, path: Path, size: tuple[int, int]) -> bytes:
+    wanted = 4 * size[0] * size[1]
+    found = path.stat().st_size if path.is_file() else None
+    if found != wanted:
+        got = "none" if found is None else f"{found} bytes"
+        raise BadInput(f"{binary}: expected a float image of {size[0]} x {size[1]} float32, {wanted} bytes, got {got}")
+    return path.read_bytes()
+
+
+def _keep_image(binary: Path, source: Path, target: Path) -> None:
+    if not source.is_file() or not source.stat().st_size:
+        raise BadInput(f"{binary}: expected {source.name} to be written, got none")
+    shutil.copyfile(source, target)
+
+
+def _cropped(data: bytes, size: tuple[int, int], slow: slice, fast: slice) -> bytes:
+    width = 4 * size[1]
+    rows = (data[row * width : (row + 1) * width] for row in range(size[0])[slow])
+    return b"".join(row[4 * fast.start : 4 * fast.stop] for row in rows)
+
+
+def _description(case: Case, flags: Sequence[str], binary: Path, banner: str) -> dict[str, Any]:
+    from tools.scaling.traces.harness import environment_record
+
+    environment = environment_record()
+    return {
+        "name": case.name,
+        "flags": to_ascii(shlex.join(flags)),
+        "traced_pixels_slow_fast": [list(pixel) for pixel in case.pixels],
+        "covers": case.covers or "recorded from a live reference",
+        "images": list(case.images),
+        "reference": {
+            "binary": to_ascii(binary.name),
+            "sha256": digest(binary),
+            "banner": to_ascii(banner),
+            "threads": 1,
+            "platform": environment["platform"],
+            "machine": environment["machine"],
+            "libc": " ".join(platform.libc_ver()).strip(),
+            "versions": {"python": environment["python"], **environment["packages"]},
+        },
+    }

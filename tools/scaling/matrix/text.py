@@ -1,0 +1,148 @@
+"""Matrix -> Markdown, lines for a pipe, a table and a progress bar for a terminal. No arithmetic.
+
+rich is imported only in the two functions that draw on a terminal.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from tools.scaling.base.files import to_ascii
+from tools.scaling.base.text import plain
+from tools.scaling.matrix.judge import CaseResult, FileResult, Matrix, Outcome, Tie
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_HEAD = (
+    "case", "outcome", "numbers", "worst relative deviation", "by the bound", "pixels", "not bitwise equal",
+    "worst ulp", "worst of maximum", "ties", "images", "s",
+)  # fmt: skip
+_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.MEASURED: "yellow", Outcome.SKIPPED: "yellow"}
+
+
+def verdict_line(matrix: Matrix) -> str:
+    """The last line of a run."""
+    parts = [f"{matrix.count(outcome)} {outcome.value}" for outcome in Outcome if matrix.count(outcome)]
+    skipped = f", {matrix.skipped_files} image files SKIPPED" if matrix.skipped_files else ""
+    return (
+        f"{len(matrix.cases)} cases: {', '.join(parts)}{skipped}; {matrix.numbers} numbers, {matrix.unequal} of "
+        f"{matrix.pixels} pixels not bitwise equal; {matrix.dtype} on {matrix.device}, {matrix.seconds:.1f} s"
+    )
+
+
+def case_lines(case: CaseResult) -> list[str]:
+    """A case as plain lines: its row, then each problem, tie, note and skipped file."""
+    cells = _cells(case)
+    row = (
+        f"{cells[1]:<8} {cells[0]:<28} {cells[2]:>6} numbers, worst {cells[3]}; {cells[6]} of {cells[5]} pixels differ"
+    )
+    return [row, *(f"    {line}" for line in _remarks(case))]
+
+
+def matrix_lines(matrix: Matrix) -> list[str]:
+    """Everything as plain lines, the verdict last."""
+    return [line for case in matrix.cases for line in case_lines(case)] + [verdict_line(matrix)]
+
+
+def matrix_markdown(matrix: Matrix, title: str = "Parity matrix") -> str:
+    """The table with its command and machine, and under it every remark."""
+    machine = ", ".join(f"{name} {_short(value)}" for name, value in matrix.machine.items() if value)
+    lines = [
+        f"# {title}",
+        "",
+        f"**{verdict_line(matrix)}**",
+        "",
+        f"- command: `{matrix.command}`" if matrix.command else "- command: not recorded",
+        f"- machine: {plain(machine)}",
+        "",
+        *matrix_table(matrix),
+    ]
+    remarks = [f"- {plain(case.name)}: {plain(line)}" for case in matrix.cases for line in _remarks(case)]
+    return to_ascii("\n".join([*lines, "", "## Remarks", "", *(remarks or ["None."])]) + "\n")
+
+
+def matrix_table(matrix: Matrix) -> list[str]:
+    """The rows as a Markdown table."""
+    rows = [_HEAD, ["---"] * len(_HEAD), *(_cells(case) for case in matrix.cases)]
+    return ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
+
+
+def terminal_table(matrix: Matrix) -> "Table":
+    """The rows as a table that rich prints; it fits 80 columns, and says where the worst number is if there is room."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("case", "outcome", "numbers", "bound", "differ", "ulp", "ties", "worst"):
+        table.add_column(name, justify="left" if name in ("case", "outcome") else "right", no_wrap=True)
+    table.add_column("where", overflow="ellipsis")
+    for case in matrix.cases:
+        name, outcome, numbers, _, bound, _, differ, ulp, _, ties, *_ = _cells(case)
+        worst, where = case.worst
+        cells = (numbers, bound, differ, ulp, ties, _small(worst), where.replace(" ", ":"))
+        table.add_row(Text(name), Text(outcome, style=_STYLES[case.outcome]), *map(Text, cells))
+    return table
+
+
+@contextmanager
+def progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[CaseResult], None]]:
+    """A bar on a terminal while the cases run; gives what is to be called after each."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda case: progress.update(task, advance=1, description=case.name)
+
+
+def _cells(case: CaseResult) -> Sequence[str]:
+    worst, where = case.worst
+    image = case.image
+    pixels = ["-"] * 5
+    if image is not None:
+        ulp = "NaN" if image.worst_ulp is None else str(image.worst_ulp)
+        pixels = [str(image.pixels), str(image.unequal), ulp, _small(image.worst_share), str(len(image.ties))]
+    deviation = f"{_small(worst)} ({where})" if where else "0"
+    numbers = [str(case.numbers), deviation, str(case.bounded)]
+    return [case.name, case.outcome.value, *numbers, *pixels, _files(case.files), f"{case.seconds:.2f}"]
+
+
+def _small(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
+def _files(files: Sequence[FileResult]) -> str:
+    names = [f"{file.name} {file.outcome.value}" for file in files]
+    return ", ".join(names) if len({file.outcome for file in files}) > 1 else _all_alike(files)
+
+
+def _all_alike(files: Sequence[FileResult]) -> str:
+    return f"{len(files)} {files[0].outcome.value}" if files else "-"
+
+
+def _remarks(case: CaseResult) -> list[str]:
+    lines = [f"{case.outcome.value}: {problem}" for problem in case.problems]
+    if case.image is not None:
+        lines += [_tie(tie) for tie in case.image.ties]
+    for trace in case.traces:
+        lines += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {note}" for note in trace.notes]
+    lines += [f"{file.name} {file.outcome.value}: {file.note}" for file in case.files if _is_remarkable(file)]
+    return lines
+
+
+def _is_remarkable(file: FileResult) -> bool:
+    return file.outcome in (Outcome.SKIPPED, Outcome.MEASURED)
+
+
+def _tie(tie: Tie) -> str:
+    off = "not a number" if tie.ulp is None else f"{tie.ulp} ulp off"
+    return (
+        f"tie at pixel {tie.slow} {tie.fast}: expected {tie.reference:.9g}, got {tie.candidate:.9g} ({off}); "
+        f"{tie.edge.margin:.1e} from a {tie.edge.kind} edge, rounding reaches {tie.edge.reach:.1e}"
+    )
+
+
+def _short(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""report.html of a bundle and index.html of all."""

@@ -1,0 +1,33 @@
+"""instrumentation_audit.md -> its blocks, for a page. Just the Markdown that we write: what is not known is text."""
+
+from itertools import groupby
+
+from tools.scaling.page.reading import LONG, short
+from tools.scaling.page.view import Block
+
+
+def blocks_of(text: str) -> tuple[Block, ...]:
+    """Headings, paragraphs, lists of names, and indented code."""
+    blocks: list[Block] = []
+    for kind, lines in groupby(text.splitlines(), _kind):
+        found = tuple(_bare(kind, line) for line in lines)
+        if kind == "heading":
+            blocks += [Block(kind, (line,)) for line in found]
+        elif kind:
+            blocks.append(Block(kind, found))
+    return tuple(blocks)
+
+
+def _kind(line: str) -> str:
+    if not line.strip():
+        return ""
+    if line.startswith("    "):
+        return "code"
+    return "list" if line.startswith("- ") else "heading" if line.startswith("#") else "text"
+
+
+def _bare(kind: str, line: str) -> str:
+    """The line without its marks."""
+    if kind == "list":
+        line = line[2:].strip("`")
+    return short(line[4:] if kind == "code" else line.lstrip("# ") if kind == "heading" else line, 4 * LONG)

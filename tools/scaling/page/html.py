@@ -1,0 +1,102 @@
+"""Page and Index -> one self-contained HTML file each, in ASCII. No arithmetic, no files, no network.
+
+Everything from outside is escaped by jinja2; beyond that a Content-Security-Policy in each page lets the browser load
+nothing and run nothing but the index's own script, which it knows by its hash.
+"""
+
+import base64
+import hashlib
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.scaling.base.text import counted
+from tools.scaling.page import curves
+from tools.scaling.page.view import Index, Number, Page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+# Every other word is bad. DIVERGES is what a control does.
+_TONES = {"PASS": "good", "AGREES": "good", "MINOR": "fair", "DIVERGES": "fair", "OPEN": "fair", "BLOCKED": "halt"}
+
+
+def report_page(page: Page) -> str:
+    """report.html of a bundle."""
+    return _render("report.html.j2", page=page, plot=curves.plot, bars=curves.bars)
+
+
+def index_page(index: Index) -> str:
+    """index.html over many bundles."""
+    script = (TEMPLATES / "index.js").read_text(encoding="ascii")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _render("index.html.j2", index=index, spark=curves.spark, script=script, script_hash=digest)
+
+
+def _render(template: str, **values: object) -> str:
+    text = _environment().get_template(template).render(**values, geometry=curves)
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="ascii"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = {
+        "counted": counted,
+        "value": value,
+        "delta": delta,
+        "magnitude": magnitude,
+        "percent": percent,
+        "size": size,
+        "tone": tone,
+        "times": times,
+    }
+    environment.filters.update(filters)
+    return environment
+
+
+def value(number: Number) -> str:
+    """As many digits as a trace has."""
+    return "-" if number is None else f"{number:.15g}"
+
+
+def delta(number: Number, digits: int = 3) -> str:
+    """A signed difference."""
+    return value(number) if _plain(number) else f"{number:+.{digits}e}"
+
+
+def magnitude(number: Number, digits: int = 3) -> str:
+    """A difference without its sign."""
+    return value(number) if _plain(number) else f"{number:.{digits}e}"
+
+
+def _plain(number: Number) -> bool:
+    return number is None or not math.isfinite(number) or number == 0
+
+
+def percent(number: Number) -> str:
+    return "-" if number is None else f"{number:.4%}".replace("%", " %")
+
+
+def times(number: Number) -> str:
+    return "-" if number is None else f"{number:,.4g} x"
+
+
+def size(count: int | None) -> str:
+    return "-" if count is None else f"{count:,} B"
+
+
+def tone(word: str) -> str:
+    """The colour class of a verdict or status word."""
+    return _TONES.get(word, "bad")

@@ -1,0 +1,218 @@
+"""report.html: a bundle's files -> its page, written before the seal.
+
+Damaged files are named on the page; none stops it. Everything is bounded, so that the page stays small whatever is in
+the bundle; what is left out is counted, and the raw file that has it is named. The page depends on the bundle and the
+one before it, not on where they lie.
+"""
+
+import base64
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tools.scaling.base.files import write_text
+from tools.scaling.bundle.bundle import COMMANDS, PROVENANCE, Bundle
+from tools.scaling.bundle.environment import changes
+from tools.scaling.bundle.seal import ATTESTATION, MANIFEST, SEAL, STAMPED, irregular
+from tools.scaling.page.audit import blocks_of
+from tools.scaling.page.commands import exports_line, folder_in, gates, read_commands, shown_command
+from tools.scaling.page.comparison import comparisons_of
+from tools.scaling.page.html import report_page
+from tools.scaling.page.reading import LONG, Reader, flat, number, plain, short, when
+from tools.scaling.page.view import Change, Comparison, Page, Pair, Previous, RawFile
+
+REPORT = "report.html"
+AUDIT = "instrumentation_audit.md"
+IMAGE, IMAGES, SIMULATED = "image/triptych.png", "image/images.json", "image/image.json"
+LIMIT = 500_000  # bytes of a report.html
+# How many of each are shown, and how much of an audit.
+COMMANDS_SHOWN, PAIRS, CHANGES, FILES, NOTES, AUDIT_SHOWN = 100, 80, 60, 150, 12, 8000
+
+
+def write_report(bundle: Bundle) -> Path:
+    """Write report.html into an open bundle, from what is in it. Raises BadInput: sealed, or cannot be written."""
+    bundle.require_open()
+    path = bundle.path(REPORT)
+    write_text(path, report_text(bundle))
+    return path
+
+
+def report_text(bundle: Bundle) -> str:
+    """The page of a bundle: the same bundle gives the same text, sealed or not. At most LIMIT bytes."""
+    page = page_of(bundle)
+    text = report_page(page)
+    for lighter in _LIGHTER:
+        if len(text) <= LIMIT:
+            break
+        page = lighter(page)
+        text = report_page(page)
+    return text
+
+
+def _linked_image(page: Page) -> Page:
+    note = "The image is too large for this page:" if page.image else ""
+    return dataclasses.replace(page, image=None, image_note=note)
+
+
+def _fewer_commands(page: Page) -> Page:
+    kept = 20
+    left = page.commands_left_out + max(len(page.commands) - kept, 0)
+    return dataclasses.replace(page, commands=page.commands[:kept], commands_left_out=left)
+
+
+def _tables_only(page: Page) -> Page:
+    bare = tuple(dataclasses.replace(each, series=(), differing=each.differing[:5]) for each in page.comparisons)
+    return dataclasses.replace(page, comparisons=bare, environment=page.environment[:20], files=page.files[-20:])
+
+
+# What a page that is too large gives up, in this order.
+_LIGHTER: tuple[Callable[[Page], Page], ...] = (_linked_image, _fewer_commands, _tables_only)
+
+
+def page_of(bundle: Bundle) -> Page:
+    """Everything that report.html shows of `bundle`."""
+    reader = Reader(bundle)
+    known = reader.provenance()
+    stamp = str(known.get("timestamp") or bundle.stamp)
+    entries, left = read_commands(reader.text(COMMANDS))
+    folder = folder_in(entries, stamp)
+    comparisons = comparisons_of(reader)
+    audit = reader.text(AUDIT)
+    verdict, headline = verdict_of(comparisons, audit)
+    settings = _mapping(known.get("settings"))
+    environment = reader.json("env.json") or {}
+    return Page(
+        stamp=stamp,
+        when=when(stamp),
+        title=_title(settings),
+        verdict=verdict,
+        headline=headline,
+        facts=_facts(known, settings, environment),
+        gates=gates(entries),
+        comparisons=comparisons,
+        commands=tuple(shown_command(entry, folder) for entry in entries[:COMMANDS_SHOWN]),
+        commands_left_out=left + max(len(entries) - COMMANDS_SHOWN, 0),
+        exports=exports_line(folder),
+        environment=tuple(Pair(k, v) for k, v in flat(environment).items())[:PAIRS],
+        previous=_previous(bundle, verdict, known, environment, comparisons),
+        files=_files(bundle),
+        image=_image(bundle),
+        image_note="",
+        image_facts=_image_facts(reader),
+        audit=blocks_of(audit[:AUDIT_SHOWN]),
+        audit_cut=len(audit) > AUDIT_SHOWN,
+        notes=tuple(short(note, LONG) for note in reader.notes[:NOTES]),
+    )
+
+
+def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]:
+    """The word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says, with its cause."""
+    said = ""
+    if comparisons and comparisons[0].name == "c-parity":
+        first = comparisons[0]
+        why = first.attribution.sentence if first.attribution else ""
+        said = first.headline if first.verdict == "PASS" else f"{first.headline} {why}".strip()
+    if audit:
+        step = re.search(r"^# Blocked: (.+)$", audit, re.MULTILINE)
+        told = re.search(r"^Why: (.+)$", audit, re.MULTILINE)
+        reason = told[1] if told else "instrumentation_audit.md does not say why"
+        halted = short(f"The run halted at {step[1] if step else 'a step'}: {reason}", LONG)
+        diverged = said and comparisons[0].verdict != "PASS"
+        return "BLOCKED", f"{halted}. {said}" if diverged else halted
+    if not said:
+        return "OPEN", "The port was not compared with the reference, or its metrics cannot be read."
+    return comparisons[0].verdict, said
+
+
+def _title(settings: Mapping[str, Any]) -> str:
+    pixel = settings.get("pixel")
+    where = f", pixel slow {pixel[0]} fast {pixel[1]}" if isinstance(pixel, list) and len(pixel) == 2 else ""
+    return short(f"Scaling parity: {settings.get('case', 'unknown case')}{where}")
+
+
+def _facts(known: Mapping[str, Any], settings: Mapping[str, Any], env: Mapping[str, Any]) -> tuple[Pair, ...]:
+    patch = known.get("patch")
+    facts = {
+        "Commit": f"{known['git_sha']}{', and ' + str(patch) if patch else ''}" if "git_sha" in known else None,
+        "Device and type": f"{settings.get('device', '?')}, {settings.get('dtype', '?')}" if settings else None,
+        "Reference": known.get("reference"),
+        "torch": env.get("torch"),
+    }
+    return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items() if value)
+
+
+def _previous(
+    bundle: Bundle, verdict: str, known: Mapping[str, Any], env: Mapping[str, Any], comparisons: Sequence[Comparison]
+) -> Previous | None:
+    """The bundle before this one by name, and what differs between the two."""
+    names = os.listdir(bundle.folder.parent)  # noqa: PTH208 - names alone are wanted, thousands of them
+    earlier = sorted(name for name in names if STAMPED.fullmatch(name) and name < bundle.stamp)
+    last = next((n for n in reversed(earlier) if irregular(bundle.folder.parent / n / PROVENANCE) is None), None)
+    if last is None:
+        return None
+    before = Reader(Bundle(bundle.folder.parent / last))
+    its = comparisons_of(before)
+    was = before.provenance()
+    now = _compared_facts(verdict, known, env, comparisons)
+    then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json("env.json") or {}, its)
+    found = [Change(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
+    page = f"../{last}/{REPORT}" if before.bundle.path(REPORT).is_file() else f"../{last}/"
+    return Previous(last, page, tuple(found[:CHANGES]), max(len(found) - CHANGES, 0))
+
+
+def _compared_facts(
+    verdict: str, known: Mapping[str, Any], env: Mapping[str, Any], comparisons: Sequence[Comparison]
+) -> dict[str, Any]:
+    given = {name: known[name] for name in ("git_sha", "patch", "settings", "reference") if name in known}
+    results = {each.name: {row.name: row.py for row in each.factors} for each in comparisons}
+    return {"verdict": verdict, **given, **results, **env}
+
+
+def _files(bundle: Bundle) -> tuple[RawFile, ...]:
+    """The files that were there before the seal, and the two that it adds."""
+    own = {REPORT, SEAL, ATTESTATION}
+    names = [name for name in bundle.files() if name not in own][:FILES]
+    sizes = {
+        name: bundle.path(name).lstat().st_size for name in names if name != COMMANDS
+    }  # the page is recorded there
+    raw = [RawFile(short(name), quote(name), sizes.get(name)) for name in names]
+    return (*raw, RawFile(SEAL, SEAL, None), RawFile(MANIFEST, MANIFEST, None))
+
+
+def _image(bundle: Bundle) -> str | None:
+    try:
+        data = bundle.path(IMAGE).read_bytes()
+    except OSError:
+        return None
+    return base64.b64encode(data).decode() if data.startswith(b"\x89PNG\r\n\x1a\n") else None
+
+
+def _image_facts(reader: Reader) -> tuple[Pair, ...]:
+    """What was simulated, and how far it is from the reference's; nothing where no image was."""
+    made, compared = reader.json(SIMULATED), reader.json(IMAGES)
+
+    def simulated() -> dict[str, Any]:
+        if not made:
+            return {}
+        slow_min, slow_max, fast_min, fast_max = made["window_slow_fast"]
+        region = f"slow {slow_min} to {slow_max}, fast {fast_min} to {fast_max}"
+        return {"Region": region, "Reference image": made["reference"] or "none"}
+
+    def agreement() -> dict[str, Any]:
+        if not compared:
+            return {}
+        numbers = {name: number(compared[name]) for name in ("correlation", "sum_ratio", "peak_ratio")}
+        unequal = f"{compared['unequal']} of {compared['pixels']}"
+        ratios = {name.replace("_", " ").capitalize(): plain(value) for name, value in numbers.items()}
+        return {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
+
+    facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(IMAGES, agreement) or {})
+    return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

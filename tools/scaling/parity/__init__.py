@@ -1,1 +1,0 @@
-"""Is it the same, and if not, why. Knows nothing of `evidence`."""

@@ -1,0 +1,1 @@
+"""The numbered steps of the parity procedure, and what runs them."""

@@ -1,0 +1,363 @@
+"""The numbered steps of the parity procedure, in order, as one table (design, section 3)."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nanobragg_torch.scan.plan import Plan
+from tools.scaling.base.errors import BadInput, GateFailed, Unavailable, why
+from tools.scaling.base.repo import (
+    EXPORTS,
+    MAPPED_TESTS,
+    ROOT,
+    changed_protected,
+    head,
+    inside,
+    protected_state,
+    relative,
+    stage,
+    with_index,
+)
+from tools.scaling.base.text import code, plain
+from tools.scaling.bundle import ledger as ledgers
+from tools.scaling.bundle.bundle import CommandRecord, create
+from tools.scaling.bundle.patch import input_digests
+from tools.scaling.bundle.patch import record as record_patch
+from tools.scaling.bundle.seal import ATTESTATION, SEAL
+from tools.scaling.cases.case import Extent
+from tools.scaling.images.region import Region, find_region, plan_region
+from tools.scaling.page.report import REPORT, write_report
+from tools.scaling.procedure.runner import Run, Settings, StepFailed
+from tools.scaling.traces.harness import MODES
+
+IMAGE_FOLDER = "image"
+SUMMARY = "scaling_validation_summary.md"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: `numbers` of the procedure, its session's name, what it does, the work.
+
+    needs_bundle: False for the steps that leave no artifact; without an open bundle they run unrecorded.
+    asked: whether phase_m1 runs it with these settings.
+    """
+
+    numbers: str
+    name: str
+    what: str
+    work: Callable[[Run], None]
+    needs_bundle: bool = True
+    asked: Callable[[Settings], bool] = lambda settings: True
+
+
+def reference_of(run: Run) -> Path:
+    """The reference's trace of the run's pixel. Raises Unavailable."""
+    given = run.settings.c
+    path = Path(given) if given else run.case.reference(run.pixel)
+    if path is None:
+        slow, fast = run.pixel
+        raise Unavailable(f"{run.settings.case}: no reference trace of pixel {slow} {fast}; give one with --c")
+    path = path if path.is_absolute() else ROOT / path
+    if not path.is_file():
+        raise Unavailable(f"{relative(path)}: no such reference trace")
+    return path
+
+
+def provenance(run: Run) -> None:
+    """Steps 1-6: commit, status, exports, the installed package; makes the bundle's first files."""
+    bundle, reference = run.made, reference_of(run)
+    commit = head()
+    known = {
+        "timestamp": bundle.stamp,
+        "git_sha": commit,
+        "exports": EXPORTS,
+        "settings": run.settings.with_changes(pixel=run.pixel).as_json(),
+        "reference": relative(reference),
+        "inputs": input_digests(_inputs(run, reference)),
+        "protected": protected_state(),
+    }
+    patched, told = record_patch(bundle, run.settings.include_untracked)
+    bundle.write_provenance(known | patched)
+    for line in told:
+        run.say(f"    {line}")
+    run.external(["git", "rev-parse", "HEAD"])
+    run.external(["git", "status", "-sb"])
+    run.here("export " + " ".join(f"{k}={v}" for k, v in EXPORTS.items()), lambda: "")
+    pip = [sys.executable, "-m", "pip", "show", "nanobragg-torch"]
+    run.external(pip, may_fail=True, shown="python -m pip show nanobragg-torch")
+    if run.settings.image is not None:
+        _plan(run, _region(run))  # before torch is imported, so that what cannot fit is refused at once
+
+
+def _inputs(run: Run, reference: Path) -> list[Path]:
+    """What the run reads: its case, the files that the case's flags name, another list, the reference's trace."""
+    case = run.case
+    named = [folder / word for folder in case.folders for word in case.flags]
+    other = [Path(name).absolute() for name in (run.settings.hkl, run.settings.image_c) if name]
+    return [case.folder / "case.json", *named, *other, reference]
+
+
+def harness_traces(run: Run) -> None:
+    """Steps 7-9, 11: the c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
+    settings, (slow, fast) = run.settings, run.pixel
+    common = ["--case", settings.case, "--pixel", str(slow), str(fast)]
+    common += ["--device", settings.device, "--dtype", settings.dtype]
+    common += ["--hkl", settings.hkl] if settings.hkl else []
+    for mode, (_, log, flags) in MODES.items():
+        extra = ["--dump-per-phi"] if mode == "c-parity" else []
+        run.scaling("harness", *common, *flags, "--out", run.made.shown(log), *extra)
+    for _, log, _ in MODES.values():
+        run.scaling("inspect", run.made.shown(log))
+
+
+def env_snapshot(run: Run) -> None:
+    """Step 10: env.json."""
+    run.scaling("env", "--out", run.made.shown("env.json"))
+
+
+def comparison(run: Run) -> None:
+    """Steps 14-19, 26: compare's help, three comparisons, each explained, the outputs listed, the metrics checked."""
+    bundle, reference = run.made, relative(reference_of(run))
+    run.scaling("compare", "--help")
+    for folder, log, _ in MODES.values():
+        bundle.path(folder).mkdir(exist_ok=True)
+        out = bundle.shown(f"{folder}/{SUMMARY}" if folder else SUMMARY)
+        options = ["--tolerance", repr(run.settings.tolerance), "--device", run.settings.device]
+        options += ["--dtype", run.settings.dtype]
+        run.scaling("compare", "--c", reference, "--py", bundle.shown(log), "--out", out, *options)
+    for folder, log, _ in MODES.values():
+        place = f"{folder}/" if folder else ""
+        ends = [f"{place}{SUMMARY}", *([SUMMARY] if folder else [])]
+        options = [word for name in ends for word in ("--summary", bundle.shown(name))]
+        options += ["--case", run.settings.case, "--out", bundle.shown(f"{place}explain.md")]
+        explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(log), *options)
+        run.say(f"    {log}: {explained.stdout.strip().splitlines()[-1]}")
+    run.here(f"ls {bundle.shown()}", lambda: "\n".join(bundle.files()))
+    try:
+        checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
+    except StepFailed as error:
+        _say_lines(run, error.record)
+        raise
+    _say_lines(run, checked)
+
+
+def _say_lines(run: Run, record: CommandRecord) -> None:
+    for line in record.stdout.splitlines():
+        run.say(f"    {line}")
+
+
+def image(run: Run) -> None:
+    """The window or the whole detector, in blocks that fit, compared with the reference's image where there is one."""
+    settings, region = run.settings, _region(run)
+    cut = _plan(run, region)
+    options = [*_region_options(run, region), "--block", str(cut.block), "--threads", str(cut.workers)]
+    options += ["--c", settings.image_c] if settings.image_c else []
+    run.stop_worker()  # the plan is of a new process, without what the steps before have left in this one
+    done = run.scaling("simulate", *options, "--out", run.made.shown(IMAGE_FOLDER))
+    run.say(f"    {done.stdout.strip().splitlines()[-1]}")
+
+
+def _region(run: Run) -> Region:
+    hkl = Path(run.settings.hkl) if run.settings.hkl else None
+    return find_region(run.settings.case, Extent(run.settings.image or "window"), pixel=run.pixel, hkl=hkl)
+
+
+def _region_options(run: Run, region: Region) -> list[str]:
+    settings, (slow, fast) = run.settings, run.pixel
+    options = ["--case", settings.case, "--extent", region.extent.value, "--pixel", str(slow), str(fast)]
+    options += ["--device", settings.device, "--dtype", settings.dtype]
+    return options + (["--hkl", settings.hkl] if settings.hkl else [])
+
+
+def _plan(run: Run, region: Region) -> Plan:
+    """Plan the region's memory; its line goes to commands.txt. Raises StepFailed (exit 4) where it cannot fit."""
+    made: list[Plan] = []
+
+    def work() -> str:
+        settings = run.settings
+        made.append(plan_region(region, device=settings.device, dtype=settings.dtype, there=run.fixed_limit()))
+        return made[0].line
+
+    run.here(f"python -m tools.scaling plan {shlex.join(_region_options(run, region))}", work)
+    return made[0]
+
+
+def collect_only(run: Run) -> None:
+    """Step 20: pytest --collect-only of the mapped test files, one by one."""
+    for name in MAPPED_TESTS:
+        run.scaling("collect", name)
+
+
+def parity_tests(run: Run) -> None:
+    """Steps 21-22: the mapped tests on the CPU, and on CUDA: pass, or skip with its reason."""
+    wanted = [[run.settings.device]] if run.settings.device != "cpu" else [["cpu"], ["cuda", "--optional"]]
+    for options in wanted:
+        done = run.scaling("pytest", "--device", *options)
+        run.say(f"    {options[0]}: {done.stdout.strip().splitlines()[-1]}")
+
+
+def ledger(run: Run) -> None:
+    """Steps 24-25: the plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
+    bundle = run.made
+
+    def write() -> str:
+        if not inside(bundle.folder):
+            return f"{bundle.shown()} lies outside the repository: no entry, nothing in the repository is written"
+        changed = ledgers.write(entry_of(run))
+        return "\n".join(f"{name}: entry made" for name in changed) or f"{bundle.stamp}: entries are there already"
+
+    run.here(f"python -m tools.scaling ledger --run-dir {bundle.shown()}", write)
+
+
+def handoff(run: Run) -> None:
+    """Steps 27, 30: final status; protected files untouched; extra diagnostics named in the Attempt."""
+    bundle = run.made
+    run.external(["git", "status", "-sb"])
+
+    def check() -> str:
+        changed = changed_protected(bundle.provenance()["protected"])
+        if changed:
+            raise GateFailed("; ".join(changed))
+        if not inside(bundle.folder):
+            return "protected files unchanged; no Attempt for a bundle outside the repository"
+        attempt = ledgers.attempt_of(bundle.stamp)
+        unnamed = [name for name in diagnostics_of(run) if code(name) not in attempt]
+        if unnamed:
+            raise GateFailed(f"{ledgers.FIX_PLAN}: the Attempt of {bundle.stamp} does not name {unnamed[0]}")
+        return "protected files unchanged; every extra diagnostic is named in the Attempt"
+
+    run.here(f"python -m tools.scaling handoff --run-dir {bundle.shown()}", check)
+    run.here(f"python -m tools.scaling page {bundle.shown()}", lambda: f"wrote {relative(write_report(bundle))}")
+
+
+def checksums(run: Run) -> None:
+    """Step 23: the seal. sha256.txt over every artifact, verified after writing."""
+    run.say(f"    sealed {run.made.seal(run.sign)} files in {run.made.shown('sha256.txt')}")
+
+
+def stage_run(run: Run) -> None:
+    """Step 28: git add of exactly what the run wrote."""
+    bundle = run.made
+    if not inside(bundle.folder):
+        run.say(f"    {bundle.shown()} lies outside the repository: not staged")
+        return
+    staged = [bundle.folder.resolve().relative_to(ROOT).as_posix()]
+
+    def work() -> None:
+        stage(staged[:1])
+        staged[1:] = ledgers.stage(entry_of(run)) if _has_attempt(run) else []
+
+    with_index(work, run.say)
+    run.say("    staged " + ", ".join(staged))
+
+
+STEPS = (
+    Step("1-6", "provenance", "stamp, RUN_DIR, commit, status, exports, installed package", provenance),
+    Step("7-9, 11", "harness_traces", "c-parity, spec and legacy traces, inspected", harness_traces),
+    Step("10", "env_snapshot", "env.json", env_snapshot),
+    Step(
+        "14-19, 26", "comparison", "the traces compared with the reference and explained, metrics checked", comparison
+    ),
+    Step(
+        "optional",
+        "image",
+        "the window or the whole detector against the reference's image",
+        image,
+        asked=lambda settings: settings.image is not None,
+    ),
+    Step("20", "collect_only", "pytest --collect-only of the mapped tests", collect_only, needs_bundle=False),
+    Step("21-22", "parity_tests", "the mapped tests, CPU and CUDA", parity_tests, needs_bundle=False),
+    Step("24-25", "ledger", "the plan's M1 row and one Attempt in docs/fix_plan.md", ledger),
+    Step("27, 30", "handoff", "final status, protected files, extra diagnostics", handoff),
+    Step("23", "checksums", "the seal: sha256.txt, verified", checksums),
+    Step("28", "stage", "git add of exactly what the run wrote", stage_run),
+)
+
+
+def find_step(name: str) -> Step:
+    for step in STEPS:
+        if step.name == name.replace("-", "_"):
+            return step
+    raise BadInput(f"{name}: expected a step, one of {', '.join(s.name for s in STEPS)}")
+
+
+def new_bundle(run: Run, reports_root: Path, run_dir: Path | None) -> None:
+    """Give the run its RUN_DIR. Fails before making one when git or the reference is missing."""
+    head()
+    reference_of(run)
+    run.bundle = create(reports_root, run_dir)
+
+
+def diagnostics_of(run: Run) -> list[str]:
+    """The files beyond the c-parity comparison: what a reader may want and would not look for."""
+    plain = {"trace_py_scaling.log", "commands.txt", "env.json", "provenance.json", "metrics.json"}
+    plain |= {"run_metadata.json", SUMMARY, REPORT, SEAL, ATTESTATION}
+    return [name for name in run.made.files() if name not in plain]
+
+
+def entry_of(run: Run) -> ledgers.Entry:
+    """The run's ledger entry, from its own files."""
+    bundle = run.made
+    known = bundle.provenance()
+    metrics = {mode: _metrics(run, folder) for mode, (folder, _, _) in MODES.items()}
+    parity = metrics["c-parity"]
+    factor = parity["factors"]["I_before_scaling"]
+    passed = parity["first_divergence"] is None and parity["num_divergent"] == 0
+    slow, fast = run.pixel
+    deltas = {mode: m["factors"]["I_before_scaling"]["rel_delta"] for mode, m in metrics.items()}
+    lines = {
+        "Case": plain(
+            f"{run.settings.case}, pixel slow {slow} fast {fast}, {run.settings.device} {run.settings.dtype}"
+        ),
+        "Commit": plain(str(known["git_sha"])),
+        "Reference": code(str(known["reference"])),
+        "I_before_scaling": plain(f"reference {factor['c_value']}, port {factor['py_value']}"),
+        "Relative delta": ", ".join(f"{mode} {_number(value)}" for mode, value in deltas.items()),
+        "First divergence": plain(
+            f"c-parity {parity['first_divergence'] or 'none'}, "
+            f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}"
+        ),
+        **_image_line(run),
+        "Artifacts": code(bundle.shown()),
+        "Extra diagnostics": ", ".join(map(code, diagnostics_of(run))),
+    }
+    outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
+    return ledgers.Entry(bundle.stamp, bundle.shown(), outcome, lines)
+
+
+def _image_line(run: Run) -> dict[str, str]:
+    """What the comparison of the images says; nothing where there was none."""
+    path = run.made.path(f"{IMAGE_FOLDER}/images.json")
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="ascii"))
+    word = "PASS" if found["passed"] else "FAIL"
+    return {"Image": plain(f"{word}, {found['pixels']} pixels, {found['unequal']} not bitwise equal")}
+
+
+def _upstream(metrics: dict[str, Any]) -> str:
+    return str(metrics.get("first_upstream_divergence") or "none")
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.6e}"
+
+
+def _metrics(run: Run, folder: str) -> Any:
+    name = f"{folder}/metrics.json" if folder else "metrics.json"
+    try:
+        return json.loads(run.made.path(name).read_text(encoding="ascii"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{run.made.shown(name)}: expected the comparison's metrics, got: {why(error)}") from error
+
+
+def _has_attempt(run: Run) -> bool:
+    try:
+        ledgers.attempt_of(run.made.stamp)
+    except BadInput:
+        return False
+    return True

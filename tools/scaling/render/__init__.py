@@ -1,1 +1,0 @@
-"""Report -> str. No arithmetic, no files."""

@@ -1,0 +1,1 @@
+"""How fast the port is, as ratios measured in one run."""

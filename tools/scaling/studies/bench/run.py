@@ -1,0 +1,256 @@
+"""`study bench`: ratios of speed, measured in one run: docs/performance.md and docs/performance.json.
+
+Of the simulation here, of the comparison of images in bench_images. The simulation's yardstick is the sine floor:
+the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
+in blocks that stay in a core's cache, on as many threads. Simulation and floor take turns, so that a machine that
+other work slows down slows both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.studies.bench import images as bench_images
+from tools.scaling.studies.bench.images import SUBJECTS
+
+ROOT = Path(__file__).parents[4]
+CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
+INPUTS = ROOT / "tests/golden/inputs"
+SINES = 2**14  # of a block of the floor: 128 kB in, 128 kB out
+SINES_PER_STEP = 6
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # no longer than it is wanted
+LIMITS = {"ratio": 1.5, "speed_up": 1.8, "peak_mib": 700.0}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One simulation and the floor beside it, seconds of the clock and of the processor."""
+
+    threads: int
+    loaded: bool
+    simulation_s: float
+    floor_s: float
+    simulation_cpu_s: float
+    floor_cpu_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.simulation_s / self.floor_s
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.simulation_cpu_s / self.floor_cpu_s
+
+
+def study(repeats: int) -> dict[str, Any]:
+    """All figures, each measured in a process of its own."""
+    found = {"machine": machine(), "limits": LIMITS | bench_images.LIMITS, "turns": _child("turns", repeats)}
+    return found | _child("peak") | _comparison(repeats)
+
+
+def child() -> None:
+    """What a child process does: the measurement that its argument asks for, as JSON on standard output."""
+    json.dump(_measured(**json.loads(sys.argv[1])), sys.stdout)
+
+
+def _measured(
+    kind: str, repeats: int, images: str = "", candidate: str = "wrong", shape: Sequence[int] = (0, 0)
+) -> object:
+    if kind == "turns":
+        return turns(repeats)
+    if kind == "peak":
+        return peak()
+    folder, size = Path(images), (shape[0], shape[1])
+    if kind == "make":
+        return bench_images.make(folder)
+    if kind == "beside":
+        return bench_images.turns(folder, size, repeats)
+    return bench_images.memory(kind, folder, candidate, size)
+
+
+def _comparison(repeats: int) -> dict:
+    """Turns and peak memory of the comparison, each in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        shape = _child("make", images=folder)
+        sparse = [bench_images.SPARSE] * 2
+        compared = _child("beside", 3 * repeats, images=folder, shape=shape)
+        subjects = [(name, "wrong", shape) for name in SUBJECTS]
+        subjects += [(name, "sparse", sparse) for name in ("comparison", "pictures")]
+        memory = [_child(name, images=folder, candidate=kind, shape=size) for name, kind, size in subjects]
+    return {"comparison": compared, "comparison_memory": memory}
+
+
+def _child(kind: str, repeats: int = 1, **more: Any) -> Any:
+    request = json.dumps({"kind": kind, "repeats": repeats, **more})
+    command = [sys.executable, "-c", "from tools.scaling.studies.bench.run import child; child()", request]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def turns(repeats: int) -> list[dict]:
+    """Turns with one and two threads, then with two threads while other work keeps one core busy."""
+    import torch
+
+    from nanobragg_torch.scan import simulate
+    from nanobragg_torch.scan.experiment import prepare
+
+    exp = prepare(canonical(), device="cpu", dtype=torch.float64)
+    run = simulate.start(exp)
+    sines = SINES_PER_STEP * exp.n_pixels * exp.n_steps
+    found = []
+    for loaded in (False, True):
+        busy = subprocess.Popen([sys.executable, "-c", BUSY]) if loaded else None
+        try:
+            for _ in range(repeats):
+                for threads in (1, 2):
+                    floor = timed(partial(sine_floor, sines, threads))
+                    image = timed(partial(simulate.render_image, run, threads))
+                    found.append(asdict(Turn(threads, loaded, image[0], floor[0], image[1], floor[1])))
+        finally:
+            if busy is not None:
+                busy.kill()
+                busy.wait()
+    return found
+
+
+def peak() -> dict:
+    """Peak resident memory of this process after one simulation with two threads."""
+    import torch
+
+    from nanobragg_torch.scan.simulate import simulate
+
+    before = _peak_mib()
+    simulate(canonical(), device="cpu", dtype=torch.float64, threads=2)
+    return {"peak_mib": _peak_mib(), "peak_of_imports_mib": before}
+
+
+def _peak_mib() -> float:
+    """High water mark since this program started (ru_maxrss would remember the parent's)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+def canonical():  # type: ignore[no-untyped-def]
+    """The canonical command on the whole detector: its case without the region of interest."""
+    from nanobragg_torch.flags.parse import parse
+
+    flags = json.loads(CASE.read_text())["flags"].split()
+    at = flags.index("-roi")
+    return parse(flags[:at] + flags[at + 5 :], [INPUTS])
+
+
+def sine_floor(sines: int, threads: int) -> None:
+    """`sines` float64 sines of arguments like the simulation's, block by block, each thread its own."""
+    import torch
+
+    from nanobragg_torch.scan.threads import in_parallel
+
+    def worker() -> Callable[[int], None]:
+        x = torch.linspace(-3000.0, 3000.0, SINES, dtype=torch.float64)
+        y = torch.empty_like(x)
+
+        def work(blocks: int) -> None:
+            for _ in range(blocks):
+                torch.sin(x, out=y)
+
+        return work
+
+    per_item = 64
+    in_parallel([per_item] * (sines // SINES // per_item), worker, threads)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def machine() -> dict:
+    import torch
+
+    cpu = Path("/proc/cpuinfo")
+    names = [x.split(":")[1].strip() for x in cpu.read_text().splitlines() if "model name" in x] if cpu.exists() else []
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def page(found: dict) -> str:
+    """docs/performance.md."""
+    here, all_turns = found["machine"], [Turn(**turn) for turn in found["turns"]]
+    lines = [
+        "# Performance",
+        "",
+        "Made by `nox -s bench -- --out docs`; do not edit.",
+        "",
+        f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
+        f"{here['torch']}; load average before the run {here['load_before']:.1f}.",
+        "",
+        "## Simulation",
+        "",
+        "Canonical command, whole detector (2463 x 2527 pixels, ten phi steps, 65,000 reflections), float64. The",
+        "yardstick is the time that torch.sin needs for as many sines as the formula has, six per pixel and phi step,",
+        "on as many threads, measured in turns with the simulation. Reading the reflection list is not counted.",
+        "",
+        "| threads | one core kept busy | simulation s | sines s | ratio | spread | ratio of processor time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for loaded in (False, True):
+        for threads in (1, 2):
+            lines.append(_row([x for x in all_turns if (x.threads, x.loaded) == (threads, loaded)]))
+    alone = [x for x in all_turns if not x.loaded]
+    one, two = ([x for x in alone if x.threads == n] for n in (1, 2))
+    ratio = statistics.median(x.ratio for x in one)
+    faster = statistics.median(a.simulation_s / b.simulation_s for a, b in zip(one, two))
+    limits = found["limits"]
+    lines += [
+        "",
+        "Medians of all turns, the ratios' of those within a turn; spread: the least and the largest of these.",
+        "",
+        "| figure | measured | wanted |",
+        "|---|---|---|",
+        f"| one thread against the sines | {ratio:.2f} | at most {limits['ratio']} |",
+        f"| two threads against one | {faster:.2f} times as fast | at least {limits['speed_up']} |",
+        f"| peak memory of the process | {found['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
+        f"| of that, Python and torch | {found['peak_of_imports_mib']:.0f} MiB | |",
+        "",
+        *bench_images.section(found["comparison"], found["comparison_memory"], limits),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(group: list[Turn]) -> str:
+    ratios = sorted(x.ratio for x in group)
+    cells = [
+        str(group[0].threads),
+        "yes" if group[0].loaded else "no",
+        f"{statistics.median(x.simulation_s for x in group):.2f}",
+        f"{statistics.median(x.floor_s for x in group):.2f}",
+        f"{statistics.median(ratios):.2f}",
+        f"{ratios[0]:.2f} to {ratios[-1]:.2f}",
+        f"{statistics.median(x.cpu_ratio for x in group):.2f}",
+    ]
+    return "| " + " | ".join(cells) + " |"

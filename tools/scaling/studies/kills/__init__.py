@@ -1,0 +1,1 @@
+"""What evidence is left when a run is killed at a random moment."""

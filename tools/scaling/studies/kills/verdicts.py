@@ -1,0 +1,331 @@
+"""What a killed run must say, and what its bundle must hold: the judgement of kills.py.
+
+What is right follows from who was hit, what that process does with the signal, and what the run had recorded just
+before and just after (the commands of a run that nobody killed are the measure):
+
+- The parent dies of SIGKILL and says nothing; its bundle stays open. Any other signal, from the moment when it has a
+  bundle, makes it halt with exit 5, "interrupted by" that signal; before that, or once all is staged, it just dies.
+- nox, killed, has the parent interrupted by SIGTERM within 0.2 s. nox, interrupted alone, waits for the parent.
+- The worker, or whoever holds it, halts the run with exit 5 at the worker's next answer; PASS is right only if its last
+  answer was out, and required if that was recorded before the kill. A signal that is ignored changes nothing.
+- git, pip, or whoever holds them, halts the run with exit 5 at that very command, unless it was ending at that moment:
+  then nobody was hit, and the kill is drawn again. A program with a handler of its own answers for itself.
+- A memory limit halts it with exit 4 at the first command that needs more, with the limit's number.
+
+PASS: a sealed and staged bundle, which verify passes, with every command of the measure and its exit code. BLOCKED: a
+sealed bundle, which verify passes, with the audit of just that step and exit, and the same commands up to there.
+Died: no audit; sealed only if every command is recorded. And always: one bundle, no half-written file.
+"""
+
+import json
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.scaling.base.errors import BadInput, MemoryStopped
+from tools.scaling.base.repo import EXPORTS
+from tools.scaling.bundle.bundle import COMMANDS, Bundle
+from tools.scaling.bundle.verify import Standing, verify_bundle
+from tools.scaling.guard.limit import STOP_PERCENT
+from tools.scaling.procedure.phase import AUDIT
+from tools.scaling.studies.kills.scene import Kill, Victim
+
+BLOCKED = re.compile(r"BLOCKED (\w+): (.*) \(exit (\d)\)(?:; evidence: (\S+))?")
+HEAD = re.compile(r"^\[(\d{3,})\] \S+  step (\w+)  exit (\d+)  \S+ s  peak (\S+).*\n\$ (.*)$", flags=re.MULTILINE)
+MARGIN = 0.05  # of a peak, from one run to the next
+NO_LIMIT = 10**6
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry of commands.txt. by: worker, tool (git, pip) or run (the parent itself). mib: peak memory."""
+
+    step: str
+    by: str
+    exit: int
+    mib: float
+    may_fail: bool = False
+
+
+def commands(folder: Path) -> list[Command]:
+    """What a bundle has recorded so far."""
+    log = folder / COMMANDS
+    found, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
+    for _, step, code, peak, command in HEAD.findall(log.read_text(encoding="ascii") if log.exists() else ""):
+        by = "tool" if command.startswith(("git ", "python -m pip ")) else "run"
+        by = "worker" if command.startswith(f"{exports} python ") else by
+        mib = 0.0 if peak == "-" else float(peak)
+        found.append(Command(step, by, int(code), mib, command.startswith("python -m pip ")))
+    return found
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run was: whether it had a bundle, the commands recorded, and whether all was staged."""
+
+    bundle: bool = False
+    commands: int = 0
+    staged: bool = False
+
+
+@dataclass
+class Ending:
+    """What became of a run. code: of the process that was started, negative for a signal. hit: nobody if empty."""
+
+    kill: Kill
+    seconds: float = 0.0
+    code: int = 0
+    last: str = ""
+    before: Reached = Reached()
+    after: Reached = Reached()
+    hit: list[Victim] = field(default_factory=list)
+    limit_mib: int = 0
+    bundle: str = "none"
+    repeats: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was a memory limit that ended it."""
+        return self.limit_mib > 0 and self.code == MemoryStopped.exit_code
+
+    @property
+    def victims(self) -> str:
+        if self.stopped:
+            return f"by {self.limit_mib} MiB"
+        return ", ".join(victim.name for victim in self.hit) or "nobody"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One right ending. word: PASS, BLOCKED, died. why: one of these is said. exit: of the run itself.
+
+    codes: of the process that was started (nox, or the run itself). least, most: commands recorded at the end.
+    """
+
+    word: str
+    codes: tuple[int, ...]
+    why: tuple[str, ...] = ("",)
+    least: int = 0
+    most: int = NO_LIMIT
+    exit: int = 5
+
+    def fits(self, ending: Ending) -> bool:
+        """Whether the exit code and the last line are those of this answer."""
+        if ending.code not in self.codes:
+            return False
+        if self.word == "died":
+            return not ending.last.startswith("BLOCKED ")
+        said = BLOCKED.fullmatch(ending.last)
+        if self.word == "PASS":
+            return ending.last.startswith("PASS: ")
+        return said is not None and int(said[3]) == self.exit and any(why in said[2] for why in self.why)
+
+    def __str__(self) -> str:
+        return f"{self.word} {'/'.join(map(str, self.codes))} {' or '.join(self.why)}".strip()
+
+
+def judge(ending: Ending, made: Sequence[Path], measure: Sequence[Command]) -> None:
+    """Add to `ending.wrong` what is not as it must be. made: the run's bundles. measure: what a whole run records."""
+    if len(made) > 1:
+        ending.wrong.append(f"{len(made)} bundles")
+    right = allowed(ending, measure)
+    fitting = [answer for answer in right if answer.fits(ending)]
+    if not fitting:
+        expected = " | ".join(map(str, right))
+        ending.wrong.append(f"exit {ending.code}, {ending.last!r} after {ending.victims} was hit; expected {expected}")
+    for folder in made:
+        ending.bundle = "sealed" if Bundle(folder).sealed else "open"
+        ending.wrong += torn(folder)
+    if fitting:
+        ending.wrong += _evidence(ending, fitting[0], made, measure)
+
+
+def allowed(ending: Ending, measure: Sequence[Command]) -> list[Answer]:
+    """The right endings after this kill."""
+    roles = {victim.role for victim in ending.hit}
+    if ending.kill.who == "limit":
+        return [_outgrown(ending, measure)]
+    if all(_goes_on(victim) for victim in ending.hit):  # or nobody was hit
+        return [Answer("PASS", (0,))]
+    if "parent" in roles:
+        return _parent_hit(ending, "nox" in roles)
+    if "nox" in roles:
+        return _nox_hit(ending)
+    (victim,) = ending.hit
+    if victim.of == "worker" and victim.role != "child":
+        return _worker_hit(ending, _words(ending.kill, victim), measure)
+    return _tool_hit(ending, victim, measure)
+
+
+def _goes_on(victim: Victim) -> bool:
+    return victim.hears == "ignores" or (victim.hears == "holds" and victim.role in ("leash", "keeper"))
+
+
+def _words(kill: Kill, victim: Victim) -> tuple[str, ...]:
+    """What the guard says of the death of a program or of those who hold it."""
+    if kill.who == "oom":
+        return ("killed by the kernel for want of memory: oom_kill of its own cgroup",)
+    if victim.role in ("program", "git") or (victim.role, kill.signal, victim.hears) == ("leash", 15, "answers"):
+        return (f"killed from outside by {kill.name}",)
+    return ("its leash was killed from outside",)
+
+
+def _outgrown(ending: Ending, measure: Sequence[Command]) -> Answer:
+    stop = ending.limit_mib * STOP_PERCENT / 100
+    guarded = [(number, c.mib) for number, c in enumerate(measure, 1) if c.by != "run"]
+    first, last = (next(n for n, mib in guarded if mib >= stop * share) for share in (1 - MARGIN, 1 + MARGIN))
+    why = f" % of {ending.limit_mib} MiB (--memory-limit); the guard stops at {STOP_PERCENT} %"
+    return Answer("BLOCKED", (4,), (why,), first, last, exit=4)
+
+
+def _interrupted(ending: Ending, codes: tuple[int, ...], *names: str) -> Answer:
+    why = tuple(f"interrupted by {name}" for name in names)
+    return Answer("BLOCKED", codes, why, ending.before.commands, ending.after.commands + 1)
+
+
+def _died(ending: Ending, *codes: int) -> Answer:
+    return Answer("died", codes, ("",), ending.before.commands, ending.after.commands + 1)
+
+
+def _parent_hit(ending: Ending, through_nox: bool) -> list[Answer]:
+    kill, before, after = ending.kill, ending.before, ending.after
+    if kill.who == "oom" or kill.signal == signal.SIGKILL:
+        return [_died(ending, -signal.SIGKILL), *([Answer("PASS", (0,))] if after.staged else [])]
+    # Python answers an early SIGINT with an exception; nox answers one with 130
+    default = (-2, 1, 130) if kill.signal == signal.SIGINT else (-kill.signal,)
+    # of a terminal that hangs up the parent also hears through the end of nox
+    names = (kill.name, "SIGTERM") if through_nox and kill.signal == signal.SIGHUP else (kill.name,)
+    right = []
+    if not before.staged:
+        codes = (default if kill.signal != signal.SIGINT else (130,)) if through_nox else (5,)
+        right.append(_interrupted(ending, codes, *names))
+    if not before.bundle or after.staged:
+        right.append(_died(ending, *default))
+    if after.staged:
+        right.append(Answer("PASS", (0, *default)))
+    return right
+
+
+def _nox_hit(ending: Ending) -> list[Answer]:
+    number, before, after = ending.kill.signal, ending.before, ending.after
+    if number == signal.SIGINT:
+        return [Answer("PASS", (0,)), *([] if before.bundle else [_died(ending, -2, 1, 130)])]
+    right = [] if before.staged else [_interrupted(ending, (-number,), "SIGTERM")]
+    if not before.bundle:  # it dies by that very SIGTERM, or has not been started
+        right.append(_died(ending, -number))
+    if after.staged:
+        right.append(Answer("PASS", (-number,)))
+    return right
+
+
+def _worker_hit(ending: Ending, why: tuple[str, ...], measure: Sequence[Command]) -> list[Answer]:
+    answers = [number for number, command in enumerate(measure, 1) if command.by == "worker"]
+    n, m = ending.before.commands, ending.after.commands
+    following = [number for number in answers if number > m + 1]
+    blocked = Answer("BLOCKED", (5,), why, n + 1, following[0] if following else answers[-1])
+    if n >= answers[-1]:
+        return [Answer("PASS", (0,))]
+    return [blocked] if m + 2 < answers[-1] else [blocked, Answer("PASS", (0,))]
+
+
+def _tool_hit(ending: Ending, victim: Victim, measure: Sequence[Command]) -> list[Answer]:
+    n, m = ending.before.commands, ending.after.commands
+    if victim.role == "child" or (victim.role == "program" and victim.hears == "answers"):
+        own = [Answer("BLOCKED", (code,), ("",), n + 1, m + 1, exit=code) for code in range(1, 6)]
+        return [Answer("PASS", (0,)), *own]
+    least = n if victim.role == "git" else n + 1  # the parent's own git is no command of a step
+    return [Answer("BLOCKED", (5,), _words(ending.kill, victim), least, m + 1), Answer("PASS", (0,))]
+
+
+def came_too_late(ending: Ending) -> bool:
+    """Whether the kill ended nothing: nobody was left, or a brief tool was ending well at that very moment."""
+    over = all((v.of == "tool" and not _goes_on(v)) or v.role in ("nox", "parent", "git") for v in ending.hit)
+    passed = ending.code == 0 and ending.last.startswith("PASS: ")
+    alone = ending.kill.who == "nox" and ending.kill.signal == signal.SIGINT and ending.hit
+    return ending.kill.who not in ("limit", "nobody") and over and passed and not alone
+
+
+def _evidence(ending: Ending, answer: Answer, made: Sequence[Path], measure: Sequence[Command]) -> list[str]:
+    """What the bundle of a run that ended as `answer` does not show."""
+    if not made:
+        missing = answer.word == "PASS" or ending.before.bundle or "; evidence: " in ending.last
+        return ["no bundle"] if missing else []
+    folder, wrong = made[0], []
+    found, sealed, audit = commands(folder), Bundle(folder).sealed, folder / AUDIT
+    whole = _differs(found, measure) is None and len(found) == len(measure)
+    if (differs := _differs(found, measure, halted=answer.word == "BLOCKED")) is not None:
+        wrong.append(f"{COMMANDS}: {differs}")
+    if not answer.least <= len(found) <= answer.most and not (whole and sealed):
+        wrong.append(f"{COMMANDS}: {len(found)} commands, expected {answer.least} to {answer.most}")
+    if sealed:
+        wrong += _unverified(folder, staged=answer.word == "PASS")
+    if answer.word == "PASS":
+        wrong += [] if whole and sealed and not audit.exists() else ["PASS, but not every step is recorded and sealed"]
+        wrong += [] if ending.last.startswith(f"PASS: {_shown(folder)}/") else ["PASS names another bundle"]
+    elif answer.word == "died":
+        wrong += [f"{AUDIT} of a run that said nothing"] if audit.exists() else []
+        wrong += ["sealed before its end"] if sealed and not whole else []
+        by_force = ending.kill.who == "oom" or ending.kill.signal == signal.SIGKILL
+        if not sealed and not (by_force and any(victim.role == "parent" for victim in ending.hit)):
+            wrong.append("an open bundle, though the run could have sealed it")
+    elif not sealed:
+        wrong.append("the bundle is not sealed")
+    elif not whole:  # it halted before the seal
+        wrong += _audited(ending, folder)
+    return wrong
+
+
+def _differs(found: Sequence[Command], measure: Sequence[Command], halted: bool = False) -> str | None:
+    """Where the commands are not those of a whole run, but for the one at which it halted; None if nowhere."""
+    for number, (here, there) in enumerate(zip(found, measure, strict=False), 1):
+        if (here.step, here.by) != (there.step, there.by):
+            return f"command {number} is of step {here.step}, expected {there.step}"
+        if here.exit != there.exit and not here.may_fail and not (halted and number == len(found)):
+            return f"command {number} has exit {here.exit}, expected {there.exit}"
+    return f"{len(found)} commands, expected {len(measure)}" if len(found) > len(measure) else None
+
+
+def _unverified(folder: Path, staged: bool) -> list[str]:
+    try:
+        verdict = verify_bundle(folder)
+    except BadInput as error:
+        return [str(error)]
+    wrong = [f"verify: {problem}" for problem in verdict.problems]
+    return wrong + ([f"{verdict.standing}, expected staged"] if staged and verdict.standing != Standing.STAGED else [])
+
+
+def _audited(ending: Ending, folder: Path) -> list[str]:
+    """Whether the audit and the last line say the same of this bundle."""
+    said, audit = BLOCKED.fullmatch(ending.last), folder / AUDIT
+    assert said is not None
+    if not audit.exists():
+        return [f"no {AUDIT}"]
+    text = audit.read_text(encoding="ascii")
+    told = f"The run halted at step {said[1]} with exit code {said[3]}.\n\nWhy: {said[2]}\n"
+    wrong = [] if told in text else [f"{AUDIT} does not say what the last line says"]
+    return wrong + ([] if said[4] == _shown(folder) else ["BLOCKED names another bundle"])
+
+
+def _shown(folder: Path) -> str:
+    """The bundle as its own run calls it: relative to the clone, whose reports lie four folders deep."""
+    return folder.relative_to(folder.parents[4]).as_posix()
+
+
+def torn(folder: Path) -> list[str]:
+    """Files of a bundle that are half-written."""
+    found = [f"temporary file {path.name}" for path in folder.rglob(".*")]
+    for path in folder.rglob("*.json"):
+        try:
+            json.loads(path.read_text(encoding="ascii"))
+        except ValueError as error:
+            found.append(f"{path.name}: {error}")
+    log = folder / COMMANDS
+    if log.exists():
+        text = log.read_text(encoding="ascii")
+        numbers = [int(n) for n in re.findall(r"^\[(\d{3,})\] ", text, flags=re.MULTILINE)]
+        if numbers != [*range(1, len(numbers) + 1)] or not text.endswith("\n\n"):
+            found.append(f"{COMMANDS} is not whole")
+    return found

@@ -1,0 +1,1 @@
+"""Whether explain names defects that were planted in the port."""

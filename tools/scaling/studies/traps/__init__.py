@@ -1,0 +1,1 @@
+"""Where other comparison tools say equal and the values are not."""

@@ -1,0 +1,39 @@
+"""Our verdict of a trap, through the entry points that a user's command reaches."""
+
+from pathlib import Path
+
+from tools.scaling.base.errors import BadInput
+from tools.scaling.studies.traps.record import Trap, Verdict
+
+
+def our_verdict(trap: Trap, folder: Path) -> tuple[Verdict, str]:
+    """The verdict and its first line, from two files that are written to `folder`.
+
+    Traces go through compare and the parity matrix's judge_trace, images through the gate of images.
+    """
+    c, py = folder / f"c{trap.suffix}", folder / f"py{trap.suffix}"
+    c.write_bytes(trap.reference)
+    py.write_bytes(trap.candidate)
+    try:
+        problems = _trace_problems(c, py) if trap.is_trace else _image_problems(c, py, trap.shape)
+    except BadInput as error:
+        return Verdict.ERROR, str(error).replace(f"{folder}/", "")
+    return (Verdict.FAIL, problems[0]) if problems else (Verdict.PASS, "")
+
+
+def _trace_problems(c: Path, py: Path) -> tuple[str, ...]:
+    from tools.scaling.matrix.judge import judge_trace
+    from tools.scaling.traces.compare import compare
+    from tools.scaling.traces.read import read_trace
+
+    mine, theirs = read_trace(c, c.name), read_trace(py, py.name)
+    report = compare(mine, theirs)
+    problems = judge_trace((685, 1039), mine, theirs, report, tricubic=False, claim=True).problems
+    factors = () if report.passed else (f"first_divergence {report.first_divergence}",)
+    return (*factors, *problems)
+
+
+def _image_problems(c: Path, py: Path, shape: tuple[int, int] | None) -> tuple[str, ...]:
+    from tools.scaling.images.compare import compare_image_files
+
+    return compare_image_files(c, py, shape=shape).problems

@@ -1,0 +1,1 @@
+"""Traces of one pixel: read, conditioned, compared, reported."""
