@@ -8,7 +8,7 @@ import pytest
 from tools.scaling.base.errors import BadInput
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.history import history, level
-from tools.scaling.bundle.history_text import history_lines
+from tools.scaling.bundle.text import history_lines
 
 NAMES = ("I_before_scaling", "polar")
 STATUSES = ((1e-6, "PASS"), (1e-4, "MINOR"), (1e-2, "DIVERGENT"), (1e9, "CRITICAL"))

@@ -15,8 +15,8 @@ from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.bundle.bundle import Bundle, create
 from tools.scaling.bundle.history import history
 from tools.scaling.bundle.seal import DEEPEST, SEAL, write_seal
+from tools.scaling.bundle.text import chain_lines
 from tools.scaling.bundle.verify import Signature, Standing, verify_all, verify_bundle
-from tools.scaling.procedure.text import chain_lines
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 COMMIT = "1" * 40

@@ -102,9 +102,9 @@ def verify(
 ) -> None:
     """Hash a bundle again, or all of them, and name everything that is not as it was sealed."""
     from tools.scaling.base.files import write_text
+    from tools.scaling.bundle import text as render
     from tools.scaling.bundle.verify import verify_all, verify_bundle
     from tools.scaling.cli import junit_reports as xml
-    from tools.scaling.procedure import text as render
 
     with errors_to_junit(junit, "verify"):
         if every:
@@ -151,7 +151,7 @@ def history(
 ) -> None:
     """One row a bundle, a sparkline a quantity, and the commits between which one got worse."""
     from tools.scaling.bundle.history import history as read
-    from tools.scaling.bundle.history_text import history_lines
+    from tools.scaling.bundle.text import history_lines
 
     found = read(reports_root, since)
     for line in [json.dumps(found.to_dict())] if as_json else history_lines(found):

@@ -27,8 +27,7 @@ def mutations(
 ) -> None:
     """Mutate a chain of bundles at random and count what verify --all names; exit 1 unless it names every one."""
     from tools.scaling.base.scratch import scratch
-    from tools.scaling.procedure.text import tally_lines
-    from tools.scaling.studies.mutations import run
+    from tools.scaling.studies.mutations import run, tally_lines
 
     with scratch("mutations") as folder:
         tally = run(count, seed, folder)

@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -287,3 +287,13 @@ def _restore(root: Path, sound: Snapshot) -> None:
     for folder in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+def tally_lines(tally: Tally) -> Iterator[str]:
+    """One line a kind of mutation, the missed ones, the sum."""
+    for kind, made in tally.made.items():
+        yield f"{kind:<30} {tally.named.get(kind, 0):>6} of {made:>6} named"
+    for line in tally.missed:
+        yield f"MISSED {line}"
+    total, named = sum(tally.made.values()), sum(tally.named.values())
+    yield f"{named} of {total} mutations named (seed {tally.seed})"

@@ -1,11 +1,19 @@
-"""The history as lines for a terminal: a table, a sparkline per quantity, what got worse."""
+"""Verdicts of verify, and the history, as lines for a terminal."""
 
 from collections.abc import Iterable, Iterator
 
 from tools.scaling.base.files import one_line
 from tools.scaling.base.text import counted
 from tools.scaling.bundle.history import History, Regression, Row, Series
+from tools.scaling.bundle.verify import ChainVerdict, Signature, Standing, Verdict
 
+_STANDING = {
+    Standing.COMMITTED: "git has it committed",
+    Standing.STAGED: "git has it staged",
+    Standing.ALONE: "stands alone: git has nothing of it",
+    Standing.UNKNOWN: "whether git has it is not known",
+    Standing.OPEN: "open: not sealed yet",
+}
 # One character a level, 0 to 7; ASCII, so that it reads the same in a log.
 SPARKS = "_.:-=+*#"
 WIDTH = 60  # bundles that a sparkline shows, the newest ones
@@ -59,3 +67,32 @@ def _sparklines(series: Iterable[Series]) -> Iterator[str]:
 def _told(each: Regression) -> str:
     good, bad = (str(commit)[:10] for commit in (each.good_commit, each.bad_commit))
     return one_line(f"REGRESSION {each.quantity}: PASS at {good} ({each.good}), {each.status} at {bad} ({each.bad})")
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """The problems, one a line, then what holds."""
+    for problem in verdict.problems:
+        yield one_line(f"{verdict.bundle}: {problem}")
+    signed = "" if verdict.signature is Signature.NONE else f"; {verdict.signature.value}"
+    state = f"{verdict.files} files hold" if verdict.ok else f"{len(verdict.problems)} problems"
+    yield one_line(f"{verdict.bundle}: {state}; {_STANDING[verdict.standing]}{signed}")
+
+
+def chain_lines(chain: ChainVerdict) -> Iterator[str]:
+    """The lost bundles, the problems of each that is there, those that are open, then the verdict."""
+    lost = {f"{chain.root}/{problem.name}" for problem in chain.lost}
+    for problem in chain.lost:
+        yield one_line(f"{chain.root}/{problem}")
+    still_open = 0
+    for verdict in chain.verdicts:
+        for problem in verdict.problems:
+            yield one_line(f"{verdict.bundle}: {problem}")
+        if verdict.ok and verdict.standing is Standing.OPEN and verdict.bundle not in lost:
+            still_open += 1
+            yield f"{verdict.bundle}: {_STANDING[Standing.OPEN]}"
+    bad = {verdict.bundle for verdict in chain.verdicts if not verdict.ok} | lost
+    closed = len(lost | {verdict.bundle for verdict in chain.verdicts}) - still_open
+    bundles, hold = counted(closed, "bundle"), "holds" if closed == 1 else "hold"
+    state = f"{bundles} {hold}" if chain.ok else f"{len(bad)} of {bundles} do not hold"
+    newest = f"; newest {chain.newest}: {_STANDING[chain.standing]}" if chain.newest else ""
+    yield f"{chain.root}: {state}{newest}"
