@@ -60,7 +60,7 @@ def shared_python(session: nox.Session) -> str:
         install = session.run_install if stamp.exists() else session.run
         session.log(f"installing what the tools need into {folder}, torch among it: this takes a minute or more, once")
         install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder), external=True)
-        if install(*pip, "-e", ".[signing]", *groups, external=True) is not None:
+        if install(*pip, "-e", ".", *groups, external=True) is not None:
             stamp.write_text(wanted)
     return str(python)
 
@@ -217,13 +217,10 @@ def lowest(session: nox.Session) -> None:
 
 
 def lowest_versions() -> list[str]:
-    """Every dependency that is declared, of the program, its extras and the groups, as NAME==ITS LOWER BOUND."""
-    project = PROJECT["project"]
-    declared = [*project["dependencies"], *nox.project.dependency_groups(PROJECT, *PROJECT["dependency-groups"])]
-    for more in project["optional-dependencies"].values():
-        declared += more
+    """Every dependency that is declared, of the program and of the groups, as NAME==ITS LOWER BOUND."""
+    groups = nox.project.dependency_groups(PROJECT, *PROJECT["dependency-groups"])
     pins = []
-    for need in map(Requirement, declared):
+    for need in map(Requirement, [*PROJECT["project"]["dependencies"], *groups]):
         (bound,) = [each.version for each in need.specifier if each.operator == ">="]
         extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
         pins.append(f"{need.name}{extras}=={bound}")

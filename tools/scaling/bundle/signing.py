@@ -1,7 +1,8 @@
 """An optional signature over a bundle: who says that these files came from this commit.
 
 attestation.json is a DSSE envelope around an in-toto Statement v1. Its subjects are the bundle's files and the
-commit; its predicate is the in-toto test result: what passed, what failed. The libraries are the extra `signing`.
+commit; its predicate is the in-toto test result: what passed, what failed. The libraries are the dependency
+group `signing`.
 """
 
 import json
@@ -24,7 +25,9 @@ def _libraries() -> None:
         import in_toto_attestation.v1.statement  # noqa: F401
         import securesystemslib.dsse  # noqa: F401
     except ImportError as error:
-        raise Unavailable(f"{error.name}: not installed; expected the extra: pip install -e '.[signing]'") from error
+        raise Unavailable(
+            f"{error.name}: not installed; expected the dependency group: pip install --group signing"
+        ) from error
 
 
 def load_signer(path: Path) -> Any:
