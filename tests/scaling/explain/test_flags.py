@@ -75,3 +75,49 @@ def test_a_float32_run_without_the_case_is_rounding():
         for dtype in (torch.float64, torch.float32)
     ]
     assert explain(*traces).causes == ()
+
+
+def changed(part, **values):
+    return lambda config: replace(config, **{part: replace(getattr(config, part), **values)})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "quantity", "variant"),
+    [
+        ("xds_convention", changed("detector", orgx_pixels=31.5), "Fclose_m", "as of -ORGX 31.5, not 30.5 pixels"),
+        ("adxv_convention", changed("detector", x_beam_m=0.155), "Fbeam_m", "as of -Xbeam 155, not 15.5 mm"),
+        (
+            "phi_crosses_zero",
+            changed("scan", phi_start_rad=-1.0),
+            "PHI.phi_deg",
+            "of a scan from -57.29578 in steps of 0.5, not from -1 in steps of 0.5 degrees",
+        ),
+    ],
+)
+def test_a_number_that_a_flag_gives_is_told(name, change, quantity, variant):
+    """Of several numbers that show it, one cause."""
+    (cause,) = told(name, change).causes
+    assert (cause.quantity, cause.variant) == (quantity, variant)
+
+
+def test_sensor_layers_that_lie_elsewhere_are_one_cause():
+    def thicker(config):
+        sensor = replace(config.detector.sensor, thickness_m=10.0 * config.detector.sensor.thickness_m)
+        return changed("detector", sensor=sensor)(config)
+
+    (cause,) = told("thick_detector", thicker).causes
+    assert cause.variant == "as of sensor layers 1125, not 112.5 um apart"
+    assert cause.members == ("pixel_pos_meters", "capture_fraction")
+
+
+def test_without_the_case_the_first_number_that_differs_is_told(tmp_path):
+    """The third source's wavelength is traced, but not what is made of it."""
+
+    def other(config):
+        sources = tmp_path / "sources.txt"
+        rows = [row.split() for row in config.beam.source_file.read_text().splitlines() if row and row[0] != "#"]
+        rows[2][4] = "1.5e-10"
+        sources.write_text("".join(" ".join(row) + "\n" for row in rows))
+        return changed("beam", source_file=sources)(config)
+
+    assert "is SOURCE2.lambda_angstroms, and" in told("source_file", other, cased=False).sentence

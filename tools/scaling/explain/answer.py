@@ -12,7 +12,7 @@ from tools.scaling.explain.attribution import TARGETS, Effects, attribute
 from tools.scaling.explain.defects import Group, Measured, group, label_of, length, measure
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.guesses.faint import faint_variants
-from tools.scaling.explain.guesses.forms import changes, form
+from tools.scaling.explain.guesses.forms import aside, changes, form
 from tools.scaling.explain.guesses.settle import settle
 from tools.scaling.explain.guesses.variants import name_variant
 from tools.scaling.explain.infer import inferred_config
@@ -220,11 +220,15 @@ def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group
 
 
 def _fed(sides: Sides, found: Measured, name: str) -> bool:
-    """Whether something upstream differs, as all does in float32, or is traced nowhere."""
+    """Whether something upstream, or made of the same hidden numbers, differs, as all does in float32, or is
+    traced nowhere."""
     sizes = sides.graph.sizes
     if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"] or "float32" in sides.precision:
         return True
-    above = [each for each in sides.graph.ancestors(name) if each in found.delta]
+    hidden = sides.graph.hidden_ancestors(name)
+    before = sides.graph.traced[: sides.graph.traced.index(name)]
+    fellows = (each for each in before if not hidden.isdisjoint(sides.graph.quantities[each].inputs))
+    above = [each for each in (*sides.graph.ancestors(name), *fellows) if each in found.delta]
     return any(bool((_apart(sides, found, each) | (found.delta[each] > found.floor[each])).any()) for each in above)
 
 
@@ -288,7 +292,7 @@ def _causes(
                 defect_rel=defect,
                 effect_rel=effect,
                 share=added / delta if delta else 0.0,
-                amplification=abs(effect / defect) if defect else 0.0,
+                amplification=abs(effect / defect) if defect and not aside(sides, each) else 0.0,
                 first_order_rel=effects.first_order[target][i],
                 added_rel=added,
                 members=tuple(each.members),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tools.scaling.explain.defects import Verdict
+from tools.scaling.traces.schema import quantity
 
 if TYPE_CHECKING:
     from tools.scaling.explain.records import Cause, QuantityRow
@@ -39,8 +40,12 @@ def _nothing(rows: Sequence["QuantityRow"]) -> str:
     shared = [row for row in rows if row.c is not None and row.py is not None]
     doubts = [row.name for row in shared if row.verdict is Verdict.UNKNOWN and row.rel != 0.0]
     if doubts:
-        more = f" and {len(doubts) - 1} more" if len(doubts) > 1 else ""
-        return f"No defect can be told apart: {doubts[0]}{more} differs and its inputs are not traced."
+        first = min(doubts, key=lambda name: quantity(name).order)
+        more = f" (of {len(doubts)})" if len(doubts) > 1 else ""
+        return (
+            f"No defect can be told apart: the first number that differs{more} is {first}, "
+            "and not all that it is made of is traced."
+        )
     return f"Nothing to explain: what differs, differs by rounding, of {len(shared)} quantities that both traces hold."
 
 
@@ -86,9 +91,10 @@ def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
         cancel = " (the causes multiply or cancel, so that their shares say little; this is the first of them)"
     elif len(causes) > 1 and first.share > 1.0005:
         cancel = " (the others cancel what is beyond 100 %)"
+    times = f" amplified {first.amplification:.4g} times" if first.amplification else ""
     return (
         f"{head}: this makes {100.0 * first.share:.4g} % of the {delta:+.6e} in {target}{cancel}, "
-        f"its relative error of {first.defect_rel:.3g} amplified {first.amplification:.4g} times."
+        f"its relative error of {first.defect_rel:.3g}{times}."
         + _others(causes, target)
         + f" Explained: {100.0 * explained / delta:.6g} %."
     )

@@ -14,6 +14,9 @@ from tools.scaling.explain.sides import PY, Sides
 # What follows the size of a pixel where the detector is given in pixels, and where its centre follows too.
 _SIZES = ("-detsize_f", "-detsize_s")
 _CENTRES = ("-Xbeam", "-Ybeam", "-Xclose", "-Yclose")
+# Roots of which several traced numbers are made, in words, with the factor to the unit in which they are told.
+_NUMBERS = (*((flag, flag, 1e3, "mm") for flag in _CENTRES), ("-ORGX", "-ORGX", 1.0, "pixels"),
+            ("-ORGY", "-ORGY", 1.0, "pixels"), ("layer_step", "sensor layers", 1e6, "um apart"))  # fmt: skip
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 _STEPS = 8  # of Newton's method: it doubles the digits with each
 
@@ -46,6 +49,7 @@ def _estimates(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str
         yield "lambda_meters", "lambda_meters", None, {"-lambda": factor * values["-lambda"][PY]}
     yield from _pixel(sides, over)
     yield from _cell(sides, over)
+    yield from _numbers(sides, over)
 
 
 def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
@@ -58,6 +62,26 @@ def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, st
         moved = [name for name in ("-pixel", *names) if name in sides.graph.roots]
         if len(moved) > 1:
             yield child, child, None, {name: factor * sides.values[name][PY] for name in moved}
+
+
+def _numbers(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
+    """Another value of a flag that two defective numbers are made of, one of them in proportion to it."""
+    graph = sides.graph
+    for root, words, size, unit in _NUMBERS:
+        if root not in graph.roots:
+            continue
+        children = [name for name in over if root in graph.hidden_ancestors(name)]
+        if len(children) < 2:
+            continue
+        given = sides.values[root][PY]
+        nudge = torch.where(given == 0, torch.ones_like(given), given)
+        nudged = sides.changed({root: nudge})
+        for child in reversed(children):
+            slope = nudged.results[child][PY] - sides.results[child][PY]
+            if bool((slope != 0).any()):
+                value = given + nudge * (sides.own(PY, child) * slope).sum() / slope.square().sum()
+                told, typed = (f"{size * float(x):.9g}" for x in (value, given))
+                yield child, child, f"as of {words} {told}, not {typed} {unit}", {root: value}
 
 
 def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nanobragg_torch.physics import vectors
 from nanobragg_torch.physics.sampling import RTD
-from tools.scaling.explain.defects import Group, Measured, length
+from tools.scaling.explain.defects import SIBLINGS, Group, Measured, length
 from tools.scaling.explain.sides import C, Sides
 from tools.scaling.traces.conditioning import MAX_CELLS
 
@@ -24,7 +24,25 @@ def form(sides: Sides, found: Measured, group: Group) -> str | None:
     what = _form(sides, found, group, group.name)
     if group.side == C:
         return KEPT + (f" ({what})" if what else "")
-    return what
+    more = aside(sides, group)
+    return f"{what or 'not what its rule makes'}, and with it {more}" if more else what
+
+
+# In words, of which the trace shows only some.
+_HIDDEN = {"incident_all": "directions", "wavelength_all": "wavelengths", "hkl_all": "Miller indices",
+           "nearest_all": "nearest indices", "lattice_all": "lattice factors", "structure_all": "structure factors",
+           "axes_all": "rotated axes", "factors_all": "lattice factors", "q_all": "scattering vectors",
+           "polar_all": "polarization factors", "capture_all": "absorption", "omega_all": "solid angles"}  # fmt: skip
+
+
+def aside(sides: Sides, group: Group) -> str | None:
+    """What hangs with the group's first member that is not made of it: both are of the same untraced numbers."""
+    made = sides.graph.descendants(group.name)
+    others = [name for name in group.members if name != group.name and name not in made]
+    hidden = next((_HIDDEN[family] for family, _ in SIBLINGS.get(group.name, ())), None)
+    if not others or not hidden or group.offsets:
+        return None
+    return f"what else is made of the same untraced {hidden} is off"
 
 
 def changes(sides: Sides, found: Measured, group: Group) -> dict[str, str]:
@@ -80,6 +98,8 @@ def _guesses(sides: Sides, group: Group, name: str, rule: Tensor) -> Iterator[tu
             phi = sides.values["phi_in_force"][group.side][:, 0, 0]
             axis = sides.values["-spindle_axis"][group.side]
             yield "turned by phi", vectors.rotate_spindle(rule, axis, phi.unsqueeze(-1)), 4.0
+    if name == "PHI.phi_deg" and rule.shape[-1] > 1:
+        yield from _other_scan(sides, group)
     if name == "I_before_scaling":
         yield from _scaled(sides, group, rule)
     if name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) > 1.0:
@@ -96,6 +116,17 @@ def _scaled(sides: Sides, group: Group, rule: Tensor) -> Iterator[tuple[str, Ten
                 words = " and ".join(_SCALES[name] for name in names)
                 how = "printed" if group.printed else "taken"
                 yield f"{how} after {words} (times {product:.6g})", product * rule, 1.0
+
+
+def _other_scan(sides: Sides, group: Group) -> Iterator[tuple[str, Tensor, float]]:
+    """Another start of the scan, or other steps, told by the first and the last angle."""
+    scans = []
+    for angles in (sides.traced["PHI.phi_deg"][group.side], sides.results["PHI.phi_deg"][group.side]):
+        first, count = angles[0, 0], angles.shape[-1]
+        scans.append((first, (angles[0, -1] - first) / (count - 1), torch.arange(count).to(angles)))
+    (start, step, index), (given, each, _) = scans
+    words = f"of a scan from {start:.8g} in steps of {step:.8g}, not from {given:.8g} in steps of {each:.8g} degrees"
+    yield words, (start + step * index).expand_as(sides.traced["PHI.phi_deg"][group.side]), 4.0
 
 
 def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, Tensor, float]]:

@@ -231,6 +231,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("at phi steps that reach the end of the oscillation", _PHI,
             _scan(lambda a, d, n: a, lambda d, n: d * n / max(n - 1, 1))),
     Variant("of the -misset angles in degrees where radians are meant", _STARS, _root("-misset", _times(RTD))),
+    Variant("of the -cell angles in degrees where radians are meant", _STARS,
+            _root("-cell", lambda cell: torch.cat((cell[:3], cell[3:] * RTD)))),
     Variant("turned the other way round", _ROT, _root("-spindle_axis", lambda x: -x)),
     Variant("not turned by phi at all", _ROT, _rule("turned", lambda rows, *_: rows)),
     Variant("in degrees where radians are meant", _ANGLES, _angles(RTD)),

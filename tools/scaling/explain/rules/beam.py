@@ -129,10 +129,12 @@ def add_scattering_angle(g: Graph, pixel: Pixel) -> None:
 
 
 def add_third_source(g: Graph, exp: Experiment) -> None:
-    """The lines of the source with index 2, phi step 0, domain 0."""
+    """The lines of the source with index 2, phi step 0, domain 0: the angle first, as only its direction makes it."""
     if exp.n_sources < 3:
         return
     group = "SOURCE2."
+    g.add(f"{group}cos2theta", "incident diffracted_vec", lambda i, d: corrections.cos_two_theta(i[:, 2], d), dims="s",
+          traced=True)  # fmt: skip
     for name, source in (("F_latt", "lattice"), ("F_cell", "structure")):
         g.add(group + name, source, lambda x: x[:, :, 2, 0, 0], dims="s", traced=True, whole=True)
         g.add(f"{group}{name}_squared", group + name, torch.square, dims="s", traced=True)
@@ -142,13 +144,6 @@ def add_third_source(g: Graph, exp: Experiment) -> None:
         g.add(f"{group}polar", "polar_all", lambda x: x[:, :, 2], dims="s", traced=True, whole=True)
     else:
         g.add(f"{group}polar", "polar", same, dims="s", traced=True)
-    g.add(
-        f"{group}cos2theta",
-        "incident diffracted_vec",
-        lambda i, d: corrections.cos_two_theta(i[:, 2], d),
-        dims="s",
-        traced=True,
-    )
 
 
 def add_intensity(g: Graph, exp: Experiment) -> None:
