@@ -31,7 +31,7 @@ if __name__ == "__main__":
     if not WORKER and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # in a worker it would be a command that failed
     if "NOX_CURRENT_SESSION" in os.environ:  # nox, killed, would leave us running
-        from tools.scaling.guard.child import die_with_parent
+        from tools.scaling.guard.parent import die_with_parent
 
         die_with_parent()
     sys.exit(main())

@@ -14,6 +14,7 @@ import pytest
 
 from nanobragg_torch.errors import DoesNotFit, InputError
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import (
     CUDA_BUILD,
     FOOTPRINT,
@@ -26,7 +27,6 @@ from nanobragg_torch.scan.plan import (
     sizes,
 )
 from tests.scaling.guard.children import MIB, ROOT, linux, memory_group
-from tools.scaling.guard.limit import Limit
 from tools.scaling.studies import footprint
 
 ROUND = Footprint(base=100 * MIB, pixel8=10, pixel4=5, outputs=20 * MIB, term=1024, tricubic=2048, worker=MIB)

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nanobragg_torch.memory import Limit
 from tools.scaling.guard import cgroup
-from tools.scaling.guard.child import Limit
 
 ROOT = Path(__file__).resolve().parents[3]
 MIB = 2**20

@@ -8,11 +8,13 @@ import time
 import psutil
 import pytest
 
+from nanobragg_torch.memory import Limit
 from tests.scaling.guard.children import FAMILY, MIB, ROOMY, entering, gone, linux, memory_group, python, started
 from tools.scaling.base.errors import Killed
 from tools.scaling.guard import cgroup
 from tools.scaling.guard import child as memory_guard
-from tools.scaling.guard.child import Guarded, Limit, Verdict, run
+from tools.scaling.guard.child import Guarded, run
+from tools.scaling.guard.outcome import GuardVerdict
 
 TIGHT = Limit(100 * MIB, "host", 100 * MIB)  # a group of its own gets just these
 HUNGRY = {
@@ -65,7 +67,7 @@ def of_this_process(folders):
 def test_what_the_guard_misses_is_told_by_its_own_group(own_group, monkeypatch, kind):
     monkeypatch.setattr(memory_guard, "decide", lambda *_: memory_guard.Action.OK)
     outcome = run(python("print('kept', flush=True)\n" + HUNGRY[kind]), limit=TIGHT)
-    assert outcome.verdict is Verdict.OOM_KILLED
+    assert outcome.verdict is GuardVerdict.OOM_KILLED
     assert outcome.stdout == b"kept\n"
     assert "for want of memory: oom_kill of its own cgroup v" in outcome.message
     assert isinstance(outcome.error, Killed)
@@ -75,7 +77,7 @@ def test_what_the_guard_misses_is_told_by_its_own_group(own_group, monkeypatch, 
 def test_a_grandchild_that_its_own_group_kills_is_noted(own_group, monkeypatch):
     monkeypatch.setattr(memory_guard, "decide", lambda *_: memory_guard.Action.OK)
     outcome = run(python(HUNGRY["a grandchild"]), limit=TIGHT)
-    assert (outcome.verdict, outcome.stdout) == (Verdict.OK, b"survived 7\n")  # -9 & 15
+    assert (outcome.verdict, outcome.stdout) == (GuardVerdict.OK, b"survived 7\n")  # -9 & 15
     assert "the kernel killed one of its processes for want of memory: oom_kill of its own" in outcome.message
 
 
@@ -84,11 +86,11 @@ def test_a_grandchild_that_its_own_group_kills_is_noted(own_group, monkeypatch):
 def test_whoever_is_faster_the_verdict_says_who(own_group, kind):
     outcome = run(python("print('kept', flush=True)\n" + HUNGRY[kind]), limit=TIGHT)
     assert outcome.stdout.startswith(b"kept\n")
-    if outcome.verdict is Verdict.STOPPED_BY_GUARD:
+    if outcome.verdict is GuardVerdict.STOPPED_BY_GUARD:
         assert f" % of {TIGHT}; the guard stops at 80 %" in outcome.message
     else:  # only a kill that the kernel counted can end it otherwise
         assert "oom_kill of its own cgroup v" in outcome.message
-        assert outcome.verdict in (Verdict.OOM_KILLED, Verdict.OK)
+        assert outcome.verdict in (GuardVerdict.OOM_KILLED, GuardVerdict.OK)
 
 
 @pytest.mark.cgroup
@@ -99,7 +101,7 @@ def test_somebody_elses_oom_kill_is_not_ours(own_group):
             assert other.wait(20) == -signal.SIGKILL
         os.kill(child.pid, signal.SIGKILL)
         outcome = child.wait(10)
-    assert outcome.verdict is Verdict.KILLED
+    assert outcome.verdict is GuardVerdict.KILLED
     assert "killed from outside by SIGKILL (no OOM counter of the kernel rose)" in outcome.message
 
 
@@ -135,7 +137,7 @@ def test_a_killed_keeper_is_named():
     with Guarded(["sleep", "600"], limit=ROOMY) as child:
         os.kill(holders(child.pid)[1], signal.SIGKILL)
         outcome = child.wait(10)
-    assert outcome.verdict is Verdict.KILLED
+    assert outcome.verdict is GuardVerdict.KILLED
     assert "its leash was killed from outside" in outcome.message
 
 
@@ -148,7 +150,7 @@ def test_the_group_of_a_dead_run_is_emptied_and_removed(own_group, who):
         (folder,) = own_group.glob(f"scaling-guard-*-{guard.pid}-*")
         inner = folder / folder.name  # what a run within this one left
         inner.mkdir()
-        pids = cgroup.Group("", folder).pids()
+        pids = cgroup.Cgroup("", folder).pids()
         assert {program, child, grandchild} <= {*pids}
         leash, keeper = holders(program)
         for pid in [guard.pid] if who == "guard" else [guard.pid, keeper, leash]:
@@ -168,12 +170,12 @@ def test_the_group_of_a_living_run_is_left_alone(own_group):
     with Guarded(["sleep", "600"], limit=ROOMY) as child:
         (folder,) = of_this_process(own_group.iterdir())
         assert folder not in cgroup.sweep(own_group)
-        assert child.pid in cgroup.Group("", folder).pids()
+        assert child.pid in cgroup.Cgroup("", folder).pids()
         assert not gone(child.pid, within=0)
 
 
 @linux
 def test_a_group_that_cannot_be_entered_is_done_without(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory_guard, "make_group", lambda _: cgroup.Group("cgroup v1", tmp_path / "none"))
+    monkeypatch.setattr(memory_guard, "make_group", lambda _: cgroup.Cgroup("cgroup v1", tmp_path / "none"))
     outcome = run(["true"], limit=ROOMY)
-    assert (outcome.verdict, outcome.exit_code) == (Verdict.OK, 0)
+    assert (outcome.verdict, outcome.exit_code) == (GuardVerdict.OK, 0)

@@ -10,10 +10,13 @@ import time
 import psutil
 import pytest
 
+from nanobragg_torch.memory import Limit
 from tests.scaling.guard.children import FAMILY, MIB, ROOMY, ROOT, entering, gone, linux, memory_group, python, started
 from tools.scaling.base.errors import BadInput, Killed, MemoryStopped
 from tools.scaling.guard import child as memory_guard
-from tools.scaling.guard.child import Guarded, Limit, Verdict, act, run, tree
+from tools.scaling.guard.child import Guarded, run
+from tools.scaling.guard.leash import act, tree
+from tools.scaling.guard.outcome import GuardVerdict
 
 # Slow from 136 MiB on: between 70 and 80 % of 200 the guard is to look, also on a busy machine.
 GROW = """
@@ -28,7 +31,7 @@ while True:
 
 def test_success_keeps_output_and_peak():
     outcome = run(python("block = bytearray(50 << 20); print('out'); import time; time.sleep(.1)"), limit=ROOMY)
-    assert outcome.verdict is Verdict.OK
+    assert outcome.verdict is GuardVerdict.OK
     assert (outcome.exit_code, outcome.signal, outcome.error) == (0, None, None)
     assert (outcome.stdout, outcome.stderr) == (b"out\n", b"")
     assert 50 * MIB < outcome.peak_bytes < 90 * MIB
@@ -38,7 +41,7 @@ def test_success_keeps_output_and_peak():
 
 def test_exit_code_and_last_line_of_stderr():
     outcome = run(python("import sys; print('kept'); sys.exit('no\\ngood r\\u00e9sum\\u00e9')"), limit=ROOMY)
-    assert outcome.verdict is Verdict.FAILED
+    assert outcome.verdict is GuardVerdict.FAILED
     assert (outcome.exit_code, outcome.stdout, outcome.error) == (1, b"kept\n", None)
     assert ": exit code 1: good r\\xe9sum\\xe9; " in outcome.message
     assert outcome.message.isascii()
@@ -46,7 +49,7 @@ def test_exit_code_and_last_line_of_stderr():
 
 def test_a_crash_is_the_programs_own():
     outcome = run(python("import os; os.abort()"), limit=ROOMY)
-    assert outcome.verdict is Verdict.FAILED
+    assert outcome.verdict is GuardVerdict.FAILED
     assert (outcome.exit_code, outcome.signal) == (None, "SIGABRT")
     assert "crashed with SIGABRT" in outcome.message
 
@@ -75,7 +78,7 @@ def test_more_output_than_a_pipe_holds():
 @linux
 def test_growth_is_stopped_and_explained():
     outcome = run(python(GROW), memory_limit=200 * MIB)
-    assert outcome.verdict is Verdict.STOPPED_BY_GUARD
+    assert outcome.verdict is GuardVerdict.STOPPED_BY_GUARD
     assert outcome.signal == "SIGTERM"
     assert 160 * MIB <= outcome.peak_bytes < 230 * MIB
     assert outcome.stdout.startswith(b"1\n2\n3\n")
@@ -91,7 +94,7 @@ def test_growth_that_ignores_sigterm_is_killed(monkeypatch):
     monkeypatch.setattr(memory_guard, "GRACE", 0.2)
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     outcome = run(python(f"{deaf}\nblock = bytearray(150 << 20)\nimport time; time.sleep(600)"), memory_limit=150 * MIB)
-    assert outcome.verdict is Verdict.STOPPED_BY_GUARD
+    assert outcome.verdict is GuardVerdict.STOPPED_BY_GUARD
     assert outcome.signal == "SIGKILL"
 
 
@@ -110,7 +113,7 @@ time.sleep(600)
         python(code), stdout=subprocess.PIPE, limit=Limit(160 * MIB, "host", 900 * MIB, 740 * MIB), group=False
     ) as child:
         outcome = child.wait(20)
-    assert outcome.verdict is Verdict.STOPPED_BY_GUARD
+    assert outcome.verdict is GuardVerdict.STOPPED_BY_GUARD
     # the eight grow side by side: how far the biggest got, the machine decides
     assert re.search(r"grew to \d+ MiB, with its process tree to 1\d\d MiB", outcome.message)
     assert "of 160 MiB (host: 900 MiB less 740 MiB that others use)" in outcome.message
@@ -132,7 +135,7 @@ for _ in range(3):
     os.wait()
 """
     outcome = run(python(code), memory_limit=130 * MIB)
-    assert outcome.verdict is Verdict.OK, outcome.message
+    assert outcome.verdict is GuardVerdict.OK, outcome.message
 
 
 @linux
@@ -147,7 +150,7 @@ waits = [(os.POSIX_SPAWN_OPEN, 0, {str(tmp_path / "pipe")!r}, os.O_RDONLY, 0)]
 os.waitpid(os.posix_spawnp("true", ["true"], os.environ, file_actions=waits), 0)
 """
     outcome = run(python(code), limit=Limit(250 * MIB, "host", 250 * MIB))
-    assert outcome.verdict is Verdict.OK, outcome.message
+    assert outcome.verdict is GuardVerdict.OK, outcome.message
     assert 120 * MIB < outcome.peak_bytes < 160 * MIB
 
 
@@ -155,7 +158,7 @@ def test_killed_from_outside_is_not_called_oom():
     with Guarded(["sleep", "600"], limit=ROOMY) as child:
         os.kill(child.pid, signal.SIGKILL)
         outcome = child.wait(10)
-    assert outcome.verdict is Verdict.KILLED
+    assert outcome.verdict is GuardVerdict.KILLED
     assert "killed from outside by SIGKILL (no OOM counter of the kernel rose)" in outcome.message
     error = outcome.error
     assert isinstance(error, Killed) and error.exit_code == 5
@@ -189,7 +192,7 @@ for line in iter(input, "end"):
         child.stdin.write(b"end\n")
         child.stdin.flush()
         outcome = child.wait(10)
-    assert outcome.verdict is Verdict.OK
+    assert outcome.verdict is GuardVerdict.OK
     assert peaks[0] > 40 * MIB > peaks[1] > MIB
     assert child.peak() == outcome.peak_bytes >= peaks[0]
 
@@ -206,7 +209,7 @@ def test_closed_stdout_reaches_the_reader_while_the_child_lives():
 def test_what_the_program_leaves_behind_is_ended_with_it():
     outcome = run(python(FAMILY), limit=ROOMY)
     child, grandchild = map(int, outcome.stdout.split())
-    assert outcome.verdict is Verdict.OK
+    assert outcome.verdict is GuardVerdict.OK
     assert gone(child, grandchild, within=0)
 
 
@@ -230,7 +233,7 @@ def test_a_killed_leash_takes_the_tree_along():
             time.sleep(0.01)  # who left the session before the guard saw it would be lost
         os.kill(psutil.Process(child.pid).ppid(), signal.SIGKILL)
         outcome = child.wait(10)
-    assert outcome.verdict is Verdict.KILLED
+    assert outcome.verdict is GuardVerdict.KILLED
     assert "its leash was killed from outside" in outcome.message
     assert gone(*pids, within=0)
 
@@ -279,7 +282,8 @@ os.kill(os.getpid(), 9)
 def test_no_orphan_when_the_guards_parent_is_killed():
     guard = f"""
 import subprocess, sys
-from tools.scaling.guard.child import Guarded, die_with_parent
+from tools.scaling.guard.child import Guarded
+from tools.scaling.guard.parent import die_with_parent
 die_with_parent()
 child = Guarded([sys.executable, "-c", {FAMILY + "time.sleep(600)"!r}], stdout=subprocess.PIPE)
 print(__import__("os").getpid(), child.stdout.readline().decode(), end="", flush=True)
@@ -326,7 +330,7 @@ def test_tree_lists_grandchildren():
 def test_oom_kill_is_told_by_the_groups_own_counter(code):
     with memory_group(100 * MIB) as folder:
         outcome = run(entering(folder, "print('kept', flush=True)\n" + code), limit=ROOMY)
-    assert outcome.verdict is Verdict.OOM_KILLED
+    assert outcome.verdict is GuardVerdict.OOM_KILLED
     assert outcome.stdout.startswith(b"kept\n")
     assert f"{folder}/memory." in outcome.message and " rose by 1" in outcome.message
     assert isinstance(outcome.error, Killed)
@@ -336,7 +340,7 @@ def test_oom_kill_is_told_by_the_groups_own_counter(code):
 def test_sigkill_in_a_group_without_oom_is_from_outside():
     with memory_group(100 * MIB) as folder:
         outcome = run(entering(folder, "import os; os.kill(os.getpid(), 9)"), limit=ROOMY)
-    assert outcome.verdict is Verdict.KILLED
+    assert outcome.verdict is GuardVerdict.KILLED
 
 
 @pytest.mark.cgroup
@@ -351,7 +355,7 @@ print(os.waitstatus_to_exitcode(status))
 """
     with memory_group(100 * MIB) as folder:
         outcome = run(entering(folder, code), limit=ROOMY)
-    assert (outcome.verdict, outcome.stdout) == (Verdict.OK, b"-9\n")
+    assert (outcome.verdict, outcome.stdout) == (GuardVerdict.OK, b"-9\n")
     assert "the kernel killed one of its processes for want of memory: oom_kill of" in outcome.message
 
 

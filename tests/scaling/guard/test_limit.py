@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nanobragg_torch.memory import Limit, limit
 from tools.scaling.base.errors import BadInput
 from tools.scaling.guard.cgroup import OomCounters
-from tools.scaling.guard.limit import Action, Limit, decide, limit, read, read_proportional
-from tools.scaling.guard.outcome import Verdict
+from tools.scaling.guard.limit import Action, current_limit, decide, read, read_proportional
+from tools.scaling.guard.outcome import GuardVerdict
 
 MIB = 2**20
 Memory = namedtuple("Memory", "total available")
@@ -117,7 +118,7 @@ def test_memory_limit_is_the_trees_own(host, tmp_path):
 @pytest.mark.parametrize("value", [0, -5])
 def test_memory_limit_must_be_positive(value):
     with pytest.raises(BadInput, match=f"^--memory-limit: expected a positive number of bytes, got {value}$"):
-        limit(value)
+        current_limit(value)
 
 
 def test_what_the_tree_holds_already_is_not_others(host, tmp_path):
@@ -153,7 +154,7 @@ def test_decide(usage, action):
     assert decide(usage, Limit(1000, "host", 1000)) is action
 
 
-@pytest.mark.parametrize("status", [Action.OK, Action.STOP, Verdict.OK, Verdict.FAILED])
+@pytest.mark.parametrize("status", [Action.OK, Action.STOP, GuardVerdict.OK, GuardVerdict.FAILED])
 def test_a_status_is_no_truth_value(status):
     with pytest.raises(TypeError, match="compare it"):
         bool(status)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import FOOTPRINT, footprint_here
 from tools.scaling.base.errors import BadInput, MemoryStopped
 from tools.scaling.base.repo import ROOT
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.cases.case import Extent
-from tools.scaling.guard.limit import Limit
 from tools.scaling.images.region import find_region, plan_region, simulate_region
 from tools.scaling.procedure.replay import _compared
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from tools.scaling.guard.limit import Limit
-from tools.scaling.guard.outcome import Outcome
+from nanobragg_torch.memory import Limit
+from tools.scaling.guard.outcome import GuardOutcome
 from tools.scaling.studies.inputs.attempt import Attempt
 from tools.scaling.studies.inputs.run import KINDS, PATIENCE, attempts, fault_of, run_attempt
 from tools.scaling.studies.inputs.text import study_lines, study_markdown
@@ -15,11 +15,11 @@ from tools.scaling.studies.inputs.text import study_lines, study_markdown
 REFUSAL = "nanobragg_torch: -N: expected a whole number, got 'x'\n"
 
 
-def _outcome(exit_code: int | None = 2, signal: str | None = None, grown: str = "") -> Outcome:
-    return Outcome(("python",), datetime.now(UTC), 1.0, exit_code, signal, 0, Limit(1, "host", 1), grown=grown)
+def _outcome(exit_code: int | None = 2, signal: str | None = None, grown: str = "") -> GuardOutcome:
+    return GuardOutcome(("python",), datetime.now(UTC), 1.0, exit_code, signal, 0, Limit(1, "host", 1), grown=grown)
 
 
-def _fault(outcome: Outcome, out: str = "", err: str = REFUSAL, *, late: bool = False, left: str = "") -> str:
+def _fault(outcome: GuardOutcome, out: str = "", err: str = REFUSAL, *, late: bool = False, left: str = "") -> str:
     return fault_of(Attempt(("-N", "x")), outcome, late, out, err, {left} if left else set())
 
 

@@ -19,7 +19,7 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
-class Group:
+class Cgroup:
     """A memory cgroup made for one process tree, so that what its counters say is about nobody else."""
 
     source: str  # "cgroup v1" or "cgroup v2"
@@ -34,7 +34,7 @@ class Group:
         return leash.remove(str(self.folder))
 
 
-def make_group(limit: int, root: Path = ROOT) -> Group | None:
+def make_group(limit: int, root: Path = ROOT) -> Cgroup | None:
     """A child of our own memory cgroup, limited to `limit` bytes, or None where the kernel gives us none.
 
     Needs the right to write there (root, a delegated cgroup), and on v2 the memory controller for children.
@@ -58,7 +58,7 @@ def make_group(limit: int, root: Path = ROOT) -> Group | None:
             continue
         with suppress(OSError):  # no swap accounting
             (folder / f"memory.{names[1]}").write_text(str(limit) if source == "cgroup v1" else "0")
-        return Group(source, folder)
+        return Cgroup(source, folder)
     return None
 
 
@@ -71,7 +71,7 @@ def sweep(parent: Path) -> list[Path]:
             if match is None or match[1] != _namespace() or _start_of(match[2]) == match[3]:
                 continue
             sweep(folder)  # a run within that run
-            left = Group("", folder)
+            left = Cgroup("", folder)
             leash.act(left.pids, 0.0)
             left.remove()
             found.append(folder)
@@ -110,7 +110,7 @@ class OomCounters:
     own: the group that the set was put in. Without one, the cgroup of this process is watched, too.
     """
 
-    def __init__(self, root: Path = ROOT, own: Group | None = None) -> None:
+    def __init__(self, root: Path = ROOT, own: Cgroup | None = None) -> None:
         self._root = root
         self._first: dict[tuple[Path, str], int] = {}
         self._seen: set[str] = set()

@@ -1,7 +1,7 @@
 """The memory guard: runs a command so that its process tree stays within a limit and dies with us.
 
-Four functions, each alone: limit, read, decide (memory.py) and act (leash.py). Two uses on top of them: `Guarded`, a
-child that the caller talks to, and `run`, one command to its end.
+It stands on four functions: current_limit, measure and decide (limit.py) and act (leash.py). `Guarded` is a child that
+the caller talks to; `run` runs one command to its end.
 """
 
 import os
@@ -21,40 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from nanobragg_torch.memory import RLIMITS
+from nanobragg_torch.memory import RLIMITS, STOP_PERCENT, Limit, mebibytes
 from tools.scaling.base.errors import BadInput, Killed
 from tools.scaling.guard import leash
-from tools.scaling.guard import limit as memory
 from tools.scaling.guard.cgroup import OomCounters, make_group
-from tools.scaling.guard.leash import GRACE, act, die_with_parent, processes, tree
-from tools.scaling.guard.limit import (
-    STOP_PERCENT,
-    Action,
-    Limit,
-    decide,
-    limit,
-    measure,
-    mebibytes,
-    read,
-    read_proportional,
-)
-from tools.scaling.guard.outcome import Outcome, Verdict, signal_name
-
-__all__ = [
-    "Action",
-    "Guarded",
-    "Limit",
-    "Outcome",
-    "Verdict",
-    "act",
-    "decide",
-    "die_with_parent",
-    "limit",
-    "read",
-    "read_proportional",
-    "run",
-    "tree",
-]
+from tools.scaling.guard.leash import GRACE, act, processes, tree
+from tools.scaling.guard.limit import Action, current_limit, decide, measure
+from tools.scaling.guard.outcome import GuardOutcome, signal_name
 
 INTERVAL = 0.02  # seconds between two readings
 LISTING_SHARE, READING_SHARE = 0.05, 0.2  # of one core, at most, to list the tree and to read it
@@ -87,7 +60,7 @@ class Guarded:
         group: bool = True,
     ) -> None:
         self.argv = tuple(os.fspath(argument) for argument in argv)
-        self.limit = memory.limit() if limit is None else limit
+        self.limit = current_limit() if limit is None else limit
         self.started, self._clock = datetime.now(UTC), time.monotonic()
         self._group = make_group(_group_limit(self.limit)) if group else None
         self._counters = OomCounters(own=self._group)
@@ -98,7 +71,7 @@ class Guarded:
         self._grown = self._warning = ""
         self._asked = False
         self._broken: Exception | None = None
-        self._outcome: Outcome | None = None
+        self._outcome: GuardOutcome | None = None
         self._done = threading.Event()
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -236,7 +209,7 @@ class Guarded:
         self._leave_group()
         # The kernel was faster than whoever asked the leash to end the program.
         oom_first = bool(oom) and code == -signal.SIGKILL and ended[2] == b"0"
-        self._outcome = Outcome(
+        self._outcome = GuardOutcome(
             argv=self.argv,
             started=self.started,
             seconds=time.monotonic() - self._clock,
@@ -274,7 +247,7 @@ class Guarded:
             peak, self._command_peak = self._command_peak, 0 if self._done.is_set() else self._now
         return peak
 
-    def wait(self, timeout: float | None = None) -> Outcome:
+    def wait(self, timeout: float | None = None) -> GuardOutcome:
         """The outcome, once nothing of the tree is left; TimeoutError after `timeout` seconds."""
         if not self._done.wait(timeout):
             raise TimeoutError(f"{self.argv[0]}: still running after {timeout} s")
@@ -283,7 +256,7 @@ class Guarded:
         assert self._outcome is not None
         return self._outcome
 
-    def stop(self, grace: float = GRACE) -> Outcome:
+    def stop(self, grace: float = GRACE) -> GuardOutcome:
         """End the whole tree, SIGTERM first, and wait for that."""
         if not self._done.is_set():
             self._asked = True
@@ -316,13 +289,13 @@ def run(
     stdin: Stream = subprocess.DEVNULL,
     limit: Limit | None = None,
     memory_limit: int | None = None,
-) -> Outcome:
+) -> GuardOutcome:
     """Run one command to its end and keep what it wrote, however it ends.
 
     limit: fixed for several commands by the caller; without it, it is taken now, with `memory_limit` bytes.
     Raises as `Guarded`.
     """
-    limit = memory.limit(memory_limit) if limit is None else limit
+    limit = current_limit(memory_limit) if limit is None else limit
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with Guarded(argv, cwd=cwd, env=env, stdin=stdin, stdout=out, stderr=err, limit=limit) as child:
             outcome = child.wait()

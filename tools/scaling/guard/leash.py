@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -82,28 +81,6 @@ def _signal(pids: Collection[int], number: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-
-
-def die_with_parent() -> None:
-    """From now on this process gets SIGTERM when its parent is gone, however that died.
-
-    A thread waits for the parent process: PR_SET_PDEATHSIG would fire already at the end of the thread that
-    started us.
-    """
-    parent = os.getppid()
-    try:
-        handle = os.pidfd_open(parent) if hasattr(os, "pidfd_open") else None
-    except OSError:  # gone already, or an old kernel
-        handle = None
-
-    def watch() -> None:
-        if handle is not None:
-            select.select([handle], [], [])
-        while os.getppid() == parent:
-            time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
 
 
 class Leash:

@@ -7,14 +7,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum
 from itertools import pairwise
-from pathlib import Path
 
-from nanobragg_torch import memory as port
+from nanobragg_torch import memory
 from nanobragg_torch.errors import FlagError
-from nanobragg_torch.memory import ROOT, STOP_PERCENT, Limit, mebibytes
+from nanobragg_torch.memory import STOP_PERCENT, Limit
 from tools.scaling.base.errors import BadInput
-
-__all__ = ["STOP_PERCENT", "WARN_PERCENT", "Action", "Limit", "decide", "limit", "measure", "mebibytes", "read"]
 
 WARN_PERCENT = 70
 KCMP, KCMP_VM = {"x86_64": 312, "aarch64": 272}, 1  # the system call's number, linux/kcmp.h
@@ -31,10 +28,13 @@ class Action(Enum):
         raise TypeError(f"an action is no truth value, compare it: {self} is Action.OK")
 
 
-def limit(memory_limit: int | None = None, *, own: int = 0, root: Path = ROOT) -> Limit:
-    """`nanobragg_torch.memory.limit`. Raises BadInput if `memory_limit` is not positive."""
+def current_limit(memory_limit: int | None = None) -> Limit:
+    """Return what a process tree may use now, as `nanobragg_torch.memory.limit` does.
+
+    Raises BadInput if `memory_limit` is not positive.
+    """
     try:
-        return port.limit(memory_limit, own=own, root=root)
+        return memory.limit(memory_limit)
     except FlagError as error:
         raise BadInput(str(error)) from error
 

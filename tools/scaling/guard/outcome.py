@@ -6,14 +6,14 @@ from datetime import datetime
 from enum import Enum
 from signal import Signals
 
+from nanobragg_torch.memory import Limit, mebibytes
 from tools.scaling.base.errors import Killed, MemoryStopped, ScalingError
-from tools.scaling.guard.limit import Limit, mebibytes
 
 # The program's own fault, whoever delivers them.
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGPIPE"}
 
 
-class Verdict(Enum):
+class GuardVerdict(Enum):
     """How a guarded command ended."""
 
     OK = "ok"
@@ -23,11 +23,11 @@ class Verdict(Enum):
     KILLED = "killed from outside"
 
     def __bool__(self) -> bool:
-        raise TypeError(f"a verdict is no truth value, compare it: {self} is Verdict.OK")
+        raise TypeError(f"a verdict is no truth value, compare it: {self} is GuardVerdict.OK")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GuardOutcome:
     """One guarded command that has ended.
 
     Exactly one of exit_code and signal (its name) is set; neither, if the leash itself was killed.
@@ -51,14 +51,14 @@ class Outcome:
     stderr: bytes = b""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> GuardVerdict:
         if self.grown:
-            return Verdict.STOPPED_BY_GUARD
+            return GuardVerdict.STOPPED_BY_GUARD
         if self.exit_code is not None:
-            return Verdict.FAILED if self.exit_code else Verdict.OK
+            return GuardVerdict.FAILED if self.exit_code else GuardVerdict.OK
         if self.signal == "SIGKILL" and self.oom and not self.asked:
-            return Verdict.OOM_KILLED
-        return Verdict.FAILED if self.signal in CRASHES else Verdict.KILLED
+            return GuardVerdict.OOM_KILLED
+        return GuardVerdict.FAILED if self.signal in CRASHES else GuardVerdict.KILLED
 
     @property
     def message(self) -> str:
@@ -70,13 +70,13 @@ class Outcome:
 
     def _end(self) -> str:
         match self.verdict:
-            case Verdict.STOPPED_BY_GUARD:
+            case GuardVerdict.STOPPED_BY_GUARD:
                 return f"stopped by the memory guard: {self.grown}"
-            case Verdict.OOM_KILLED:
+            case GuardVerdict.OOM_KILLED:
                 return f"killed by the kernel for want of memory: {self.oom}"
-            case Verdict.OK:
+            case GuardVerdict.OK:
                 return "exit code 0" + self._victim()
-            case Verdict.FAILED:
+            case GuardVerdict.FAILED:
                 last = self.stderr.decode(errors="replace").strip().splitlines()[-1:]
                 how = f"exit code {self.exit_code}" if self.signal is None else f"crashed with {self.signal}"
                 return how + "".join(f": {line.strip()}" for line in last) + self._victim()
@@ -95,9 +95,9 @@ class Outcome:
     def error(self) -> ScalingError | None:
         """MemoryStopped (exit 4) or Killed (exit 5); None where the command's own exit code speaks."""
         match self.verdict:
-            case Verdict.OK | Verdict.FAILED:
+            case GuardVerdict.OK | GuardVerdict.FAILED:
                 return None
-            case Verdict.STOPPED_BY_GUARD:
+            case GuardVerdict.STOPPED_BY_GUARD:
                 return MemoryStopped(self.message)
             case _:
                 return Killed(self.message)

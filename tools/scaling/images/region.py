@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import Plan, gpu_free, plan, sizes
 from tools.scaling.base.errors import BadInput, of_port
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, write_all
 from tools.scaling.base.repo import relative
 from tools.scaling.bundle.bundle import PROVENANCE
 from tools.scaling.cases.case import Case, Extent, Window, find_case
-from tools.scaling.guard.limit import Limit, limit
+from tools.scaling.guard.limit import current_limit
 from tools.scaling.traces.harness import with_hkl
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def plan_region(
         return plan(
             wanted,
             workers=workers or available_cores(),
-            there=limit(memory_limit) if there is None else there,
+            there=current_limit(memory_limit) if there is None else there,
             gpu=gpu_free(device),
         )
     except NanoBraggError as error:

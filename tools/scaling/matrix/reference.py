@@ -17,7 +17,8 @@ from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_po
 from tools.scaling.base.files import one_line, to_ascii, write_bytes, write_json, write_text
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
-from tools.scaling.guard.child import Guarded, Outcome, Verdict
+from tools.scaling.guard.child import Guarded
+from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
 
 BINARY_VARIABLE = "NB_C_BIN"
 TIMEOUT = 600.0  # seconds that one run of the reference may take
@@ -225,7 +226,7 @@ def _run(
     return printed
 
 
-def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: str) -> Outcome:
+def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: str) -> GuardOutcome:
     """The outcome of a child that ends within `timeout` seconds and prints no more than MOST_PRINTED; else BadInput."""
     end = time.monotonic() + timeout
     while True:
@@ -239,8 +240,8 @@ def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: s
             raise BadInput(f"{what}: still running after {timeout:g} s; stopped")
 
 
-def _refuse_failure(binary: Path, outcome: Outcome, *last: str) -> None:
-    if outcome.verdict is Verdict.OK:
+def _refuse_failure(binary: Path, outcome: GuardOutcome, *last: str) -> None:
+    if outcome.verdict is GuardVerdict.OK:
         return
     if outcome.error is not None:
         raise outcome.error

@@ -22,7 +22,8 @@ from tools.scaling.bundle.bundle import Bundle, bundles
 from tools.scaling.bundle.checkout import outcomes, replayable, worktree
 from tools.scaling.bundle.environment import Change, changes, same_numbers
 from tools.scaling.bundle.patch import PATCH, files_of
-from tools.scaling.guard.child import Guarded, limit
+from tools.scaling.guard.child import Guarded
+from tools.scaling.guard.limit import current_limit
 from tools.scaling.images.region import RECORD
 from tools.scaling.procedure.phase import interruptible
 from tools.scaling.procedure.runner import Settings
@@ -105,7 +106,7 @@ def _run_steps(settings: Settings, tree: Path, say: Callable[[str], None]) -> Bu
     argv += _flags(settings, tree)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     last = ""
-    with Guarded(argv, cwd=tree, env=env, limit=limit(settings.memory_limit), **pipes) as child:
+    with Guarded(argv, cwd=tree, env=env, limit=current_limit(settings.memory_limit), **pipes) as child:
         assert child.stdout is not None
         for line in child.stdout:
             last = line.decode(errors="replace").rstrip() or last

@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.memory import Limit
 from tools.scaling.base.discretion import located
 from tools.scaling.base.errors import BadInput, Killed, ScalingError
 from tools.scaling.base.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.bundle.bundle import Bundle, CommandRecord
 from tools.scaling.cases.case import Case, find_case
-from tools.scaling.guard.child import Guarded, Limit, Outcome, Verdict, limit, run
+from tools.scaling.guard.child import Guarded, run
+from tools.scaling.guard.limit import current_limit
+from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class Run:
     def fixed_limit(self) -> Limit:
         """What the run may use of the machine's memory, as it was found first."""
         if self._limit is None:
-            self._limit = limit(self.settings.memory_limit)
+            self._limit = current_limit(self.settings.memory_limit)
         return self._limit
 
     def _started_worker(self) -> Guarded:
@@ -216,7 +219,7 @@ class Run:
             return None
         return int(json.loads(line)["exit"]) if line.endswith(b"\n") else None
 
-    def _of_outcome(self, outcome: Outcome, command: str) -> CommandRecord:
+    def _of_outcome(self, outcome: GuardOutcome, command: str) -> CommandRecord:
         return CommandRecord(
             step=self.step,
             command=command,
@@ -237,10 +240,10 @@ class Run:
             self._last_warning = note
         return note
 
-    def _keep(self, record: CommandRecord, outcome: Outcome | None, may_fail: bool) -> CommandRecord:
+    def _keep(self, record: CommandRecord, outcome: GuardOutcome | None, may_fail: bool) -> CommandRecord:
         if self.bundle is not None and not self.bundle.sealed:
             self.bundle.record(record)
-        died = outcome is not None and outcome.verdict not in (Verdict.OK, Verdict.FAILED)
+        died = outcome is not None and outcome.verdict not in (GuardVerdict.OK, GuardVerdict.FAILED)
         if died or (record.exit_code and not may_fail):
             lines = (record.stderr.strip() or record.stdout.strip()).splitlines()
             told = record.note if died or record.exit_code == Killed.exit_code else ""
@@ -249,14 +252,14 @@ class Run:
         return record
 
 
-def _exit_code(outcome: Outcome | None) -> int:
+def _exit_code(outcome: GuardOutcome | None) -> int:
     """What the command's death or exit means among the exit codes of this tool."""
-    if outcome is None or outcome.verdict is Verdict.OK:
+    if outcome is None or outcome.verdict is GuardVerdict.OK:
         return 0
     error = outcome.error
     return error.exit_code if error is not None else (outcome.exit_code or 1)
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: GuardOutcome) -> str:
     """The outcome's message, with the interpreter as a reader of the bundle would call it."""
     return outcome.message.replace(sys.executable, "python")

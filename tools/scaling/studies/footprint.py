@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import FOOTPRINT, MARGIN, Footprint
 from tools.scaling.base.errors import ScalingError
 from tools.scaling.base.repo import ROOT, environment
-from tools.scaling.guard.child import Limit, Verdict, run
+from tools.scaling.guard.child import run
+from tools.scaling.guard.outcome import GuardVerdict
 
 DTYPES = ("float64", "float32")
 SMALL, LARGE = 2**12, 2**20  # blocks; the difference is what a term costs
@@ -74,7 +76,7 @@ def peak(request: Request, limit: Limit | None = None) -> int:
     """The most memory that the request's process was seen to hold, in bytes."""
     env = environment() | {"OMP_NUM_THREADS": "1"}
     outcome = run(command(request), cwd=ROOT, env=env, limit=limit)
-    if outcome.verdict is not Verdict.OK:
+    if outcome.verdict is not GuardVerdict.OK:
         raise ScalingError(outcome.message)
     return outcome.peak_bytes
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from random import Random
 
 from tools.scaling.base.repo import ROOT
-from tools.scaling.guard import limit as memory
 from tools.scaling.guard.child import Guarded
-from tools.scaling.guard.outcome import Outcome, Verdict
+from tools.scaling.guard.limit import current_limit
+from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
 from tools.scaling.studies.inputs import command_lines, input_files, tool_files
 from tools.scaling.studies.inputs.attempt import Attempt, Kind
 
@@ -76,10 +76,10 @@ def run_attempt(number: int, kind: str, rng: Random) -> Ending:
     return Ending(number, kind, command, outcome.exit_code, _last_line(texts[1] or texts[0]), fault)
 
 
-def _guarded(attempt: Attempt, folder: Path, out: object, err: object) -> tuple[Outcome, bool]:
+def _guarded(attempt: Attempt, folder: Path, out: object, err: object) -> tuple[GuardOutcome, bool]:
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     argv = [sys.executable, "-m", attempt.module, *attempt.words]
-    limit = memory.limit(MEMORY)
+    limit = current_limit(MEMORY)
     with Guarded(argv, cwd=folder, env=environment, stdout=out, stderr=err, limit=limit) as child:  # type: ignore[arg-type]
         try:
             return child.wait(PATIENCE), False
@@ -87,7 +87,7 @@ def _guarded(attempt: Attempt, folder: Path, out: object, err: object) -> tuple[
             return child.stop(0.0), True
 
 
-def fault_of(attempt: Attempt, outcome: Outcome, late: bool, out: str, err: str, left: set[str]) -> str:
+def fault_of(attempt: Attempt, outcome: GuardOutcome, late: bool, out: str, err: str, left: set[str]) -> str:
     """What is wrong with how an attempt ended; "" if it was answered, or refused in one line with nothing left."""
     both = out + err
     lines = [line for line in err.splitlines() if line.strip() and not _WARNING.match(line)]
@@ -95,7 +95,7 @@ def fault_of(attempt: Attempt, outcome: Outcome, late: bool, out: str, err: str,
     checks = (
         (late, f"still running after {PATIENCE:g} s"),
         ("Traceback (most recent call last)" in both, "a traceback"),
-        (outcome.verdict not in (Verdict.OK, Verdict.FAILED) and not late, outcome.message),
+        (outcome.verdict not in (GuardVerdict.OK, GuardVerdict.FAILED) and not late, outcome.message),
         (outcome.signal is not None and not late, f"crashed with {outcome.signal}"),
         (outcome.exit_code not in EXIT_CODES and not late, f"exit code {outcome.exit_code} is not in the table"),
         (attempt.refused and not refused and not late, "accepted"),

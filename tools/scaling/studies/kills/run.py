@@ -20,11 +20,11 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from nanobragg_torch.memory import STOP_PERCENT
 from tools.scaling.base.errors import BadInput, GateFailed
 from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import REPORTS_ROOT, ROOT, git
 from tools.scaling.guard import cgroup
-from tools.scaling.guard.limit import STOP_PERCENT
 from tools.scaling.studies.kills.scene import Kill, strike
 from tools.scaling.studies.kills.verdicts import Command, Ending, Reached, came_too_late, commands, judge
 
@@ -199,7 +199,7 @@ def _group(wanted: bool) -> Iterator[Path | None]:
     finally:
         if made is not None:
             for inner in made.folder.glob("scaling-guard-*"):
-                cgroup.Group(made.source, inner).remove()
+                cgroup.Cgroup(made.source, inner).remove()
             made.remove()
 
 

@@ -24,11 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nanobragg_torch.memory import STOP_PERCENT
 from tools.scaling.base.errors import BadInput, MemoryStopped
 from tools.scaling.base.repo import EXPORTS
 from tools.scaling.bundle.bundle import COMMANDS, Bundle
 from tools.scaling.bundle.verify import Standing, verify_bundle
-from tools.scaling.guard.limit import STOP_PERCENT
 from tools.scaling.procedure.phase import AUDIT
 from tools.scaling.studies.kills.scene import Kill, Victim
 
