@@ -15,8 +15,9 @@ import torch
 from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.repo import ROOT
 from tools.scaling.cases.case import find_case
+from tools.scaling.engine.tolerances import EDGE_ROUNDINGS
 from tools.scaling.matrix import run as matrix
-from tools.scaling.matrix.edges import ROUNDINGS, TOPHAT_EDGE, edge_finder
+from tools.scaling.matrix.edges import TOPHAT_EDGE, edge_finder
 from tools.scaling.matrix.floats import compare_images, read_image
 from tools.scaling.matrix.judge import CaseResult, Edge, Matrix, Outcome, TraceResult, judge_image
 from tools.scaling.matrix.run import GOLDEN, matrix_cases, run_case, run_matrix, write_matrix
@@ -403,7 +404,7 @@ def test_margins_are_those_of_the_reference_s_own_trace(pixel: tuple[int, int]) 
     edge = edge_finder(parse(case.flags, folders=case.folders))(*pixel)
     radius, slope, off = tophat_radius(*pixel)
     hkl, q = (traced(case.name, *pixel, name) for name in ("hkl_frac", "scattering_vec_A_inv"))
-    reach = ROUNDINGS * 2.0**-53 * np.linalg.norm(hkl) * max(1, 1e10 / np.linalg.norm(q))  # -lambda 1.0
+    reach = EDGE_ROUNDINGS * 2.0**-53 * np.linalg.norm(hkl) * max(1, 1e10 / np.linalg.norm(q))  # -lambda 1.0
     margins = {"rounding": np.abs(0.5 - np.abs(off)).min(), "TOPHAT": abs(radius - TOPHAT_EDGE)}
     reaches = {"rounding": reach, "TOPHAT": slope * reach}
     assert edge is not None

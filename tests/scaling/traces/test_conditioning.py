@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nanobragg_torch.products.trace import render, trace_pixel
+from tools.scaling.engine.tolerances import ROUNDINGS
 from tools.scaling.studies.mutants.rounding import nudged, reordered
 from tools.scaling.studies.mutants.run import subject, traced
 from tools.scaling.traces import conditioning as module
@@ -50,7 +51,7 @@ def test_harmless_runs_are_not_called_different():
 @pytest.mark.parametrize("tic", range(10))
 def test_a_bound_holds_what_the_shift_of_the_index_does(supervisor, tic):
     """A shift 10^5 times as large, so that float64 resolves it, moves F_latt_b by at most 10^5 bounds."""
-    bound = conditioning(supervisor).bounds["PHI.F_latt_b", 0, tic] / module.ROUNDINGS
+    bound = conditioning(supervisor).bounds["PHI.F_latt_b", 0, tic] / ROUNDINGS
     q = math.hypot(*supervisor.occurrences("scattering_vec_A_inv")[0].values)
     hkl = math.hypot(*supervisor.occurrences("hkl_frac")[0].values)
     shift = 1e5 * 2.0**-53 * hkl / (9.768e-11 * q)

@@ -25,6 +25,7 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
 
 @app.command(rich_help_panel=ONE_PIXEL)
@@ -71,7 +72,7 @@ def compare(
     c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
     py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
     out: Annotated[Path, typer.Option(help="Markdown summary; metrics.json and run_metadata.json go beside it.")],
-    tolerance: Tolerance = 1e-6,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="What the port computed in.")] = Dtype.float64,
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if any factor diverges or is lost.")] = False,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from tools.scaling.base.errors import BadInput
+from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Fix, Graph, Values, evaluate
 from tools.scaling.traces.read import Trace
-from tools.scaling.traces.schema import PRE_POLAR, UNIT_ROUNDOFF
+from tools.scaling.traces.schema import PRE_POLAR
 
 C, PY = 0, 1
 DIGITS = 15

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from nanobragg_torch.scan.threads import one_thread_per_operation
 from tools.scaling.engine.diff import ulp_distance
+from tools.scaling.engine.tolerances import FREE_STEPS
 from tools.scaling.images.open import Image
 from tools.scaling.images.places import Place, place_of
-from tools.scaling.images.report import FREE_STEPS, ImageReport, Kind
+from tools.scaling.images.report import ImageReport, Kind
 
 SAMPLE = 2000  # pixels on which a kind is tried before all are
 _PART = 1 << 17  # pixels read at a time

@@ -14,9 +14,10 @@ from torch import Tensor
 from nanobragg_torch.scan.threads import keep_freed_memory
 from tools.scaling.base.errors import BadInput
 from tools.scaling.engine.diff import ULP_MAX, diff, ulp_distance
+from tools.scaling.engine.tolerances import FREE_STEPS
 from tools.scaling.images.open import Image
 from tools.scaling.images.peaks import Region, Top, find_again
-from tools.scaling.images.report import FREE_STEPS, Bin, ImageReport, Limits, PixelPair, Side
+from tools.scaling.images.report import Bin, ImageReport, Limits, PixelPair, Side
 from tools.scaling.images.sums import Sums
 from tools.scaling.images.sweep import BLOCK, Block, Pass
 

@@ -7,8 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-DEFAULT_TOLERANCE = 1e-6  # relative; one float32 step is at most 1.2e-7
-FREE_STEPS = {"float32": 2, "float64": 2}  # steps that are rounding, whatever they are relatively; of counts none
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)

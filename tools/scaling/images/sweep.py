@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from tools.scaling.engine.diff import ulp_distance
+from tools.scaling.engine.tolerances import FREE_STEPS
 from tools.scaling.images.open import Image
 from tools.scaling.images.peaks import Region, Top, offer_peaks
-from tools.scaling.images.report import FREE_STEPS, Limits
+from tools.scaling.images.report import Limits
 from tools.scaling.images.sums import Moments, Sums
 
 BLOCK = 1 << 17  # pixels

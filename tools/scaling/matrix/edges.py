@@ -6,8 +6,8 @@ There one ulp decides on which side a term falls, so that two correct programs c
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tools.scaling.engine.tolerances import EDGE_ROUNDINGS, UNIT_ROUNDOFF
 from tools.scaling.matrix.judge import Edge
-from tools.scaling.traces.schema import UNIT_ROUNDOFF
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from nanobragg_torch.scan.experiment import Experiment
     from nanobragg_torch.scan.simulate import Run
 
-# Roundings on the way to a Miller index: position 3, length and direction 3, q 2, cell vectors 4, a . q 3.
-ROUNDINGS = 15
 TOPHAT_EDGE = 0.3969  # semantics 6.3
 
 
@@ -78,7 +76,7 @@ def _edges_of_terms(exp: "Experiment", terms: "Terms", spread: "Tensor") -> list
     from nanobragg_torch.physics import lattice_factor
 
     hkl = torch.stack(terms.hkl, dim=-1)
-    reach = (ROUNDINGS * spread * torch.linalg.vector_norm(hkl, dim=-1)).expand(hkl.shape[:-1])
+    reach = (EDGE_ROUNDINGS * spread * torch.linalg.vector_norm(hkl, dim=-1)).expand(hkl.shape[:-1])
     fractions = hkl - torch.stack(terms.nearest, dim=-1)
     found = [_nearest("rounding", (0.5 - fractions.abs()).abs().amin(dim=-1), reach)]
     if exp.config.crystal.shape == "TOPHAT":

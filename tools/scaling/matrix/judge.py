@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tools.scaling.engine.tolerances import BOUNDED_SHARE, FREE_STEPS, UNEQUAL_SHARE
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import QuantityRow, Report, Status
 from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
@@ -16,9 +17,6 @@ from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
 if TYPE_CHECKING:
     from tools.scaling.matrix.floats import ImageDiff, Pixel
 
-BOUNDED_SHARE = 0.01  # of a case's numbers, at most, may need the conditioning bound
-UNEQUAL_SHARE = 0.001  # of an image's pixels, at most, may differ in their bits
-MAX_ULP = 2  # float32 steps that a pixel may be off, unless it lies on an edge
 LISTED = 10  # problems that are told one by one
 
 # The factors that F_latt enters; the others of the nine are never widened.
@@ -336,7 +334,7 @@ def judge_image(
     if found.unequal > UNEQUAL_SHARE * found.pixels:
         share = f"at most {UNEQUAL_SHARE:.1%} may be"
         problems.append(f"{found.unequal} of {found.pixels} pixels are not bitwise equal, {share}")
-    far = [pixel for pixel in found.differing if pixel.ulp is None or pixel.ulp > MAX_ULP]
+    far = [pixel for pixel in found.differing if pixel.ulp is None or pixel.ulp > FREE_STEPS["float32"]]
     kept_all = len(found.differing) == found.unequal or len(far) < len(found.differing)
     if problems or not kept_all:  # too many is a fault, no tie: a few are enough to show it
         far = far[:LISTED]
@@ -347,7 +345,7 @@ def judge_image(
         else:
             problems.append(_told_pixel(pixel, edge))
     if not kept_all:
-        problems.append(f"more than {len(found.differing)} pixels are {MAX_ULP + 1} ulp off or farther")
+        problems.append(f"more than {len(found.differing)} pixels are {FREE_STEPS['float32'] + 1} ulp off or farther")
     return ImageResult(*figures, tuple(ties), tuple(problems))
 
 

@@ -17,6 +17,7 @@ from tools.scaling.base.reading import read_file
 from tools.scaling.base.repo import ROOT, relative
 from tools.scaling.base.scratch import scratch
 from tools.scaling.cases.case import Case, find_case
+from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
 from tools.scaling.matrix.judge import (
     CaseResult,
     FileResult,
@@ -159,7 +160,9 @@ def _trace(case: Case, config: "Config", pixel: tuple[int, int], device: str, dt
     with torch.no_grad():
         lines = trace_pixel(config, *pixel, device=torch.device(device), dtype=getattr(torch, dtype))
     py = parse_trace(render(lines).encode(), source=f"the port's trace of {pixel[0]} {pixel[1]}")
-    report = compare(c, py, precision=dtype, roundings=1)  # the claim is the reference's own operations
+    report = compare(
+        c, py, precision=dtype, roundings=SAME_ORDER_ROUNDINGS
+    )  # the claim is the reference's own operations
     return judge_trace(
         pixel, c, py, report, tricubic=config.structure.interpolate is not False, claim=dtype == "float64"
     )

@@ -21,6 +21,7 @@ from tools.scaling.base.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.bundle.bundle import Bundle, CommandRecord
 from tools.scaling.cases.case import Case, find_case
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 from tools.scaling.guard.child import Guarded, run
 from tools.scaling.guard.limit import current_limit
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
@@ -40,7 +41,7 @@ class Settings:
     hkl: str | None = None
     device: str = "cpu"
     dtype: str = "float64"
-    tolerance: float = 1e-6
+    tolerance: float = DEFAULT_TOLERANCE
     memory_limit: int | None = None
     image: str | None = None
     image_c: str | None = None

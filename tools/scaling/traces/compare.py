@@ -6,11 +6,11 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from tools.scaling.base.errors import BadInput
-from tools.scaling.traces.conditioning import ROUNDINGS, Conditioning, Key, conditioning
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE, ROUNDINGS, UPSTREAM_TOLERANCE
+from tools.scaling.traces.conditioning import Conditioning, Key, conditioning
 from tools.scaling.traces.hypotheses import hypotheses
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import (
-    DEFAULT_TOLERANCE,
     FactorRow,
     Orphan,
     QuantityRow,
@@ -19,7 +19,7 @@ from tools.scaling.traces.report import (
     TraceSummary,
     status_of,
 )
-from tools.scaling.traces.schema import FACTORS, POST_POLAR, PRE_POLAR, UPSTREAM_TOLERANCE, Quantity, quantity
+from tools.scaling.traces.schema import FACTORS, POST_POLAR, PRE_POLAR, Quantity, quantity
 
 Numbers = dict[Key, tuple[float, ...]]
 

@@ -15,13 +15,13 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from tools.scaling.engine.tolerances import ROUNDINGS, UNIT_ROUNDOFF
 from tools.scaling.traces.read import PhiRecord, Record, Trace
-from tools.scaling.traces.schema import POST_POLAR, PRE_POLAR, UNIT_ROUNDOFF
+from tools.scaling.traces.schema import POST_POLAR, PRE_POLAR
 
 Key = tuple[str, int, int | None]
 
 MAX_CELLS = 4096
-ROUNDINGS = 8
 _AXES = ("F_latt_a", "F_latt_b", "F_latt_c")
 _SCALED = (
     "I_before_scaling",

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import code, plain
-from tools.scaling.traces.report import DEFAULT_TOLERANCE, QuantityRow, Report, Status, TraceSummary
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
+from tools.scaling.traces.report import QuantityRow, Report, Status, TraceSummary
 
 # Beyond this a page stops rendering; what does not pass is shown first, metrics.json has all.
 MAX_ROWS = 2000

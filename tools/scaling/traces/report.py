@@ -9,11 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE, DIVERGENT_BELOW, MINOR_BELOW
 from tools.scaling.traces.schema import descendants, quantity
-
-DEFAULT_TOLERANCE = 1e-6
-MINOR_BELOW = 1e-4
-DIVERGENT_BELOW = 1e-2
 
 
 class Status(StrEnum):

@@ -7,13 +7,10 @@ An input is a traced name, or a flag where it begins with "-". What lies between
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from tools.scaling.engine.tolerances import LARGEST_STEP
+
 PRE_POLAR = "I_before_scaling_pre_polar"
 POST_POLAR = "I_before_scaling_post_polar"
-
-# Allowed |candidate - reference| over the reference's magnitude, a vector component's over the
-# vector's length. Traces carry 15 digits (5e-15); `conditioning` widens what amplifies rounding.
-UPSTREAM_TOLERANCE = MappingProxyType({"float64": 1e-12, "float32": 1e-5})
-UNIT_ROUNDOFF = MappingProxyType({"float64": 2.0**-53, "float32": 2.0**-24})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ _TABLE = """
 """  # noqa: E501
 
 # One float32 ulp: a difference of 1e-16 in I_pixel_final may round to the neighbour.
-_TOLERANCES = {"floatimage_accumulated": 2.0**-23}
+_TOLERANCES = {"floatimage_accumulated": LARGEST_STEP["float32"]}
 
 
 def _rows() -> tuple[Quantity, ...]:

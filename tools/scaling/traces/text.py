@@ -1,7 +1,8 @@
 """Report -> lines for a terminal. No arithmetic."""
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.traces.report import DEFAULT_TOLERANCE, Report
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
+from tools.scaling.traces.report import Report
 
 
 def comparison_lines(report: Report) -> list[str]:

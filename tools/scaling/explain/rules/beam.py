@@ -10,6 +10,7 @@ from torch import Tensor
 from nanobragg_torch.physics import beam, corrections, vectors
 from nanobragg_torch.scan import evaluate, simulate
 from nanobragg_torch.scan.experiment import Experiment
+from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.pixel import Pixel, same, window
 
@@ -192,7 +193,7 @@ def add_intensity(g: Graph, exp: Experiment) -> None:
         "I_pixel_final",
         lambda x: x.float().to(x),
         traced=True,
-        roundoff=2.0**-24,
+        roundoff=UNIT_ROUNDOFF["float32"],
     )
 
 
