@@ -178,7 +178,7 @@ def kills(session: nox.Session) -> None:
 
 @on_request()
 def bench(session: nox.Session) -> None:
-    """Ratios of speed, measured in one run; -- --out docs publishes them."""
+    """Ratios of speed, measured in one run; -- --out docs/results publishes them."""
     scaling(session, "study", "bench")
 
 

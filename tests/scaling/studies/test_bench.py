@@ -13,11 +13,11 @@ from tools.scaling.studies.bench.images import SUBJECTS
 
 
 def published() -> dict:
-    return json.loads((ROOT / "docs" / "performance.json").read_text(encoding="ascii"))
+    return json.loads((ROOT / "docs" / "results" / "performance.json").read_text(encoding="ascii"))
 
 
 def test_the_page_is_that_of_its_figures():
-    assert (ROOT / "docs" / "performance.md").read_text(encoding="ascii") == bench.page(published())
+    assert (ROOT / "docs" / "results" / "performance.md").read_text(encoding="ascii") == bench.page(published())
 
 
 def test_the_page_gives_medians_not_the_best_turn():

@@ -8,7 +8,7 @@ from tools.scaling.cli.study import study
 from tools.scaling.studies.traps import others
 
 NAMES = [command.name or command.callback.__name__ for command in study.registered_commands]
-PAGES = ["docs/traps.md", "docs/performance.md", "docs/performance.json", "docs/architecture/mutants.md"]
+PAGES = [f"docs/results/{name}" for name in ("traps.md", "performance.md", "performance.json", "mutants.md")]
 
 
 def test_all_of_them_are_there():
@@ -32,7 +32,7 @@ def test_its_session_calls_it_with_what_stands_behind_the_dashes(name, sessions)
 
 def test_a_page_keeps_the_verdicts_of_tools_that_are_not_installed(tmp_path, capsys, monkeypatch):
     page = tmp_path / "traps.md"
-    before = (ROOT / "docs/traps.md").read_bytes()
+    before = (ROOT / "docs/results/traps.md").read_bytes()
     page.write_bytes(before)
     missing = [others.Tool("numpy.allclose", "2", lambda *_: True), others.Tool("Polygraphy", "not installed", None)]
     monkeypatch.setattr(others, "find_tools", lambda: missing)
@@ -44,9 +44,9 @@ def test_a_page_keeps_the_verdicts_of_tools_that_are_not_installed(tmp_path, cap
 
 def test_traps_print_their_score_and_write_a_page_where_they_are_told_to(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(others, "find_tools", lambda: [others.Tool("Polygraphy", "not installed", None)])
-    before = (ROOT / "docs/traps.md").read_bytes()
+    before = (ROOT / "docs/results/traps.md").read_bytes()
     assert cli.main(["study", "traps"]) == 0
     assert "Polygraphy       not run: not installed\nPASS: 120 of 120 traps judged rightly\n" in capsys.readouterr().out
-    assert (ROOT / "docs/traps.md").read_bytes() == before
+    assert (ROOT / "docs/results/traps.md").read_bytes() == before
     assert cli.main(["study", "traps", "--out", str(tmp_path / "new.md")]) == 0
     assert "- Polygraphy was not run: not installed" in (tmp_path / "new.md").read_text()

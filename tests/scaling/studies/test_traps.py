@@ -14,7 +14,7 @@ from tools.scaling.studies.traps.run import OURS, Result, Row, all_traps
 from tools.scaling.studies.traps.text import traps_lines, traps_markdown
 
 TRAPS = all_traps()
-PAGE = ROOT / "docs" / "traps.md"
+PAGE = ROOT / "docs" / "results" / "traps.md"
 
 
 def title(trap: Trap) -> str:
@@ -23,7 +23,7 @@ def title(trap: Trap) -> str:
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, dict[str, str]]:
-    """title of a trap -> column -> verdict, as docs/traps.md has them."""
+    """title of a trap -> column -> verdict, as docs/results/traps.md has them."""
     found: dict[str, dict[str, str]] = {}
     head: list[str] = []
     kind = ""

@@ -96,7 +96,7 @@ def _status(key: str) -> float:
 
 
 def section(turns: list[dict], memory: list[dict], limits: dict) -> list[str]:
-    """Lines of docs/performance.md."""
+    """Lines of docs/results/performance.md."""
     lines = [
         "## Comparison of images",
         "",

@@ -1,4 +1,4 @@
-"""`study bench`: ratios of speed, measured in one run: docs/performance.md and docs/performance.json.
+"""`study bench`: ratios of speed, measured in one run: docs/results/performance.md and docs/results/performance.json.
 
 Of the simulation here, of the comparison of images in bench_images. The simulation's yardstick is the sine floor:
 the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
@@ -199,12 +199,12 @@ def machine() -> dict:
 
 
 def page(found: dict) -> str:
-    """docs/performance.md."""
+    """docs/results/performance.md."""
     here, all_turns = found["machine"], [Turn(**turn) for turn in found["turns"]]
     lines = [
         "# Performance",
         "",
-        "Made by `nox -s bench -- --out docs`; do not edit.",
+        "Made by `nox -s bench -- --out docs/results`; do not edit.",
         "",
         f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
         f"{here['torch']}; load average before the run {here['load_before']:.1f}.",

@@ -33,7 +33,7 @@ def study_markdown(endings: Sequence[Ending], seed: int) -> str:
     page = f"""\
 # Bad inputs
 
-`nox -s inputs -- --count {len(endings)} --seed {seed} --out docs/bugs/bad_inputs.md` makes this page.
+`nox -s inputs -- --count {len(endings)} --seed {seed} --out docs/results/bad_inputs.md` makes this page.
 Each attempt runs in a clean folder, with {PATIENCE:g} seconds and {MEMORY >> 30} GiB.
 It has to be answered, or refused with one line and an exit code of
 the table; a traceback, a hang, a kill, a file left behind by a refusal, or an escape code on the terminal is a fault.

@@ -199,7 +199,7 @@ def table(
         "",
         f"`python -m tools.scaling study mutants --singles {len(single)} --pairs {len(double)} "
         f"--rounding {rounding} --seed {seed}` made this page (`nox -s mutants`). "
-        "What it means: [attribution.md](attribution.md).",
+        "What it means: [attribution.md](../architecture/attribution.md).",
         "",
         f"- single mutants: {len(single)}, {unlisted} of them in no table of `explain`",
         f"- something found: {seen} of {len(single)}",

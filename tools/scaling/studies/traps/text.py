@@ -12,7 +12,7 @@ _INTRODUCTION = """\
 
 Pairs of files whose right verdict is known. `fail` and `error` (the input is refused, or the tool breaks off) are
 equally right where the pair must not pass; a verdict in **bold** is wrong. Made by `nox -s traps -- --out
-docs/traps.md`, as measured.
+docs/results/traps.md`, as measured.
 
 - ours: traces through `compare` and the judge of the parity matrix, images through `images --gate`
 - numpy.allclose, torch.testing.assert_close, Polygraphy (Comparator.compare_accuracy), fieldcompare (its command line)
