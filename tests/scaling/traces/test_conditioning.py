@@ -14,6 +14,7 @@ from tools.scaling.traces import conditioning as module
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.conditioning import conditioning
 from tools.scaling.traces.read import parse_trace
+from tools.scaling.traces.report import Status
 
 
 def g(h: float, n: int) -> float:
@@ -40,12 +41,23 @@ def test_harmless_runs_are_not_called_different():
         with reordered(rng):
             report = compare(where.clean, traced(config, where.pixel))
         assert report.num_upstream_divergent == 0, (name, report.first_upstream)
-    for name in ("supervisor", "dials_convention", "source_file", "divergence_dispersion", "triclinic_misset"):
-        where = subject(name)
+    names = ("supervisor", "dials_convention", "source_file", "divergence_dispersion", "triclinic_misset")
+    for where in [*map(subject, names), *(subject(each, 1) for each in ("gauss_crystal", "round_crystal"))]:
         lines = trace_pixel(where.config, *where.pixel, device="cpu", dtype=torch.float32)
         single = parse_trace(render(lines).encode(), "py")
-        report = compare(where.clean, single, precision="float32", tolerance=1e-2)
-        assert report.num_upstream_divergent == 0, (name, report.first_upstream)
+        report = compare(where.clean, single, precision="float32")
+        assert report.num_upstream_divergent == report.num_divergent == 0, (where.name, report.first_upstream)
+
+
+def test_what_is_too_small_for_float32_is_rounding_and_what_is_not_is_none():
+    where = subject("gauss_crystal")
+    lines = trace_pixel(where.config, 30, 30, device="cpu", dtype=torch.float32)
+    clean, single = traced(where.config, (30, 30), "c.log"), parse_trace(render(lines).encode(), "py.log")
+    found = compare(clean, single, precision="float32").factor("I_before_scaling")
+    assert (found.py_value, found.status) == (0.0, Status.PASS)
+    assert found.c_value is not None and 0.0 < found.c_value < 1e-180
+    report = compare(clean, single)
+    assert (report.first_divergence, report.factor("I_before_scaling").status) == ("I_before_scaling", Status.CRITICAL)
 
 
 @pytest.mark.parametrize("tic", range(10))

@@ -32,6 +32,7 @@ from tools.scaling.traces.schema import quantity
 
 # Values further apart than this, in so many flags, are two cases and no defect.
 _ANOTHER_CASE = 1e-3
+_STEEP = 8.0  # of F between two reflections, in F per index
 _MATTERS = 0.1  # an effect that counts where causes multiply
 _TOO_MANY_FLAGS = 3
 _LISTED = 8
@@ -80,7 +81,7 @@ def explain(
     rest = [*group(sides, left), *_unfed(shown, found, unknown)]
     for each in rest:
         each.variant = each.variant or name_variant(sides, left, each, pixel)
-    faint = faint_variants(sides, left, pixel)
+    faint = [] if assumed else faint_variants(sides, left, pixel)  # without a case no number is made of flags
     notes += [f"{each.label} lies below the noise floor of float32; {_FOLLOWED}" for each in faint]
     order = graph.traced
     groups = sorted([*groups, *rest, *faint], key=lambda each: order.index(each.name))
@@ -194,7 +195,15 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
             unknown[name] = f"untraced input: {inputs}; give the case (--case)"
     if assumed and bool((found.delta["hkl_rounded"] > 0).any()) and bool(found.over["F_cell"].any()):
         unknown["F_cell"] = "untraced input: -hkl -default_F, of another reflection; give the case (--case)"
+    elif assumed and bool(found.over["F_cell"].any()) and bool(_interpolated(sides, found).all()):
+        unknown["F_cell"] = "no further off than rounding of the indices may move an interpolated F"
     return unknown
+
+
+def _interpolated(sides: Sides, found: Measured) -> Tensor:
+    """(s,): where F_cell differs by less than `_STEEP` times itself for what rounding does to the indices."""
+    able = _STEEP * sides.values["F_cell"][C].abs() * found.floor["hkl_frac"]
+    return found.delta["F_cell"] <= able
 
 
 def _other_subpixels(sides: Sides) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from tools.scaling.engine.tolerances import LEAST_SUM
 from tools.scaling.explain.graph import Values, bounds, evaluate
 from tools.scaling.explain.sides import PY, C, Sides, printed_half_unit
 
@@ -107,6 +108,8 @@ def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
         if sides.graph.quantities[name].sums and sides.graph.sizes["s"] > 1:
             # the terms of all sub-pixels are made at once, and not the very bits that the trace shows one by one
             own_floor = torch.maximum(own_floor, floor)
+        if sides.graph.quantities[name].sums and "float32" in sides.precision:
+            floor, own_floor = floor + LEAST_SUM, own_floor + LEAST_SUM
         sound = values[C].reshape(*both.shape, -1).isfinite().all(-1)
         lost = sound & ~values[PY].reshape(*both.shape, -1).isfinite().all(-1)
         found.broken[name] = both & lost & (not _poisoned(sides, name))

@@ -15,7 +15,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from tools.scaling.engine.tolerances import ROUNDINGS, UNIT_ROUNDOFF
+from tools.scaling.engine.tolerances import LEAST_SUM, ROUNDINGS, UNIT_ROUNDOFF, UPSTREAM_TOLERANCE
 from tools.scaling.traces.read import PhiRecord, Record, Trace
 from tools.scaling.traces.schema import POST_POLAR, PRE_POLAR
 
@@ -32,6 +32,8 @@ _SCALED = (
     "TAP5.I_before_scaling",
     "TAP5.I_pixel_final",
 )
+_KEPT = LEAST_SUM / UPSTREAM_TOLERANCE["float32"]  # the least sum that float32 holds to its tolerance
+_PEAK = 40.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ def conditioning(trace: Trace, precision: str = "float64", roundings: int = ROUN
         bounds["F_latt", occurrence, None] = _clamped(sum(parts))
     if records and roundings > 1:
         bounds |= _third_source(trace, records[0].values, cells, shifts[0])
+        bounds |= _other_shapes(trace, records, shifts)
     norms = _bound_phi_rows(trace, records, shifts, cells[1], bounds)
+    if precision == "float32":
+        norms |= _underflow(trace)
     return Conditioning(bounds, norms)
 
 
@@ -92,6 +97,31 @@ def _third_source(
         for name in ("SOURCE2.F_latt_squared", "SOURCE2.I_contribution"):
             bounds[name, record.occurrence, None] = _clamped(2.0 * bound)
     return bounds
+
+
+def _other_shapes(trace: Trace, records: tuple[Record, ...], shifts: list[float]) -> dict[Key, float]:
+    """Bounds of the sums of a crystal that shows no lattice factor: a ROUND, GAUSS or TOPHAT one.
+
+    Of F_latt = exp(-k (h - h0)^2) a shift moves the square by 4 ln(F_max/F_latt) shift/|h - h0|; _PEAK stands for
+    twice the logarithm of F_max. A ROUND crystal's is as steep, but for its zeros.
+    """
+    summed = trace.numbers("I_before_scaling") or trace.numbers(PRE_POLAR)
+    if trace.phi_rows or trace.numbers("F_latt") or not summed or not summed[0].values[0] > 0.0:
+        return {}
+    steep = 2.0 * (_PEAK + abs(math.log(summed[0].values[0])))
+    away = [math.hypot(*(h - round(h) for h in record.values if math.isfinite(h))) for record in records]
+    bound = _clamped(steep * max(shift * _inverse(off) for shift, off in zip(shifts, away)))
+    return {(name, 0, None): bound for name in _SCALED}
+
+
+def _underflow(trace: Trace) -> dict[Key, float]:
+    """Norms of sums that are too small for float32: the squares that are added are below 2^-126."""
+    summed = trace.numbers("I_before_scaling") or trace.numbers(PRE_POLAR)
+    size = abs(summed[0].values[0]) if summed else 0.0
+    if not 0.0 < size < LEAST_SUM:
+        return {}
+    found = {name: (trace.numbers(name) or summed)[0].values[0] for name in _SCALED}
+    return {(name, 0, None): abs(value) / size * _KEPT for name, value in found.items()}
 
 
 def _bound_phi_rows(
