@@ -14,9 +14,9 @@ from tools.scaling.bundle.bundle import create
 from tools.scaling.bundle.environment import Change
 from tools.scaling.bundle.history import history
 from tools.scaling.bundle.verify import verify_all, verify_bundle
-from tools.scaling.cli.junit_reports import (
-    Case,
-    Outcome,
+from tools.scaling.cli.junit import (
+    JunitCase,
+    JunitOutcome,
     chain_junit,
     comparison_junit,
     images_junit,
@@ -83,7 +83,7 @@ def test_a_divergence_fails_with_its_numbers(trace):
 
 
 def test_hostile_text_is_text():
-    text = junit("x", {"s": [Case('<script>"&\x00\u00e9', Outcome.FAILED, "]]> \x1b[31m")]})
+    text = junit("x", {"s": [JunitCase('<script>"&\x00\u00e9', JunitOutcome.FAILED, "]]> \x1b[31m")]})
     assert text.isascii()
     assert cases(text) == {'<script>"&\\x00\\xe9': ("failure", "]]> \\x1b[31m")}
 
@@ -181,7 +181,7 @@ def tostring(element):
 @pytest.mark.parametrize("word", ["compare", "images", "matrix", "verify"])
 def test_an_error_leaves_a_failure_and_not_the_file_of_the_run_before(capsys, tmp_path, word):
     path = tmp_path / "junit.xml"
-    path.write_text(junit("old", {"old": [Case("passed")]}))
+    path.write_text(junit("old", {"old": [JunitCase("passed")]}))
     gone = str(tmp_path / "gone")
     arguments = ["--c", gone, "--py", gone] if word in ("compare", "images") else [gone]
     arguments += ["--out", str(tmp_path / "summary.md")] if word == "compare" else []

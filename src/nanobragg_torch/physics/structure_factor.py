@@ -70,11 +70,6 @@ def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> List
     return Listed(values, listed.lowest, counts, listed.warning, listed.F.size)
 
 
-def build_grid(structure: StructureFactors, like: Tensor, quirks: Quirks | None = None) -> Grid:
-    """The grid of `structure` on the device and in the dtype of `like`. Raises InputError from the readers."""
-    return to_grid(read_grid(structure, quirks), structure, like)
-
-
 def to_grid(listed: Listed | None, structure: StructureFactors, like: Tensor) -> Grid:
     """What was read, as tensors like `like`."""
     default = to_tensor(structure.default_F, like)

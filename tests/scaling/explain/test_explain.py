@@ -18,7 +18,7 @@ from tools.scaling.explain import defects as explain_defects
 from tools.scaling.explain import sides as explain_sides
 from tools.scaling.explain.answer import explain
 from tools.scaling.explain.defects import Verdict
-from tools.scaling.explain.files import explain_command, explain_files
+from tools.scaling.explain.files import explain_command, explain_logs
 from tools.scaling.explain.pixel import prepared_pixel
 from tools.scaling.explain.records import Explanation
 from tools.scaling.explain.rules import table as explain_rules
@@ -360,4 +360,4 @@ def test_the_command(tmp_path, case, config):
     assert lines[-1] in page.read_text(encoding="ascii").replace("\\", "")
     with pytest.raises(BadInput, match="expected an existing folder, got none at"):
         explain_command(case.c_trace, log, case=None, out=tmp_path / "no" / "e.md", as_json=False)
-    assert explain_files(case.c_trace, log, case=case).causes[0].quantity == "odet"
+    assert explain_logs([case.c_trace], [log], case=case)[0].causes[0].quantity == "odet"

@@ -13,7 +13,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.cases.case import find_case
 from tools.scaling.cli import main
 from tools.scaling.matrix.effects import QuirkEffect, quirk_effects
-from tools.scaling.matrix.effects_text import quirk_lines, quirk_markdown
+from tools.scaling.matrix.effects_text import quirk_lines
 
 FLAGS = (
     "-cell 30 40 50 80 95 105 -default_F 1 -lambda 1.1 -distance 100 -detpixels 6 -pixel 2 -N 5 -oversample 1 "
@@ -51,10 +51,6 @@ def test_rendering(effects: dict[str, QuirkEffect]) -> None:
     assert by_id["Q13"].split() == ["Q13", "-", "-", "-", "source", "weights", "ignored"]
     assert f"{effects['Q29'].image:.2e}" in by_id["Q29"]
     assert "refused  " in by_id["Q41"]
-    text = quirk_markdown("small", list(effects.values()))
-    assert text.isascii()
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count(" |") for line in table[2:]} == {6}
 
 
 def test_a_case_without_a_pixel_is_refused(tmp_path: Path) -> None:

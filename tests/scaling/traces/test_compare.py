@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.markdown import comparison_markdown
 from tools.scaling.traces.read import parse_trace, read_trace
-from tools.scaling.traces.report import Report, Status, status_of
+from tools.scaling.traces.report import Status, status_of
 from tools.scaling.traces.text import comparison_lines
 
 
@@ -249,13 +250,12 @@ def test_metrics_keep_the_old_keys(supervisor, legacy):
 
 def test_json_keeps_everything_and_holds_no_nan(supervisor, port):
     report = compare(supervisor, port(polar="nan", steps="inf", omega_pixel="text", ratio=None))
-    text = json.dumps(report.to_dict(), allow_nan=False)
-    again = Report.from_dict(json.loads(text))
-    assert json.dumps(again.to_dict()) == text
-    assert again.factor("steps") == report.factor("steps")
-    assert math.isnan(again.factor("polar").py_value)
-    assert (again.orphans, again.warnings, again.c_trace) == (report.orphans, report.warnings, report.c_trace)
-    assert again.factor("omega_pixel").py_value is None
+    kept = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert set(kept) == {field.name for field in fields(report)}
+    factors = {row["name"]: row["py_value"] for row in kept["factors"]}
+    assert (factors["polar"], factors["steps"], factors["omega_pixel"]) == ("nan", "inf", None)
+    assert [row["name"] for row in kept["orphans"]] == [orphan.name for orphan in report.orphans]
+    assert (kept["warnings"], kept["c_trace"]["pixel"]) == (list(report.warnings), list(report.c_trace.pixel))
     metrics = json.loads(json.dumps(report.metrics(), allow_nan=False))
     assert metrics["factors"]["polar"]["rel_delta"] is None
     assert metrics["factors"]["polar"]["status"] == "NONFINITE"
@@ -279,7 +279,7 @@ def test_damaged_logs_give_a_report_or_bad_input(data):
         return
     for report in reports:
         json.dumps(report.metrics(), allow_nan=False)
-        assert Report.from_dict(report.to_dict()).to_dict() == report.to_dict()
+        json.dumps(report.to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,6 @@ def test_what_is_lost_with_a_damaged_line_is_named(supervisor, supervisor_bytes,
     assert f"lost: {lost[0]}" in comparison_lines(report)
     assert "**lost:**" in comparison_markdown(report)
     assert report.metrics()["lost"] == list(report.lost)
-    assert Report.from_dict(report.to_dict()) == report
 
 
 def test_a_torn_last_line_loses_its_quantity_and_a_whole_trace_none(supervisor, supervisor_bytes):

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from tools.scaling.base.errors import BadInput, GateFailed
-from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import (
     BUNDLES,
     DEFAULT_ROOT,
@@ -104,15 +103,15 @@ def verify(
     from tools.scaling.base.files import write_text
     from tools.scaling.bundle import text as render
     from tools.scaling.bundle.verify import verify_all, verify_bundle
-    from tools.scaling.cli import junit_reports as xml
+    from tools.scaling.cli.junit import chain_junit, errors_to_junit, verdict_junit
 
     with errors_to_junit(junit, "verify"):
         if every:
             chain = verify_all(reports_root, public_key, also=run_dir)
-            ok, found, text, lines = chain.ok, chain.to_dict(), xml.chain_junit(chain), render.chain_lines(chain)
+            ok, found, text, lines = chain.ok, chain.to_dict(), chain_junit(chain), render.chain_lines(chain)
         elif run_dir is not None:
             one = verify_bundle(run_dir, public_key)
-            ok, found, text, lines = one.ok, one.to_dict(), xml.verdict_junit(one), render.verdict_lines(one)
+            ok, found, text, lines = one.ok, one.to_dict(), verdict_junit(one), render.verdict_lines(one)
         else:
             raise BadInput("verify: expected RUN_DIR or --all, got neither")
     if junit:

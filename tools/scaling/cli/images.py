@@ -10,7 +10,6 @@ import typer
 
 from tools.scaling.base.errors import GateFailed
 from tools.scaling.base.files import write_text
-from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import IMAGES, AsJson, Junit, app, say
 
 
@@ -31,7 +30,7 @@ def images(
     junit: Junit = None,
 ) -> None:
     """Compare two float images in one pass: statistics, peaks, worst pixels, pictures."""
-    from tools.scaling.cli.junit_reports import images_junit
+    from tools.scaling.cli.junit import errors_to_junit, images_junit
     from tools.scaling.images.compare import compare_image_files
     from tools.scaling.images.text import images_lines, progress_bar
 

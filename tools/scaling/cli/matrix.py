@@ -11,7 +11,6 @@ import typer
 
 from tools.scaling.base.errors import GateFailed
 from tools.scaling.base.files import write_text
-from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import MANY_CASES, AsJson, Device, Dtype, Junit, Pixel, app, say, tell
 
 Binary = Annotated[Path | None, typer.Option(help="Your own compiled nanoBragg; without it NB_C_BIN.")]
@@ -29,7 +28,7 @@ def matrix(
     junit: Junit = None,
 ) -> None:
     """Compare every traced number and every pixel of many cases with the reference."""
-    from tools.scaling.cli.junit_reports import matrix_junit
+    from tools.scaling.cli.junit import errors_to_junit, matrix_junit
     from tools.scaling.matrix import reference as reference
     from tools.scaling.matrix import run as work
     from tools.scaling.matrix import text as render

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import refuse_protected
-from tools.scaling.cli.junit import errors_to_junit
 from tools.scaling.cli.options import (
     ONE_PIXEL,
     PARTS,
@@ -80,6 +80,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two traces: the nine factors, and every traced quantity upstream of them."""
+    from tools.scaling.cli.junit import comparison_junit, errors_to_junit
     from tools.scaling.traces import harness as commands
 
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
@@ -90,9 +91,6 @@ def compare(
             c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command
         )
     if junit:
-        from tools.scaling.base.files import write_text
-        from tools.scaling.cli.junit_reports import comparison_junit
-
         write_text(junit, comparison_junit(report))
     if as_json:
         say(json.dumps(report.metrics(), indent=2, allow_nan=False))

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from tools.scaling.explain.records import Explanation
 
 
-def explain_files(c: Path, py: Path, *, case: Case | None, device: str = "cpu") -> "Explanation":
-    """As explain_logs, of one log a side."""
-    return explain_logs([c], [py], case=case, device=device)[0]
-
-
 def explain_logs(
     c: Sequence[Path],
     py: Sequence[Path],

@@ -16,25 +16,3 @@ def quirk_lines(case: str, effects: Sequence[QuirkEffect]) -> list[str]:
         else:
             lines.append(f"{row.id:<5}{row.image:>10.2e}{row.pixels:>8}{row.numbers:>9}  {row.name}")
     return lines
-
-
-def quirk_markdown(case: str, effects: Sequence[QuirkEffect]) -> str:
-    """The same as a table, with what the reference does and what would be right."""
-    head = [
-        f"# Quirks on {case}",
-        "",
-        "Each switched off alone. image: largest change of a pixel, relative to the brightest one.",
-        "",
-        "| id | image | pixels | traced numbers | as the reference | switched off |",
-        "|---|---|---|---|---|---|",
-    ]
-    rows = []
-    for row in effects:
-        if row.refused:
-            measured = f"refused: {row.refused} | |"
-        elif row.silent:
-            measured = "- | - | -"
-        else:
-            measured = f"{row.image:.2e} | {row.pixels} | {row.numbers}"
-        rows.append(f"| {row.id} | {measured} | {row.reference} | {row.right} |")
-    return "\n".join([*head, *rows]) + "\n"

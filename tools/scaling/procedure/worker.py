@@ -13,8 +13,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-MODULE = "tools.scaling"
-
 
 def serve(call: Callable[[Sequence[str]], int]) -> None:
     """Answer commands with `call(argv) -> exit code` until standard input ends."""

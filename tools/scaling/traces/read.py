@@ -15,7 +15,6 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.base.reading import read_stream
 from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
 
-PREFIXES = ("TRACE_C", "TRACE_PY")
 MAX_BYTES = 256 * 1024 * 1024
 
 # A tear glues a trace line to other text, so the prefix counts anywhere in a line. Only the grouped

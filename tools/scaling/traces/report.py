@@ -231,25 +231,9 @@ class Report:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready (allow_nan=False) and enough for `from_dict`."""
+        """Return everything in this report for JSON; a number that is not finite is its word, as in "nan"."""
         encoded: dict[str, Any] = _encode(asdict(self))
         return encoded
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Report":
-        return cls(
-            c_trace=_trace_summary(data["c_trace"]),
-            py_trace=_trace_summary(data["py_trace"]),
-            tolerance=data["tolerance"],
-            upstream_tolerance=data["upstream_tolerance"],
-            precision=data["precision"],
-            factors=tuple(FactorRow(**_decode(row)) for row in data["factors"]),
-            quantities=tuple(QuantityRow(**_decode(row)) for row in data["quantities"]),
-            orphans=tuple(Orphan(**row) for row in data["orphans"]),
-            warnings=tuple(data["warnings"]),
-            lost=tuple(data["lost"]),
-            hypotheses=tuple(data["hypotheses"]),
-        )
 
 
 def _follows_steps(report: Report) -> set[str]:
@@ -283,15 +267,3 @@ def _finite_only(row: dict[str, Any]) -> dict[str, Any]:
 _VALUES = frozenset(
     {"c_value", "py_value", "abs_delta", "rel_delta", "c", "py", "abs", "rel", "rel_plain", "tolerance"}
 )
-
-
-def _decode(row: dict[str, Any]) -> dict[str, Any]:
-    """A row's fields: numbers that JSON holds as strings become floats again."""
-    decoded = {key: float(v) if key in _VALUES and isinstance(v, str) else v for key, v in row.items()}
-    return decoded | {"status": Status(row["status"])}
-
-
-def _trace_summary(data: dict[str, Any]) -> TraceSummary:
-    pixel = None if data["pixel"] is None else (data["pixel"][0], data["pixel"][1])
-    skipped = tuple((line, reason) for line, reason in data["skipped"])
-    return TraceSummary(data["source"], data["prefix"], pixel, skipped, data["ignored"])
