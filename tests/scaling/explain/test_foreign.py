@@ -16,7 +16,7 @@ from tools.scaling.cases.case import find_case
 from tools.scaling.explain.answer import explain
 from tools.scaling.explain.defects import Verdict
 from tools.scaling.explain.files import explain_command, explain_logs
-from tools.scaling.explain.labels import read_labels, relabelled
+from tools.scaling.traces.labels import read_labels, relabelled
 from tools.scaling.traces.read import parse_trace
 
 PIXEL = (685, 1039)

@@ -30,8 +30,8 @@ def explain_logs(
     fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files
     that cannot be read, and for logs of different pixels or cases.
     """
-    from tools.scaling.explain.labels import printed_only, read_labels, relabelled
     from tools.scaling.explain.logs import pairs
+    from tools.scaling.traces.labels import printed_only, read_labels, relabelled
     from tools.scaling.traces.read import read_trace
 
     table = read_labels(labels)

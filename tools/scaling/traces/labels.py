@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,12 @@ def _read(path: Path) -> Labels:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: expected a TOML table of labels, got: {why(error)}") from error
-    return {label: _label(path, label, entry) for label, entry in data.items()}
+    return labels_of(path, data)
+
+
+def labels_of(path: Path, table: Mapping[str, Any]) -> Labels:
+    """The labels of a TOML table that was read from `path`. Raises BadInput for an entry that is no label."""
+    return {label: _label(path, label, entry) for label, entry in table.items()}
 
 
 def _label(path: Path, label: str, entry: Any) -> Label:
