@@ -9,7 +9,7 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.errors import NanoBraggError
 from tools.scaling.base.errors import BadInput, of_port
 from tools.scaling.explain.attribution import TARGETS, Effects, attribute
-from tools.scaling.explain.defects import Group, Measured, group, label_of, length, measure
+from tools.scaling.explain.defects import TRIPLES, Group, Measured, group, label_of, length, measure
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.guesses.faint import faint_variants
 from tools.scaling.explain.guesses.forms import aside, changes, form
@@ -294,10 +294,11 @@ def _causes(
         defect = _defect_rel(sides, each)
         effect = effects.alone[target][i]
         added = effects.added[target][i]
+        changed = changes(sides, found, each)
         causes.append(
             Cause(
                 quantity=each.label,
-                variant=each.variant,
+                variant=_of_all(each, changed),
                 defect_rel=defect,
                 effect_rel=effect,
                 share=added / delta if delta else 0.0,
@@ -311,11 +312,20 @@ def _causes(
                 side="port" if each.side == PY else "reference",
                 alternatives=each.alike,
                 moves=effects.moves[i],
-                changes=changes(sides, found, each),
+                changes=changed,
             )
         )
 
     return _ranked(causes)
+
+
+def _of_all(each: Group, changed: dict[str, str]) -> str | None:
+    """The words of a cause; of a triple whose members changed in different ways, those of every member."""
+    triple = next((names for names in TRIPLES if each.name in names), ())
+    ways = {name: changed[name] for name in triple if name in changed}
+    if each.variant != ways.get(each.name) or len(set(ways.values())) < 2:
+        return each.variant
+    return "; ".join([f"{each.variant}", *(f"{name} {way}" for name, way in ways.items() if name != each.name)])
 
 
 def _ranked(causes: list[Cause]) -> tuple[Cause, ...]:
