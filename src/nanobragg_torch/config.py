@@ -2,21 +2,25 @@
 
 Numeric fields hold Python floats or 0-d tensors: whatever a gradient is wanted for can be replaced by a
 tensor (`dataclasses.replace`). No field is looked at here beyond its validation, and torch is not imported.
+A file that is named here is read by `nanobragg_torch.io.load.loaded`, which puts what it holds beside its name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from nanobragg_torch.quirks import Quirks
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 Number: TypeAlias = "float | Tensor"
 Vector: TypeAlias = "tuple[Number, Number, Number] | Tensor"
+SourceRow: TypeAlias = "tuple[Number | None, ...]"
 
 CONVENTIONS = ("MOSFLM", "ADXV", "DENZO", "XDS", "DIALS", "CUSTOM")
 PIVOTS = ("BEAM", "SAMPLE")
@@ -100,7 +104,8 @@ class Beam:
     """The beam before the sample. Divergence in radians, dispersion as a fraction of the wavelength.
 
     kahn: the polarization factor K of Kahn et al.; polarized=False is -nopolar.
-    source_file: positions and wavelengths of the sources, instead of divergence and dispersion.
+    source_file: positions and wavelengths of the sources, instead of divergence and dispersion. sources: what it
+    holds, of each source x, y, z, weight, wavelength (metres), None for what its line lacks.
     """
 
     wavelength_m: Number = 1.0e-10
@@ -112,6 +117,7 @@ class Beam:
     dispersion: Spread = Spread()
     round_divergence: bool = True
     source_file: Path | None = None
+    sources: tuple[SourceRow, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,8 @@ class Detector:
     orgx_pixels, orgy_pixels: the near point, XDS style, 1-based. The vectors count in CUSTOM only (Q54). odet_vector
     counts where its length is exactly 1 (Q03).
     pix0_vector_m: origin of the detector, which counts when Q02 is off.
-    mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered.
+    mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered. mask: what it holds, True
+    for a pixel that is rendered, (slow, fast).
     """
 
     convention: str = "MOSFLM"
@@ -195,12 +202,15 @@ class Detector:
     sensor: Sensor = Sensor()
     roi: Roi | None = None
     mask_file: Path | None = None
+    mask: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _one_of("convention", self.convention, CONVENTIONS)
         _one_of("pivot", self.pivot, PIVOTS)
         _at_least_one("pixels_fast", self.pixels_fast)
         _at_least_one("pixels_slow", self.pixels_slow)
+        if self.mask is not None and self.mask.shape != (self.pixels_slow, self.pixels_fast):
+            raise ValueError(f"mask: expected {self.pixels_slow} x {self.pixels_fast} pixels, got {self.mask.shape}")
 
     @property
     def rendered(self) -> Roi:
@@ -215,17 +225,47 @@ class Detector:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Reflections:
+    """Structure factors by Miller index.
+
+    F: (n,), one for each row of hkl (n, 3), integers; the last one counts of an index that comes twice. A tensor of
+    which a gradient is asked is welcome. hkl None: F is of every index of the box, with one plane of padding behind
+    each axis, (Rh+1, Rk+1, Rl+1). lowest, counts: the box of indices, along h, k, l. warning: a line for a person
+    about what the reader lost (Q10, Q11, Q22), else empty.
+    """
+
+    hkl: np.ndarray | None
+    F: np.ndarray | Tensor
+    lowest: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    warning: str = ""
+
+    @property
+    def count(self) -> int:
+        """Reflections that are listed, or all of the box."""
+        return math.prod(self.counts) if self.hkl is None else len(self.F)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the box with its padding."""
+        h, k, l = self.counts  # noqa: E741 -- a Miller index
+        return h + 1, k + 1, l + 1
+
+
 @dataclass(frozen=True)
 class StructureFactors:
     """Where F comes from: a reflection list or the dump of one, and a value for what it does not list.
 
-    interpolate: tricubic; None: where a crystal has no more than 2 cells along an axis (Q51).
+    interpolate: tricubic; None: where a crystal has no more than 2 cells along an axis (Q51). reflections: what the
+    file holds, hkl_file before dump_file.
     """
 
     hkl_file: Path | None = None
     default_F: Number = 0.0
     interpolate: bool | None = False
     dump_file: Path | None = None
+    reflections: Reflections | None = None
 
 
 @dataclass(frozen=True)
@@ -268,7 +308,7 @@ class Output:
 class Config:
     """One simulation.
 
-    warnings: single lines for a person, gathered while the flags were read. inputs: (flag, file) that is read.
+    warnings: single lines for a person, gathered while flags and files were read. inputs: (flag, file) that is read.
     """
 
     crystal: Crystal
@@ -283,3 +323,25 @@ class Config:
     output: Output = Output()
     warnings: tuple[str, ...] = field(default=())
     inputs: tuple[tuple[str, Path], ...] = field(default=())
+
+    @property
+    def unread(self) -> tuple[Path, ...]:
+        """Files that are named and whose contents are not here yet: `nanobragg_torch.io.load.loaded` reads them."""
+        structure, beam, detector = self.structure, self.beam, self.detector
+        named = (
+            (structure.hkl_file or structure.dump_file, structure.reflections),
+            (beam.source_file, beam.sources),
+            (detector.mask_file, detector.mask),
+        )
+        return tuple(path for path, contents in named if path is not None and contents is None)
+
+    def under(self, quirks: Quirks) -> Config:
+        """A copy with these switches; the contents of its files are left out, as switches decide how they are read."""
+        structure, beam, detector = self.structure, self.beam, self.detector
+        if structure.hkl_file or structure.dump_file:
+            structure = replace(structure, reflections=None)
+        if beam.source_file:
+            beam = replace(beam, sources=None)
+        if detector.mask_file:
+            detector = replace(detector, mask=None)
+        return replace(self, quirks=quirks, structure=structure, beam=beam, detector=detector)

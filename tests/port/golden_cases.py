@@ -13,6 +13,7 @@ import torch
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan import evaluate, simulate
 from nanobragg_torch.scan.experiment import prepare
 
@@ -105,7 +106,7 @@ class Conditions:
 def conditions(name: str, slow: int, fast: int) -> Conditions:
     """Conditioning of the traced pixel in float64; SQUARE crystals only, 0 for the others."""
     config = load(name).config()
-    run = simulate.start(prepare(config, device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64))
     exp, roi = run.exp, config.detector.rendered
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None

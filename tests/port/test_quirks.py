@@ -18,15 +18,16 @@ from nanobragg_torch.config import Config, Roi, Spread
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import fdump_pieces
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.physics import detector, lattice_factor, mosaic
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.products import outputs
 from nanobragg_torch.products.statistics import statistics
 from nanobragg_torch.products.trace import render, trace_pixel
 from nanobragg_torch.quirks import IDS, TABLE, Quirks, of_mode
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import Experiment, prepare
+from nanobragg_torch.units import RTD
 
 BASE = "-cell 30 40 50 80 95 105 -default_F 1 -lambda 1.1 -distance 100 -detpixels 8 -pixel 0.1 -N 5 -oversample 1"
 FLAT = BASE.replace("-N 5", "-N 1")  # F_latt 1 everywhere
@@ -91,7 +92,7 @@ def config(base: str, flags: str = "", folder: Path = INPUTS) -> Config:
 
 
 def experiment(base: str, flags: str = "", folder: Path = INPUTS) -> Experiment:
-    return prepare(config(base, flags, folder), device="cpu", dtype=torch.float64)
+    return prepare(loaded(config(base, flags, folder)), device="cpu", dtype=torch.float64)
 
 
 def geometry(flags: str, folder: Path = INPUTS) -> detector.Geometry:
@@ -229,11 +230,12 @@ LIST = "0 0 1 7\n0 1 0 5\n1 0 0 4\n-1 0 0 3\n0 0 0 11\n"
 def listed(folder: Path, text: str, flags: str = "") -> dict[tuple[int, ...], float]:
     """Reflections that the grid holds."""
     (folder / "list.hkl").write_text(text)
-    grid = experiment(BASE.replace("-default_F 1 ", ""), f"-hkl list.hkl --mode c-parity {flags}", folder).listed
-    assert grid is not None
+    grid = experiment(BASE.replace("-default_F 1 ", ""), f"-hkl list.hkl --mode c-parity {flags}", folder).grid
+    assert grid.values is not None
+    values = grid.values.reshape(grid.shape)
     return {
-        tuple(int(i) + low for i, low in zip(at, grid.lowest)): float(grid.values[tuple(at)])
-        for at in np.argwhere(grid.values)
+        tuple(i + low for i, low in zip(at, grid.lowest)): float(values[tuple(at)])
+        for at in torch.argwhere(values).tolist()
     }
 
 
@@ -252,7 +254,7 @@ def _(folder: Path) -> None:
     assert listed(folder, commented) == {(0, 0, 1): 7.0, (0, 1, 0): 5.0}
     assert listed(folder, commented, "--quirk Q10=off") == CLEAN
     (folder / "list.hkl").write_text(commented)
-    warnings = experiment(BASE, "-hkl list.hkl --mode c-parity", folder).warnings
+    warnings = experiment(BASE, "-hkl list.hkl --mode c-parity", folder).config.warnings
     assert warnings[:1] == (f"{folder}/list.hkl:3: the list ends here, before '# h k l': 2 reflections (Q10, Q11)",)
     with pytest.raises(InputError, match=r"list.hkl:2: expected h k l F .*, got 'h k l F'"):
         listed(folder, "0 0 1 7\nh k l F\n", "--quirk Q10=off")
@@ -267,8 +269,7 @@ def _(folder: Path) -> None:
     text = LIST.replace("1 0 0 4", "1.0 0 0 4")
     lost = {(0, 0, 1): 7.0, (0, 1, 0): 5.0}
     assert listed(folder, text) == lost
-    grid = experiment(BASE, "-hkl list.hkl --mode c-parity", folder).listed
-    assert grid is not None
+    grid = experiment(BASE, "-hkl list.hkl --mode c-parity", folder).grid
     assert grid.counts == (3, 2, 2)  # the box counts what follows
     assert listed(folder, text, "--quirk Q10=off") == lost
     assert listed(folder, text, "--quirk Q11=off") == CLEAN
@@ -397,9 +398,8 @@ def _(_folder: Path) -> None:
 
 
 def dumped(folder: Path, flags: str = "") -> Experiment:
-    return prepare(
-        parse(f"{BASE} {flags}".split(), [folder], dump=folder / "Fdump.bin"), device="cpu", dtype=torch.float64
-    )
+    read = loaded(parse(f"{BASE} {flags}".split(), [folder], dump=folder / "Fdump.bin"))
+    return prepare(read, device="cpu", dtype=torch.float64)
 
 
 @quirk("Q22")
@@ -408,12 +408,12 @@ def _(folder: Path) -> None:
     values[0, 0, 0] = np.frombuffer(b"\x20\x0a\x00\x00\x00\x00\xf0\x3f", "<f8")[0]
     values[1, 1, 1] = 5.0
     (folder / "Fdump.bin").write_bytes(b"".join(fdump_pieces(values, (0, 0, 0), (2, 2, 2))))
-    skewed, right = dumped(folder).listed, dumped(folder, "--quirk Q22=off --fdump Fdump.bin").listed
-    assert skewed is not None
-    assert right is not None
-    assert np.array_equal(right.values, values)
-    assert skewed.values[0, 0, 0] < 1e-300
-    assert skewed.values[1, 1, 1] < 1e-300
+    skewed, right = dumped(folder).grid, dumped(folder, "--quirk Q22=off --fdump Fdump.bin").grid
+    assert skewed.values is not None
+    assert right.values is not None
+    assert np.array_equal(right.values.reshape(3, 3, 3), values)
+    assert skewed.values.reshape(3, 3, 3)[0, 0, 0] < 1e-300
+    assert skewed.values.reshape(3, 3, 3)[1, 1, 1] < 1e-300
 
 
 @quirk("Q23")
@@ -444,7 +444,7 @@ def _(_folder: Path) -> None:
     case = load("tricubic_falls_out")
     whole = case.config()
     roi = whole.detector.rendered
-    run = simulate.start(prepare(whole, device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(whole), device="cpu", dtype=torch.float64))
     assert run.tricubic_end is not None
     reference, right = simulate.render_image(run), None
     right = simulate.simulate(case.config("--quirk", "Q25=off"), device="cpu", dtype=torch.float64)
@@ -733,11 +733,9 @@ def _(folder: Path) -> None:
         f"{folder}/Fdump.bin: structure factors are read from it, there is no -hkl (Q57): in the box of its "
         "indices they replace -default_F 1; remove it, or give --quirk Q57=off",
     )
-    assert found.listed is not None
     assert found.grid.values is not None
-    assert dumped(folder, "--quirk Q57=off").listed is None
+    assert dumped(folder, "--quirk Q57=off").grid.values is None
     asked = dumped(folder, "--quirk Q57=off --fdump Fdump.bin")
-    assert asked.listed is not None
     assert asked.grid.counts == (2, 2, 2)
     assert dumped(folder, f"-hkl {INPUTS}/one.hkl").config.structure.dump_file is None
 

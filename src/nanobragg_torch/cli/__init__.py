@@ -1,1 +1,1 @@
-"""`python -m nanobragg_torch`: the only place of the port that prints."""
+"""The command line: what it prints about a run, and the only printer of the port."""

@@ -8,11 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from nanobragg_torch.physics.detector import final_centre
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.products.statistics import Statistics
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import row_blocks
 from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.units import RTD
 
 _PIVOTS = {"BEAM": "pivoting detector around direct beam spot", "SAMPLE": "pivoting detector around sample"}
 _SHAPES = {"SQUARE": "parallelpiped", "ROUND": "ellipsoidal", "GAUSS": "gaussian", "TOPHAT": "tophat-spot"}
@@ -52,7 +52,7 @@ def _crystal_lines(exp: Experiment) -> list[str]:
     crystal, axes = exp.config.crystal, exp.axes
     counts = [int(n) for n in exp.cells.tolist()]
     size = [1e-4 * length * n for length, n in zip(axes.cell, counts)]
-    chosen = exp.config.sampling.oversample < 1
+    chosen, listed = exp.config.sampling.oversample < 1, exp.config.structure.reflections
     return [
         f"Unit Cell: {' '.join(f'{x:g}' for x in axes.cell)}",
         f"volume = {_shown(axes.volume)} A^3",
@@ -60,7 +60,7 @@ def _crystal_lines(exp: Experiment) -> list[str]:
         *([f"auto-selected {exp.oversample}-fold oversampling"] if chosen else []),
         f"  created a total of {exp.n_sources} sources:",
         f"  created a total of {crystal.mosaic_domains} mosaic domains",
-        f"  {exp.listed.reflections if exp.listed else 0} initialized hkls (all others ={_shown(exp.grid.default)})",
+        f"  {listed.count if listed else 0} initialized hkls (all others ={_shown(exp.grid.default)})",
         f"  {_SHAPES[crystal.shape]} xtal: {'x'.join(map(str, counts))} cells",
     ]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nanobragg_torch.config import Cell, Config, Sensor
 from nanobragg_torch.physics.detector import final_centre
-from nanobragg_torch.physics.sampling import RTD, radians
 from nanobragg_torch.scan.experiment import Experiment
+from nanobragg_torch.units import RTD, radians
 
 # endings of field names: what they measure, the longer ones first; angles are shown in degrees
 _UNITS = {"_per_m2": "photons/m^2", "_per_m": "1/m", "_angstrom": "A", "_pixels": "pixels", "_rad": "deg", "_m": "m"}
@@ -21,6 +21,10 @@ _SPREADS = {
     **{f"beam.{axis}.{name}": "rad" for axis in ("horizontal", "vertical") for name in ("width", "step")},
     **{f"beam.dispersion.{name}": "of the wavelength" for name in ("width", "step")},
 }
+
+
+# told in other lines, or the contents of a file that is named
+_ELSEWHERE = ("quirks", "warnings", "inputs", "reflections", "sources", "mask")
 
 
 def config_lines(exp: Experiment) -> list[str]:
@@ -75,7 +79,7 @@ def _mode(config: Config) -> str:
 def _rows(prefix: str, record: Any) -> Iterator[tuple[str, str, str]]:
     for field in fields(record):
         value = getattr(record, field.name)
-        if field.name in ("quirks", "warnings", "inputs"):
+        if field.name in _ELSEWHERE:
             continue
         if is_dataclass(value):
             yield from _rows(f"{prefix}{field.name}.", value)

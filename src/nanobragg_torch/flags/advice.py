@@ -1,7 +1,7 @@
 """What a user should know about the flags that he typed: one line for each that does not do what it says.
 
 A quirk of the reference that is switched off gives no line. `given` is as in `checks`; the Config is what came of
-it. Lines that need what was read or computed are those of an Experiment.
+it. Lines that need what was read or computed are those of `nanobragg_torch.scan.advice`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.flags.checks import VECTORS, origin
 from nanobragg_torch.io.mosflm_cell import disagreement
-from nanobragg_torch.physics.sampling import RTD
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from nanobragg_torch.scan.experiment import Experiment
+from nanobragg_torch.units import RTD
 
 Given = dict[str, Any]
 
@@ -289,60 +284,3 @@ def _unset(asked: _Asked) -> Iterator[str]:
     for key, stored in (("N", "Na"), ("Na", "Na"), ("Nb", "Nb"), ("Nc", "Nc")):
         if asked.typed(key) and asked.given[stored] < 1:
             yield f"{asked.typed(key)}: counts as 1 below 1"
-
-
-def of_experiment(exp: Experiment) -> tuple[str, ...]:
-    """Lines about what was read and computed: detector, crystal, sampling, sources."""
-    parts = (_detector_in_use, _crystal_in_use, _steps_in_use)
-    return tuple(line for part in parts for line in part(exp))
-
-
-def _detector_in_use(exp: Experiment) -> Iterator[str]:
-    geometry, quirks = exp.geometry, exp.config.quirks
-    axes = geometry.initial
-    odet, fdet, sdet, beam, polar = (_numbers(v) for v in (axes.odet, axes.fdet, axes.sdet, axes.beam, axes.polar))
-    if max(abs(_dot(odet, fdet)), abs(_dot(odet, sdet))) > 1e-3 and quirks.on("Q03"):
-        yield f"the detector's normal {_shown(odet)} is kept, though it is none of fdet and sdet (Q03)"
-    if abs(_dot(fdet, sdet)) > 1e-3:
-        yield f"fdet and sdet are not at right angles: their cosine is {_dot(fdet, sdet):.3g}, pixels count as square"
-    close, along = 1000 * _number(geometry.close_distance), 1000 * _number(geometry.distance)
-    if not close > 1e-9 * abs(1000 * _number(geometry.distance_in)):
-        yield f"the crystal does not see the detector's face, close distance {close:g} mm: intensities are 0 or below"
-    elif along < 0:
-        yield f"the detector is behind the crystal: its distance along the beam is {along:g} mm"
-    if abs(_dot(beam, polar)) > 1 - 1e-9 and _number(exp.kahn) != 0.0:
-        yield "-polar: no effect, the polarization axis runs along the beam"
-
-
-def _crystal_in_use(exp: Experiment) -> Iterator[str]:
-    cell, quirks = exp.config.crystal.cell, exp.config.quirks
-    if cell is None or exp.config.crystal.matrix is not None or not quirks.on("Q58"):
-        return
-    asked = [RTD * float(x) for x in (cell.alpha_rad, cell.beta_rad, cell.gamma_rad)]
-    found = exp.axes.cell[3:]
-    if max(abs(x - y) for x, y in zip(asked, found)) > 0.01:
-        yield f"-cell: its angles come out as {' '.join(f'{x:.6g}' for x in found)} degrees (Q58)"
-
-
-def _steps_in_use(exp: Experiment) -> Iterator[str]:
-    if exp.oversample < exp.recommended:
-        yield f"-oversample {exp.oversample}: spots are finer than its sub-pixels, {exp.recommended} would resolve them"
-    terms = exp.n_sources * exp.n_orientations * exp.oversample * exp.oversample
-    if terms != exp.n_steps:
-        yield f"{terms} terms a pixel are more than a 32-bit number holds: they count as {exp.n_steps} (Q44)"
-
-
-def _number(value: Tensor) -> float:
-    return float(value.detach())
-
-
-def _numbers(v: Tensor) -> list[float]:
-    return [float(x) for x in v.detach().tolist()]
-
-
-def _dot(u: list[float], v: list[float]) -> float:
-    return sum(x * y for x, y in zip(u, v))
-
-
-def _shown(v: list[float]) -> str:
-    return " ".join(f"{x:g}" for x in v)

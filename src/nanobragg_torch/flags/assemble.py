@@ -22,13 +22,14 @@ from nanobragg_torch.config import (
     StructureFactors,
 )
 from nanobragg_torch.errors import FlagError, InputError
+from nanobragg_torch.flags import sampling
 from nanobragg_torch.flags.advice import of_flags
 from nanobragg_torch.flags.checks import check
 from nanobragg_torch.flags.header import header_lines, settle
 from nanobragg_torch.io.fdump import NAME
 from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.mosflm_matrix import read_matrix
-from nanobragg_torch.physics import sampling
+from nanobragg_torch.units import radians
 
 Given = dict[str, Any]
 
@@ -179,7 +180,7 @@ def _cell(values: tuple[float, ...]) -> Cell:
     """Missing or non-positive lengths are a, angles 90 degrees (semantics 2.2)."""
     padded = values + (0.0,) * (6 - len(values))
     lengths = [x if x > 0.0 else padded[0] for x in padded[:3]]
-    angles = [sampling.radians(x) if x > 0.0 else math.pi / 2 for x in padded[3:]]
+    angles = [radians(x) if x > 0.0 else math.pi / 2 for x in padded[3:]]
     return Cell(*lengths, *angles)
 
 
@@ -305,7 +306,7 @@ def _fluence(given: Given) -> float:
 
 
 def _scan(given: Given) -> Scan:
-    quirks, not_given = given["quirks"], sampling.radians(-1.0)
+    quirks, not_given = given["quirks"], radians(-1.0)
     osc, step, steps = given.get("osc", not_given), given.get("phistep", not_given), given.get("phisteps", -1)
     sense = 1.0
     if not quirks.on("Q59"):  # the sign is the sense of rotation, not a mark of what was not given

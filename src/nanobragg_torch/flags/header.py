@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nanobragg_torch.io.smv import Smv, read_smv
-from nanobragg_torch.physics.sampling import radians
 from nanobragg_torch.quirks import Quirks
+from nanobragg_torch.units import radians
 
 Given = dict[str, Any]
 

@@ -22,8 +22,8 @@ from nanobragg_torch.flags.values import KINDS, LAST, LackingError
 from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.io.sources import read_columns
-from nanobragg_torch.physics.sampling import radians
 from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
+from nanobragg_torch.units import radians
 
 Given = dict[str, Any]
 

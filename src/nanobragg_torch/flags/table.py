@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nanobragg_torch.physics.sampling import radians
+from nanobragg_torch.units import angstrom, energy, micron, radians, thousandth
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,6 @@ class Flag:
         return False
 
 
-def _thousandth(value: float) -> float:
-    return value / 1000.0
-
-
-def _micron(value: float) -> float:
-    return value * 1e-6
-
-
 _BEAM = (("pivot", "BEAM"),)
 _SAMPLE = (("pivot", "SAMPLE"),)
 _CUSTOM = (("convention", "CUSTOM"),)
@@ -79,13 +71,13 @@ _CRYSTAL = (
     Flag("-mat -matrix", "file", "mat", meaning="MOSFLM orientation matrix"),
     Flag("-hkl", "file", "hkl", meaning="reflection list: h k l F"),
     Flag("-default_F", "number", "default_F", meaning="F of reflections that are not listed", default="0"),
-    Flag("-samplesize -sample_size -xtalsize -xtal_size", "number", "size", _thousandth,
+    Flag("-samplesize -sample_size -xtalsize -xtal_size", "number", "size", thousandth,
          meaning="crystal size, all three axes (mm)", default="0"),
-    Flag("-sample_thick -sample_x -xtal_thick -xtal_x", "number", "size_x", _thousandth,
+    Flag("-sample_thick -sample_x -xtal_thick -xtal_x", "number", "size_x", thousandth,
          meaning="crystal size along a (mm)"),
-    Flag("-sample_width -sample_y -xtal_width -xtal_y -width", "number", "size_y", _thousandth,
+    Flag("-sample_width -sample_y -xtal_width -xtal_y -width", "number", "size_y", thousandth,
          meaning="crystal size along b (mm)"),
-    Flag("-sample_heigh* -sample_z -xtal_heigh* -xtal_z -heigh*", "number", "size_z", _thousandth,
+    Flag("-sample_heigh* -sample_z -xtal_heigh* -xtal_z -heigh*", "number", "size_z", thousandth,
          meaning="crystal size along c (mm)"),
     Flag("-density -sample_den* -MW -molec*", "number", meaning="no effect on an image"),
     Flag("-square_xtal", sets=_shape("SQUARE"), meaning="parallelepiped crystal", default="[the default]"),
@@ -98,13 +90,13 @@ _CRYSTAL = (
 )  # fmt: skip
 
 _DETECTOR = (
-    Flag("-distance", "number", "distance", _thousandth, _BEAM, "along the beam (mm)", default="100"),
-    Flag("-close_distance", "number", "close_distance", _thousandth, _SAMPLE, "to the nearest point (mm)",
+    Flag("-distance", "number", "distance", thousandth, _BEAM, "along the beam (mm)", default="100"),
+    Flag("-close_distance", "number", "close_distance", thousandth, _SAMPLE, "to the nearest point (mm)",
          "[from -distance]"),
-    Flag("-Xbeam", "number", "x_beam", _thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
-    Flag("-Ybeam", "number", "y_beam", _thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
-    Flag("-Xclose", "number", "x_close", _thousandth, _SAMPLE, "nearest point (mm)"),
-    Flag("-Yclose", "number", "y_close", _thousandth, _SAMPLE, "nearest point (mm)"),
+    Flag("-Xbeam", "number", "x_beam", thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
+    Flag("-Ybeam", "number", "y_beam", thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
+    Flag("-Xclose", "number", "x_close", thousandth, _SAMPLE, "nearest point (mm)"),
+    Flag("-Yclose", "number", "y_close", thousandth, _SAMPLE, "nearest point (mm)"),
     Flag("-ORGX", "number", "orgx", sets=_SAMPLE, meaning="nearest point, XDS (pixels)"),
     Flag("-ORGY", "number", "orgy", sets=_SAMPLE, meaning="nearest point, XDS (pixels)"),
     Flag("-pivot", "pivot", "pivot", meaning="'sample' or 'beam'", default="[by convention]"),
@@ -125,25 +117,25 @@ _DETECTOR = (
     Flag("-twotheta_axis", "3 numbers", "twotheta_axis", sets=_CUSTOM,
          meaning="twotheta axis; also sets twotheta to its x, in degrees (Q01)", needed=True),
     Flag("-pix0_vector", "3 numbers", "pix0", sets=_CUSTOM, meaning="origin of the detector (m; not used: Q02)"),
-    Flag("-pix0_vector_mm", "3 numbers", "pix0", _thousandth, _CUSTOM, "origin of the detector (mm; not used: Q02)"),
+    Flag("-pix0_vector_mm", "3 numbers", "pix0", thousandth, _CUSTOM, "origin of the detector (mm; not used: Q02)"),
     Flag("-twotheta", "number", "twotheta", radians, _SAMPLE, "detector swing (deg)", default="0"),
     Flag("-detector_rotx", "number", "rotx", radians, meaning="detector tilt (deg)", default="0"),
     Flag("-detector_roty", "number", "roty", radians, meaning="detector tilt (deg)", default="0"),
     Flag("-detector_rotz", "number", "rotz", radians, meaning="detector tilt (deg)", default="0"),
-    Flag("-detsize", "number", "detsize", _thousandth, meaning="detector size, both axes (mm)", default="102.4"),
-    Flag("-detsize_f", "number", "detsize_f", _thousandth, meaning="detector size, fast (mm)", default="102.4"),
-    Flag("-detsize_s", "number", "detsize_s", _thousandth, meaning="detector size, slow (mm)", default="102.4"),
+    Flag("-detsize", "number", "detsize", thousandth, meaning="detector size, both axes (mm)", default="102.4"),
+    Flag("-detsize_f", "number", "detsize_f", thousandth, meaning="detector size, fast (mm)", default="102.4"),
+    Flag("-detsize_s", "number", "detsize_s", thousandth, meaning="detector size, slow (mm)", default="102.4"),
     Flag("-detpixels", "integer", "detpixels", meaning="pixels, both axes", default="[-detsize / -pixel]"),
     Flag("-detpixels_f -detpixels_x", "integer", "detpixels_f", meaning="pixels, fast"),
     Flag("-detpixels_s -detpixels_y", "integer", "detpixels_s", meaning="pixels, slow"),
-    Flag("-detsize_x", "number", "detsize_f", _thousandth, meaning="-detsize_f", ignored="-detsize_f"),
-    Flag("-detsize_y", "number", "detsize_s", _thousandth, meaning="-detsize_s", ignored="-detsize_s"),
-    Flag("-pixel", "number", "pixel", _thousandth, meaning="pixel size (mm)", default="0.1"),
+    Flag("-detsize_x", "number", "detsize_f", thousandth, meaning="-detsize_f", ignored="-detsize_f"),
+    Flag("-detsize_y", "number", "detsize_s", thousandth, meaning="-detsize_s", ignored="-detsize_s"),
+    Flag("-pixel", "number", "pixel", thousandth, meaning="pixel size (mm)", default="0.1"),
     Flag("-curved_det*", "maybe number", sets=(("curved", True),), meaning="curved detector"),
     Flag("-point_pixel", sets=(("point_pixel", True),), meaning="solid angle 1/R^2"),
     Flag("-detector_abs*", "absorption", "mu", meaning="attenuation depth (um), or 'inf'",
          default="[the thickness]", needed=True),
-    Flag("-detector_thick", "number", "thick", _micron, meaning="sensor thickness (um)", default="0", needed=True),
+    Flag("-detector_thick", "number", "thick", micron, meaning="sensor thickness (um)", default="0", needed=True),
     Flag("-detector_thicksteps -thicksteps", "integer", "thicksteps", meaning="sensor layers",
          default="[2 with -detector_thick]", needed=True),
     Flag("-detector_thickstep", "number", meaning="-detector_thicksteps", ignored="-detector_thicksteps (how many)"),
@@ -157,22 +149,22 @@ _DETECTOR = (
 )  # fmt: skip
 
 _BEAM_FLAGS = (
-    Flag("-lambda -wave*", "number", "wavelength", lambda x: x / 1.0e10, meaning="wavelength (A)", default="1"),
-    Flag("-energy", "positive", "wavelength", lambda x: (12398.42 / x) / 1.0e10, meaning="energy (eV)"),
+    Flag("-lambda -wave*", "number", "wavelength", angstrom, meaning="wavelength (A)", default="1"),
+    Flag("-energy", "positive", "wavelength", energy, meaning="energy (eV)"),
     Flag("-fluence", "number", "fluence", meaning="photons per m^2", default="125932015286227086360700780544"),
     Flag("-flux", "number", "flux", meaning="photons per s", default="0"),
     Flag("-exposure", "number", "exposure", meaning="exposure time (s)", default="1"),
-    Flag("-beamsize", "number", "beamsize", _thousandth, meaning="beam size (mm)", default="0.1"),
+    Flag("-beamsize", "number", "beamsize", thousandth, meaning="beam size (mm)", default="0.1"),
     Flag("-dispersion", "number", "dispersion", lambda x: x / 100.0, meaning="bandwidth (percent)", default="0"),
     Flag("-dispsteps", "integer", "dispsteps", meaning="wavelengths", default="[2 with -dispersion]"),
     Flag("-dispstep", "number", meaning="-dispsteps", ignored="-dispsteps (how many)"),
-    Flag("-divergence", "number", "divergence", _thousandth, meaning="divergence, both (mrad)", default="[none]"),
-    Flag("-hdivrange", "number", "hdivrange", _thousandth, meaning="horizontal divergence (mrad)", default="[none]"),
-    Flag("-vdivrange", "number", "vdivrange", _thousandth, meaning="vertical divergence (mrad)", default="[none]"),
-    Flag("-hdiv", "number", "hdivrange", _thousandth, meaning="-hdivrange", ignored="-hdivrange"),
-    Flag("-vdiv", "number", "vdivrange", _thousandth, meaning="-vdivrange", ignored="-vdivrange"),
-    Flag("-hdivstep", "number", "hdivstep", _thousandth, meaning="step (mrad), not a number of steps"),
-    Flag("-vdivstep", "number", "vdivstep", _thousandth, meaning="step (mrad), not a number of steps"),
+    Flag("-divergence", "number", "divergence", thousandth, meaning="divergence, both (mrad)", default="[none]"),
+    Flag("-hdivrange", "number", "hdivrange", thousandth, meaning="horizontal divergence (mrad)", default="[none]"),
+    Flag("-vdivrange", "number", "vdivrange", thousandth, meaning="vertical divergence (mrad)", default="[none]"),
+    Flag("-hdiv", "number", "hdivrange", thousandth, meaning="-hdivrange", ignored="-hdivrange"),
+    Flag("-vdiv", "number", "vdivrange", thousandth, meaning="-vdivrange", ignored="-vdivrange"),
+    Flag("-hdivstep", "number", "hdivstep", thousandth, meaning="step (mrad), not a number of steps"),
+    Flag("-vdivstep", "number", "vdivstep", thousandth, meaning="step (mrad), not a number of steps"),
     Flag("-hdivsteps", "integer", "hdivsteps", meaning="directions", default="[1]"),
     Flag("-vdivsteps", "integer", "vdivsteps", meaning="directions", default="[1]"),
     Flag("-divsteps", "integer", "divsteps", meaning="directions, both", default="[1]"),

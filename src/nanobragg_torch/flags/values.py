@@ -10,8 +10,8 @@ from typing import Any
 
 from nanobragg_torch.errors import FlagError
 from nanobragg_torch.io.numbers import integer, number
-from nanobragg_torch.physics.sampling import radians
 from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS
+from nanobragg_torch.units import radians
 
 LAST = object()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from nanobragg_torch.config import Reflections
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.io.inputs import open_file, size_of
 from nanobragg_torch.io.room import require_room
@@ -22,16 +22,6 @@ _WHITE = b"\t\n\v\f\r "
 _LARGEST = 2**31  # cells: more is no dump
 _HEAD = 256  # bytes that hold six integers
 GRID_CELL = 24  # bytes a cell, on the way from the file to the simulation
-
-
-@dataclass(frozen=True)
-class Dump:
-    """values: (Rh+1, Rk+1, Rl+1) float64; lowest, counts: the box without padding. warning: what was skipped (Q22)."""
-
-    values: np.ndarray
-    lowest: tuple[int, int, int]
-    counts: tuple[int, int, int]
-    warning: str = ""
 
 
 def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple[int, int, int]) -> Iterator[bytes]:
@@ -49,8 +39,8 @@ def fdump_cells(path: Path) -> int:
     return math.prod(shape)
 
 
-def read_fdump(path: Path, *, skip_white_space: bool) -> Dump:
-    """The grid in `path`.
+def read_fdump(path: Path, *, skip_white_space: bool) -> Reflections:
+    """The grid in `path`: F of every index of its box, float64.
 
     skip_white_space: all bytes that look like white space after the header are skipped, also those of the first F
     (Q22), instead of the two separators; what is then missing at the end is 0. Raises InputError for what is no such
@@ -69,13 +59,12 @@ def read_fdump(path: Path, *, skip_white_space: bool) -> Dump:
         stream.readinto(values.data.cast("B"))  # type: ignore[attr-defined]
     if skipped > 2:
         eaten = f"{path}: {skipped - 2} bytes of the first F look like white space and are skipped, so that every F is"
-        return Dump(
-            values, lowest, counts, f"{eaten} misread, as in the reference (Q22); --quirk Q22=off reads them right"
-        )
+        eaten += " misread, as in the reference (Q22); --quirk Q22=off reads them right"
+        return Reflections(None, values, lowest, counts, eaten)
     broken = int(np.count_nonzero(~np.isfinite(values)))
     if broken:
         raise InputError(f"{path}: expected finite structure factors, got {broken} that are not")
-    return Dump(values, lowest, counts)
+    return Reflections(None, values, lowest, counts)
 
 
 def _header(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]:

@@ -5,11 +5,11 @@ import io
 import math
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from nanobragg_torch.config import Reflections
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.io.inputs import read_text
 from nanobragg_torch.io.room import require_room
@@ -25,22 +25,8 @@ _ODD = re.compile(r"[^\t\n\v\f\r -~]")  # numpy takes some of these for blanks
 _PER_BYTE, _PER_BYTE_SLOWLY = 20, 48  # bytes of memory, where a line has eight
 
 
-@dataclass(frozen=True)
-class Reflections:
-    """hkl: (n, 3) integers; F: (n,) structure factors, in the order of the file; lowest, counts: the box.
-
-    warning: what the reference loses of the file without a word (Q10, Q11), else empty.
-    """
-
-    hkl: np.ndarray
-    F: np.ndarray
-    lowest: tuple[int, int, int]
-    counts: tuple[int, int, int]
-    warning: str = ""
-
-
 def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
-    """The reflections of `path`.
+    """The reflections of `path`, in the order of the file.
 
     Where nobody asked for Q10 or Q11, every line holds four numbers, the first three of them integers; all else is an
     error. Otherwise:

@@ -12,7 +12,7 @@ from nanobragg_torch.io.inputs import read_text
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.quirks import Quirks
 
-Row = tuple[float | None, ...]
+SourceLine = tuple[float | None, ...]
 
 _DELIMITERS = " \t,;:!"
 _NUMERIC = re.compile(r"[0-9+\-.EGeg]*")
@@ -27,7 +27,7 @@ _SHORTEST, _LONGEST = 1e-16, 1e-6  # m; what is beyond is in Angstrom, nm or keV
 class SourceList:
     """rows: five numbers a source, None for what its line lacks. warnings: what a person should know of them."""
 
-    rows: list[Row]
+    rows: list[SourceLine]
     warnings: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ def read_sources(path: Path, quirks: Quirks | None = None) -> SourceList:
     return SourceList(rows, tuple(warnings))
 
 
-def read_columns(path: Path, what: str, columns: int) -> list[Row]:
+def read_columns(path: Path, what: str, columns: int) -> list[SourceLine]:
     """Rows of `columns` numbers as the reference's column reader takes them from `path`.
 
     '#' is no comment marker, and a line that a bare newline does not end has its missing columns filled with 0 (Q12).
@@ -70,7 +70,7 @@ def read_columns(path: Path, what: str, columns: int) -> list[Row]:
     return rows
 
 
-def _row(line: str, columns: int) -> Row:
+def _row(line: str, columns: int) -> SourceLine:
     found: list[float | None] = [None] * columns
     cursor = _skip(line, 0)
     for column in range(columns):
@@ -93,7 +93,7 @@ def _skip(line: str, cursor: int) -> int:
     return cursor
 
 
-def _damage(rows: list[Row]) -> list[str]:
+def _damage(rows: list[SourceLine]) -> list[str]:
     """What nobody means of what the reference reads."""
     dark = sum(row[4] == 0.0 for row in rows)
     lost = sum(row[:3] == (0.0, 0.0, 0.0) for row in rows)
@@ -108,7 +108,7 @@ def _damage(rows: list[Row]) -> list[str]:
     return found
 
 
-def _by_lines(path: Path, *, strict: bool) -> list[Row]:
+def _by_lines(path: Path, *, strict: bool) -> list[SourceLine]:
     """strict: what the reference would read as something else is an error, with the way out."""
     rows = []
     text = read_text(path, per_byte=_PER_BYTE)
@@ -127,12 +127,12 @@ def _by_lines(path: Path, *, strict: bool) -> list[Row]:
     return rows
 
 
-def _reference(line: str) -> Row | None:
+def _reference(line: str) -> SourceLine | None:
     """What the reference makes of a line."""
     return None if line.strip(_DELIMITERS) == "\n" else _row(line, 5)
 
 
-def _checked(where: str, values: list[float], words: list[str]) -> Row:
+def _checked(where: str, values: list[float], words: list[str]) -> SourceLine:
     # squares of what is beyond leave float64
     if not 1e-100 < math.hypot(*values[:3]) < 1e100:
         raise InputError(f"{where}: expected a position X Y Z in some direction, got {' '.join(words[:3])}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nanobragg_torch.config import Config, Spread
+from nanobragg_torch.config import Config, SourceRow, Spread
 from nanobragg_torch.errors import FlagError
 from nanobragg_torch.physics.detector import Axes
 from nanobragg_torch.physics.vectors import cross, norm, rotate_axis, to_tensor, unit
@@ -21,13 +21,12 @@ AVOGADRO = 6.02214179e23
 class Sources:
     """incident: (sources, 3) unit directions of flight; wavelength: (sources,) metres.
 
-    weight: (sources,), None where all count the same (Q13). warnings: lines for a person about the file.
+    weight: (sources,), None where all count the same (Q13).
     """
 
     incident: Tensor
     wavelength: Tensor
     weight: Tensor | None = None
-    warnings: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -59,12 +58,8 @@ def build_sources(config: Config, axes: Axes, like: Tensor) -> Sources:
     """Horizontal divergence outermost, vertical next, wavelength innermost (semantics 5.1)."""
     beam = config.beam
     wavelength = to_tensor(beam.wavelength_m, like)
-    if beam.source_file is not None:
-        from nanobragg_torch.io.sources import read_sources
-
-        listed = read_sources(beam.source_file, config.quirks)
-        found = _listed_sources(listed.rows, axes.beam, wavelength, weighted=not config.quirks.on("Q13"))
-        return replace(found, warnings=listed.warnings)
+    if beam.sources is not None:
+        return _listed_sources(beam.sources, axes.beam, wavelength, weighted=not config.quirks.on("Q13"))
     hdiv, vdiv, kept = _directions(beam.horizontal, beam.vertical, beam.round_divergence, like)
     if not bool(kept.any()):
         raise FlagError(
@@ -100,9 +95,7 @@ def _directions(horizontal: Spread, vertical: Spread, round_cut: bool, like: Ten
     return hdiv, vdiv, ~outside if round_cut else torch.ones_like(outside)
 
 
-def _listed_sources(
-    rows: Sequence[tuple[float | None, ...]], beam: Tensor, wavelength: Tensor, *, weighted: bool
-) -> Sources:
+def _listed_sources(rows: Sequence[SourceRow], beam: Tensor, wavelength: Tensor, *, weighted: bool) -> Sources:
     """Sources of a file; what a row lacks is taken from the beam, a missing weight is 1."""
     upstream = -10.0 * beam
     positions, lines = [], []

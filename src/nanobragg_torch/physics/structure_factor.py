@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.config import StructureFactors
-from nanobragg_torch.io.fdump import GRID_CELL, read_fdump
-from nanobragg_torch.io.hkl import read_hkl
-from nanobragg_torch.io.room import require_room
 from nanobragg_torch.physics.vectors import to_tensor
-from nanobragg_torch.quirks import Quirks
 
 
 @dataclass(frozen=True)
@@ -34,48 +29,27 @@ class Grid:
         return h + 1, k + 1, l + 1
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A grid on the host, as it is read: values (Rh+1, Rk+1, Rl+1) float64. warning: what the reader lost.
+def build_grid(structure: StructureFactors, like: Tensor) -> Grid:
+    """The grid of `structure` on the device and in the dtype of `like`: the default inside the box, then the list.
 
-    reflections: those of the list, or all that a dump's box holds.
+    Gradients reach F of the list and the default.
     """
-
-    values: np.ndarray
-    lowest: tuple[int, int, int]
-    counts: tuple[int, int, int]
-    warning: str = ""
-    reflections: int = 0
-
-
-def read_grid(structure: StructureFactors, quirks: Quirks | None = None) -> Listed | None:
-    """The default inside the box, then the list, the last duplicate wins; or the dump of an earlier run.
-
-    None where nothing is listed. Raises InputError from the readers, DoesNotFit for a grid that is too large.
-    """
-    quirks = quirks or Quirks()
-    if structure.hkl_file is None:
-        if structure.dump_file is None:
-            return None
-        dump = read_fdump(structure.dump_file, skip_white_space=quirks.on("Q22"))
-        return Listed(dump.values, dump.lowest, dump.counts, dump.warning, math.prod(dump.counts))
-    listed = read_hkl(structure.hkl_file, quirks)
-    counts = listed.counts
-    shape = [count + 1 for count in counts]
-    shown = " x ".join(map(str, shape))
-    require_room(GRID_CELL * math.prod(shape), f"{structure.hkl_file}: a grid of {shown} structure factors")
-    values = np.zeros(shape)
-    values[: counts[0], : counts[1], : counts[2]] = float(structure.default_F)
-    values[tuple((listed.hkl - np.asarray(listed.lowest)).T)] = listed.F
-    return Listed(values, listed.lowest, counts, listed.warning, listed.F.size)
-
-
-def to_grid(listed: Listed | None, structure: StructureFactors, like: Tensor) -> Grid:
-    """What was read, as tensors like `like`."""
-    default = to_tensor(structure.default_F, like)
+    default, listed = to_tensor(structure.default_F, like), structure.reflections
     if listed is None:
         return Grid(None, (0, 0, 0), (0, 0, 0), default)
-    return Grid(to_tensor(torch.from_numpy(listed.values.ravel()), like), listed.lowest, listed.counts, default)
+    factors = to_tensor(listed.F, like)
+    if listed.hkl is None:
+        return Grid(factors.reshape(-1), listed.lowest, listed.counts, default)
+    h, k, l = listed.counts
+    values = like.new_zeros(listed.shape)
+    values[:h, :k, :l] = default
+    at = np.ravel_multi_index(tuple((listed.hkl - np.asarray(listed.lowest)).T), listed.shape)
+    # of an index that comes twice the last one counts
+    places, rows = np.unique(at[::-1], return_index=True)
+    rows = len(at) - 1 - rows
+    flat = values.view(-1)
+    flat[torch.from_numpy(places).to(like.device)] = factors[torch.from_numpy(rows).to(like.device)]
+    return Grid(flat, listed.lowest, listed.counts, default)
 
 
 def nearest(grid: Grid, h0: Tensor, k0: Tensor, l0: Tensor) -> Tensor:

@@ -8,20 +8,22 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from nanobragg_torch.config import Config
+from nanobragg_torch.config import Config, StructureFactors
 from nanobragg_torch.io.fdump import fdump_pieces
 from nanobragg_torch.io.files import Piece, Zeros
 from nanobragg_torch.io.pgm import pgm_header
 from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.physics import mosaic
 from nanobragg_torch.physics.detector import final_centre
-from nanobragg_torch.physics.sampling import RTD
+from nanobragg_torch.physics.structure_factor import build_grid
 from nanobragg_torch.products.noise import Poisson
 from nanobragg_torch.products.statistics import Statistics
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
 from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.units import RTD
 
 _LARGEST = 65535
 
@@ -83,9 +85,16 @@ def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path |
     if output.noise_file is not None:
         counted = Counted()
         files[output.noise_file] = chain((header,), noise_pieces(config, image, counted))
-    if dump is not None and exp.listed is not None and config.structure.hkl_file is not None:
-        files[dump] = fdump_pieces(exp.listed.values, exp.listed.lowest, exp.listed.counts)
+    if dump is not None and config.structure.hkl_file is not None:
+        files[dump] = _dump_pieces(config.structure)
     return Outputs(files, scale, pgm_scale, counted)
+
+
+def _dump_pieces(structure: StructureFactors) -> Iterator[bytes]:
+    """The grid in float64, whatever the run was computed in."""
+    grid = build_grid(structure, torch.empty(0, dtype=torch.float64))
+    if grid.values is not None:
+        yield from fdump_pieces(grid.values.reshape(grid.shape).numpy(), grid.lowest, grid.counts)
 
 
 def _pieces(

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.config import Config
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.physics import corrections
 from nanobragg_torch.physics.crystal import phi_angles, reciprocal_of
 from nanobragg_torch.physics.detector import Geometry, tilt_matrices
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.physics.vectors import multiply_matrices, to_tensor, unit
 from nanobragg_torch.scan import evaluate, simulate
 from nanobragg_torch.scan.evaluate import Rays, Scatter, Terms
 from nanobragg_torch.scan.experiment import Application, Experiment, prepare
 from nanobragg_torch.scan.simulate import Pixels, PixelSums, Run
+from nanobragg_torch.units import RTD
 
 Value = float | int | str
 
@@ -57,7 +58,7 @@ def trace_pixel(
     does not render, and from the readers.
     """
     with torch.no_grad():
-        exp = prepare(config, device=device, dtype=dtype)
+        exp = prepare(loaded(config), device=device, dtype=dtype)
         order = exp.pixel_order(slow, fast)
         run = simulate.start(exp)
         first = run.first[1] if run.first is not None and run.first[0] == order else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -12,8 +11,6 @@ from torch import Tensor
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.errors import InputError
-from nanobragg_torch.flags.advice import of_experiment
-from nanobragg_torch.io.smv import read_pixels, read_smv
 from nanobragg_torch.physics.beam import (
     Sources,
     build_sources,
@@ -30,10 +27,8 @@ from nanobragg_torch.physics.crystal import (
     recommended_oversample,
 )
 from nanobragg_torch.physics.detector import Geometry, build_geometry
-from nanobragg_torch.physics.structure_factor import Grid, Listed, read_grid, to_grid
+from nanobragg_torch.physics.structure_factor import Grid, build_grid
 from nanobragg_torch.physics.vectors import to_tensor
-
-LARGEST_PHASE_ERROR = 5e-3  # radians; measured: from twice of it on the sum of an image is off by 5 to 40 %
 
 
 class Application(Enum):
@@ -61,8 +56,7 @@ class Experiment:
     n_steps, steps: terms per pixel and layer, as a number (as the reference counts, Q44) and as a 0-d
     tensor, in which sources count by their weights. background: I_bg, with which a sum starts; term: what
     every term has besides reflections, None where nothing. interpolate: tricubic. rendered: indices in the
-    region of interest of the pixels that a mask keeps, None for all. listed: the grid as it was read.
-    mask_warnings: lines for a person about the mask.
+    region of interest of the pixels that a mask keeps, None for all.
     """
 
     config: Config
@@ -87,29 +81,6 @@ class Experiment:
     factors: Factors
     interpolate: bool
     rendered: Tensor | None
-    listed: Listed | None
-    mask_warnings: tuple[str, ...]
-
-    @property
-    def phase_error(self) -> float:
-        """What one rounding of a direction makes of the phase pi N a . q of the lattice factor (radians)."""
-        lengths = torch.stack([vector.detach().norm() for vector in (self.axes.a, self.axes.b, self.axes.c)])
-        widest = (lengths * self.cells.detach()).max() / self.sources.wavelength.detach().abs().min()
-        return math.pi * float(widest) * torch.finfo(self.cells.dtype).eps / 2
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Lines for a person about the files that were read and what came of the flags."""
-        listed = (self.listed.warning,) if self.listed is not None and self.listed.warning else ()
-        return (*listed, *self.sources.warnings, *self.mask_warnings, *of_experiment(self), *self._imprecise())
-
-    def _imprecise(self) -> tuple[str, ...]:
-        if self.cells.dtype == torch.float64 or self.phase_error < LARGEST_PHASE_ERROR:
-            return ()
-        return (
-            f"--dtype float32: phases of the lattice factor are off by about {self.phase_error:.2g} radians "
-            f"(above {LARGEST_PHASE_ERROR:g} spots and their sum are wrong by up to tens of percent); float64 serves",
-        )
 
     @property
     def dry(self) -> bool:
@@ -191,7 +162,12 @@ class Experiment:
 
 
 def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -> Experiment:
-    """Read what `config` names and compute what all pixels share. Raises InputError from the readers."""
+    """Compute what all pixels share. `config` holds the contents of its files already: nothing is read here.
+
+    Raises ValueError where they are missing, FlagError for a geometry or a beam that cannot be.
+    """
+    if config.unread:
+        raise ValueError(f"{config.unread[0]}: expected a Config with its contents, which io.load.loaded(config) reads")
     like = torch.empty(0, device=device, dtype=dtype)
     geometry = build_geometry(config, like)
     axes = build_axes(config, like)
@@ -208,7 +184,6 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
     steps = to_tensor(float(n_steps), like)
     if sources.weight is not None:
         steps = steps * sources.weight.sum() / n_sources
-    listed = read_grid(config.structure, config.quirks)
     water = to_tensor(config.water_m, like)
     once = not config.quirks.on("Q26") and bool(water != 0)
     interpolate = config.structure.interpolate
@@ -216,14 +191,13 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         interpolate = bool((cells <= 2).any())
     fluence = to_tensor(config.beam.fluence_per_m2, like)
     na, nb, nc = (bool(count > 1) for count in cells)
-    rendered, of_mask = _unmasked(config, like)
     return Experiment(
         config=config,
         geometry=geometry,
         axes=axes,
         sources=sources,
         orientations=orientations,
-        grid=to_grid(listed, config.structure, like),
+        grid=build_grid(config.structure, like),
         cells=cells,
         repeats=(na, nb, nc),
         fudge=to_tensor(config.crystal.fudge, like),
@@ -239,9 +213,7 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         mu=to_tensor(config.detector.sensor.mu_per_m, like),
         factors=factors_of(config),
         interpolate=interpolate,
-        rendered=rendered,
-        listed=listed,
-        mask_warnings=of_mask,
+        rendered=_unmasked(config, like),
     )
 
 
@@ -268,23 +240,10 @@ def factors_of(config: Config) -> Factors:
     )
 
 
-def _unmasked(config: Config, like: Tensor) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Scan order, in the region of interest, of the pixels that are not 0 in the mask; what to say of the mask."""
-    detector = config.detector
-    if detector.mask_file is None:
-        return None, ()
-    header = read_smv(detector.mask_file, whole=not config.quirks.on("Q48"))
-    fast, slow = header.size
-    if (slow, fast) != (detector.pixels_slow, detector.pixels_fast):
-        raise InputError(
-            f"{header.path}: expected {detector.pixels_fast} x {detector.pixels_slow} pixels as on the detector, "
-            f"got {fast} x {slow}"
-        )
-    mask, roi = read_pixels(header), detector.rendered
-    said: tuple[str, ...] = ()
-    if mask.dtype.itemsize != 2:
-        said = (f"{header.path}: pixels are {header.kind}, as TYPE says; the reference reads any mask as 16-bit words",)
+def _unmasked(config: Config, like: Tensor) -> Tensor | None:
+    """Scan order, in the region of interest, of the pixels that the mask keeps; None without a mask."""
+    mask, roi = config.detector.mask, config.detector.rendered
+    if mask is None:
+        return None
     window = mask[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
-    if (window != window).any():
-        raise InputError(f"{header.path}: expected 0 or a number in every pixel of a mask, got NaN")
-    return torch.from_numpy(window.ravel().nonzero()[0]).to(like.device), said
+    return torch.from_numpy(window.ravel().nonzero()[0]).to(like.device)

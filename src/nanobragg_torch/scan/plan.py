@@ -6,6 +6,7 @@
 """
 
 import importlib.util
+import math
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobragg_torch.errors import DoesNotFit, FlagError
+from nanobragg_torch.io.fdump import fdump_cells
+from nanobragg_torch.io.load import reflections_of, sources_of
 from nanobragg_torch.memory import STOP_PERCENT, Limit, limit, mebibytes
 
 if TYPE_CHECKING:
@@ -132,18 +135,15 @@ class Plan:
 def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Sizes:
     """The sizes of `config`; itemsize and outputs as in `Sizes`.
 
-    Reads its reflection list, or the head of its dump, for the grid. Raises InputError from the readers.
+    Reads what is not loaded yet: source file and reflection list as `loaded` does, of a dump the head alone. Raises
+    InputError from the readers.
     """
     detector, beam = config.detector, config.beam
     roi = detector.rendered
     width = max(0, roi.fast_max - roi.fast_min + 1)
     height = max(0, roi.slow_max - roi.slow_min + 1)
-    if beam.source_file is not None:
-        from nanobragg_torch.io.sources import read_sources
-
-        sources = len(read_sources(beam.source_file, config.quirks).rows)
-    else:
-        sources = beam.horizontal.count * beam.vertical.count * beam.dispersion.count
+    listed, _ = sources_of(config)
+    sources = beam.horizontal.count * beam.vertical.count * beam.dispersion.count if listed is None else len(listed)
     counts = {
         "pixels of the detector along fast": detector.pixels_fast,
         "pixels of the detector along slow": detector.pixels_slow,
@@ -168,7 +168,7 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
         rotations=config.scan.phi_steps + config.crystal.mosaic_domains + sources,
         orientations=config.scan.phi_steps * config.crystal.mosaic_domains,
         itemsize=itemsize,
-        masked=detector.mask_file is not None,
+        masked=detector.mask_file is not None or detector.mask is not None,
         outputs=outputs,
         tricubic=tricubic,
         searched=tricubic or config.dmin_m > 0,
@@ -177,18 +177,13 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
 
 def _grid(config: "Config") -> tuple[int, int]:
     """Cells of the grid with its padding, and listed reflections."""
-    structure, quirks = config.structure, config.quirks
-    if structure.hkl_file is not None:
-        from nanobragg_torch.io.hkl import read_hkl
-
-        listed = read_hkl(structure.hkl_file, quirks)
-        h, k, l = listed.counts  # noqa: E741 - a Miller index
-        return (h + 1) * (k + 1) * (l + 1), len(listed.F)
-    if structure.dump_file is not None:
-        from nanobragg_torch.io.fdump import fdump_cells
-
+    structure = config.structure
+    if structure.reflections is None and structure.hkl_file is None and structure.dump_file is not None:
         return fdump_cells(structure.dump_file), 0
-    return 0, 0
+    listed = reflections_of(config)
+    if listed is None:
+        return 0, 0
+    return math.prod(listed.shape), 0 if listed.hkl is None else listed.count
 
 
 def plan(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.config import Config
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.physics import corrections, structure_factor
 from nanobragg_torch.physics.vectors import to_tensor, unit
 from nanobragg_torch.scan import evaluate, fast_sum
@@ -86,7 +87,7 @@ def simulate(
     """
     if min(1 if block is None else block, 1 if threads is None else threads) < 1:
         raise ValueError(f"expected block and threads of at least 1, got {block} and {threads}")
-    run = start(prepare(config, device=device, dtype=dtype), block)
+    run = start(prepare(loaded(config), device=device, dtype=dtype), block)
     return render_image(run, threads) if whole else render_window(run, threads)
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from golden_cases import GOLDEN, INPUTS, load, parse_log
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 
 SMALL = "-cell 50 60 70 80 90 100 -default_F 10 -lambda 1 -N 4 -distance 100 -detpixels_x 6 -detpixels_y 5 -pixel 2"
 

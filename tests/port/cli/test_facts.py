@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from golden_cases import INPUTS, load
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.mosflm_cell import matrix_cell, named_cell
 

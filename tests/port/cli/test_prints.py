@@ -12,10 +12,11 @@ import pytest
 import torch
 from golden_cases import INPUTS, parse_log
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.table import TABLE
 from nanobragg_torch.flags.usage import EXAMPLE
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.products.printout import printed
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.simulate import start
@@ -129,7 +130,7 @@ def test_printout_prints_the_last_term_of_every_pixel(capsys: pytest.CaptureFixt
 
 def test_printout_of_one_pixel_and_of_the_last_term() -> None:
     flags = f"{SMALL} -phi 3 -osc 2 -phisteps 2 -mosaic 1 -mosaic_dom 3 -oversample 2 -mosaic_seed 5"
-    run = start(prepare(parse(flags.split()), device="cpu", dtype=torch.float64))
+    run = start(prepare(loaded(parse(flags.split())), device="cpu", dtype=torch.float64))
     every = "".join(printed(run))
     alone = "".join(printed(run, (2, 3)))
     assert alone in every

@@ -13,8 +13,10 @@ from nanobragg_torch.cli.facts import run_warnings
 from nanobragg_torch.errors import NanoBraggError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import fdump_pieces
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.quirks import IDS
 from nanobragg_torch.scan import simulate
+from nanobragg_torch.scan.advice import of_experiment
 from nanobragg_torch.scan.experiment import prepare
 
 # a command line that triggers the quirk, behind BASE (and behind the file that it names)
@@ -86,9 +88,9 @@ def told(folder: Path, flags: str, base: str = BASE, *, stray: bool = False, run
     """Every line that a person gets before the image is there."""
     dump = folder / "Fdump.bin" if stray else None
     config = parse(f"{base} {flags}".split(), [folder, INPUTS], dump=dump)
-    exp = prepare(config, device="cpu", dtype=torch.float64)
+    exp = prepare(loaded(config), device="cpu", dtype=torch.float64)
     last = run_warnings(simulate.start(exp)) if run else []
-    return [*config.warnings, *exp.warnings, *last]
+    return [*exp.config.warnings, *of_experiment(exp), *last]
 
 
 def unlisted() -> dict[str, str]:

@@ -11,7 +11,7 @@ from golden_cases import CASES, INPUTS, load
 from nanobragg_torch.config import Scan, Sensor, Spread
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
-from nanobragg_torch.physics.sampling import RTD
+from nanobragg_torch.units import RTD
 
 BASE = ["-cell", "50", "60", "70", "80", "95", "105", "-default_F", "1"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_quirks import write_smv
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
 
 CRYSTAL = "-cell 50 60 70 80 95 105 -default_F 100 -N 5 -oversample 1 -nonoise -nopgm"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_quirks import BASE, geometry, image, write_smv
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
 
 PLAIN = "-default_F 100 -lambda 1.1 -N 5 -detpixels 8 -pixel 2 -oversample 1 -nonoise -nopgm"

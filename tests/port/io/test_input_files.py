@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from nanobragg_torch.__main__ import main
-from nanobragg_torch.config import StructureFactors
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.errors import DoesNotFit, InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import fdump_cells, fdump_pieces, read_fdump
 from nanobragg_torch.io.hkl import read_hkl
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.io.mosflm_matrix import read_matrix
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.io.smv import read_pixels, read_smv, smv_header
 from nanobragg_torch.io.sources import read_columns, read_sources
 from nanobragg_torch.memory import Limit, limit
-from nanobragg_torch.physics.structure_factor import read_grid
 from nanobragg_torch.quirks import IDS, Quirks
 from nanobragg_torch.scan.simulate import simulate
 
@@ -109,7 +108,7 @@ def test_a_list_whose_box_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatc
     Path("l").write_text("0 0 0 1\n1199 1199 1199 1\n")
     monkeypatch.setattr("nanobragg_torch.io.room.limit", lambda: Limit(20 << 30, "host", 20 << 30))
     with pytest.raises(DoesNotFit) as caught:
-        read_grid(StructureFactors(Path("l")))
+        loaded(parse([*["-cell", "50", "50", "50", "90", "90", "90", "-hkl", "l"]]))
     expected = "l: a grid of 1201 x 1201 x 1201 structure factors: needs 38.7 GiB of memory, there are 16.0 GiB"
     assert str(caught.value) == expected
     for text, box in (
@@ -275,7 +274,7 @@ def test_a_dump_whose_first_bytes_are_eaten_is_named(capsys: pytest.CaptureFixtu
     assert f"warning: {dump.warning}\n" in capsys.readouterr().err
     right = read_fdump(Path("Fdump.bin"), skip_white_space=False)
     assert right.warning == ""
-    assert np.array_equal(right.values, values)
+    assert np.array_equal(right.F, values)
 
 
 @pytest.mark.parametrize("skip", [True, False])

@@ -8,10 +8,11 @@ import pytest
 import torch
 from golden_cases import GOLDEN, INPUTS
 
-from nanobragg_torch.__main__ import main
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import read_fdump
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.io.smv import read_pixels, read_smv, smv_header
 from nanobragg_torch.products.trace import trace_pixel
 from nanobragg_torch.scan.experiment import prepare
@@ -153,7 +154,7 @@ def test_the_dump_of_a_run_serves_the_next(capsys: pytest.CaptureFixture[str]) -
     first = float_image()
     dump = read_fdump(Path("Fdump.bin"), skip_white_space=False)
     lowest, counts = dump.lowest, dump.counts
-    assert dump.values.shape == tuple(count + 1 for count in counts)
+    assert dump.F.shape == tuple(count + 1 for count in counts)
     header = Path("Fdump.bin").read_bytes()[:40]
     bounds = [(low, low + n - 1) for low, n in zip(lowest, counts)]
     assert header.startswith(" ".join(f"{low} {high}" for low, high in bounds).encode() + b"\n\f")
@@ -186,7 +187,9 @@ def test_the_dump_of_a_run_serves_the_next(capsys: pytest.CaptureFixture[str]) -
 def test_the_default_of_a_later_run_does_not_refill_the_grid() -> None:
     Path("one.hkl").write_text("0 0 0 5\n1 1 1 7\n")
     run(f"{SMALL.replace('-default_F 10 ', '')} -nointerpolate -hkl one.hkl")
-    exp = prepare(parse(f"{SMALL} -nointerpolate".split(), dump=Path("Fdump.bin")), device="cpu", dtype=torch.float64)
+    exp = prepare(
+        loaded(parse(f"{SMALL} -nointerpolate".split(), dump=Path("Fdump.bin"))), device="cpu", dtype=torch.float64
+    )
     assert exp.grid.values is not None
     assert sorted(exp.grid.values[exp.grid.values != 0].tolist()) == [5.0, 7.0]
     assert float(exp.grid.default) == 10.0

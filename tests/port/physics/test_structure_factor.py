@@ -24,15 +24,11 @@ def tensor(values: object, dtype: torch.dtype = torch.float64, device: str = "cp
     return torch.as_tensor(values, dtype=dtype, device=device)
 
 
-def grid_of(structure: StructureFactors, like: torch.Tensor) -> sf.Grid:
-    return sf.to_grid(sf.read_grid(structure), structure, like)
-
-
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_box_default_and_duplicates(tmp_path: Path, dtype: torch.dtype, device: str) -> None:
     path = listed(tmp_path, "0 0 0 5\n\n 2 -1 3  7.5\n0 0 0 6\n")
-    grid = grid_of(StructureFactors(path, default_F=1.5), tensor((), dtype, device))
+    grid = sf.build_grid(StructureFactors(default_F=1.5, reflections=read_hkl(path)), tensor((), dtype, device))
     assert (grid.lowest, grid.counts, grid.shape) == ((0, -1, 0), (3, 2, 4), (4, 3, 5))
     assert grid.values is not None
     # padding planes stay 0 even with a default (Q56)
@@ -44,7 +40,7 @@ def test_box_default_and_duplicates(tmp_path: Path, dtype: torch.dtype, device: 
 
 
 def test_without_a_list_the_default_is_everywhere() -> None:
-    grid = grid_of(StructureFactors(None, default_F=3.0), tensor(()))
+    grid = sf.build_grid(StructureFactors(default_F=3.0), tensor(()))
     zero = tensor([0.0, 5.0])
     assert sf.nearest(grid, zero, zero, zero).tolist() == [3.0, 3.0]
 
@@ -62,7 +58,7 @@ def test_tricubic_reproduces_a_cubic(tmp_path: Path) -> None:
         return 100 + h**3 - 2 * k**3 + l * l * h + 3 * k
 
     lines = [f"{h} {k} {l} {cubic(h, k, l)!r}" for h in range(6) for k in range(6) for l in range(6)]
-    grid = grid_of(StructureFactors(listed(tmp_path, "\n".join(lines))), tensor(()))
+    grid = sf.build_grid(StructureFactors(reflections=read_hkl(listed(tmp_path, "\n".join(lines)))), tensor(()))
     h, k, l = tensor([2.3, 2.5]), tensor([3.1, 2.9]), tensor([2.7, 2.0])
     expected = [cubic(*map(float, point)) for point in zip(h, k, l)]
     assert sf.tricubic(grid, h, k, l).tolist() == pytest.approx(expected, rel=1e-13)

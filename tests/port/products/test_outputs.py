@@ -11,6 +11,7 @@ from golden_cases import CASES, GOLDEN, load
 
 from nanobragg_torch.cli.facts import result_lines, setting_lines
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.physics import mosaic
 from nanobragg_torch.products import noise
@@ -25,7 +26,7 @@ SMALL = "-cell 50 60 70 80 90 100 -default_F 10 -N 4 -distance 100 -detpixels_x 
 
 
 def measured(*flags: str) -> tuple[Run, np.ndarray, Statistics]:
-    run = simulate.start(prepare(parse([*SMALL.split(), *flags]), device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(parse([*SMALL.split(), *flags])), device="cpu", dtype=torch.float64))
     image = simulate.render_image(run).float().numpy()
     return run, image, statistics(run, image)
 
@@ -36,7 +37,7 @@ def contents(outputs: Outputs) -> dict[str, bytes]:
 
 @cache
 def made(name: str) -> tuple[Outputs, dict[str, bytes]]:
-    run = simulate.start(prepare(load(name).config(), device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(load(name).config()), device="cpu", dtype=torch.float64))
     image = simulate.render_image(run).numpy()
     outputs = make_outputs(run, image, statistics(run, image))
     return outputs, contents(outputs)
@@ -62,7 +63,7 @@ def test_the_three_regimes_were_reached() -> None:
 def test_facts(name: str) -> None:
     """Beam centres, axes, solid angle, maximum, mean, rms: the reference's lines. The image is the golden one."""
     config = load(name).config()
-    run = simulate.start(prepare(config, device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64))
     roi = config.detector.rendered
     image = np.zeros((config.detector.pixels_slow, config.detector.pixels_fast), np.float32)
     window = image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
@@ -88,7 +89,7 @@ WIDE = f"{SMALL} -detpixels_x 900 -detpixels_y 331 -roi 7 880 3 300"  # some blo
 
 def wide(*flags: str) -> tuple[Run, np.ndarray]:
     """An image of made up values, and the run that it might be of."""
-    run = simulate.start(prepare(parse([*WIDE.split(), *flags]), device="cpu", dtype=torch.float64))
+    run = simulate.start(prepare(loaded(parse([*WIDE.split(), *flags])), device="cpu", dtype=torch.float64))
     rng = np.random.default_rng(3)
     image = np.zeros((331, 900))
     image[3:301, 7:881] = rng.exponential(30.0, (298, 874)) * (rng.random((298, 874)) < 0.3)

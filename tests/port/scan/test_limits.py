@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.scan.advice import of_experiment
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.simulate import simulate
 
@@ -111,9 +112,9 @@ def test_float32_says_where_it_does_not_serve(cells: int, off: bool) -> None:
     config = parse(f"{flags} -oversample 1 -N {cells}".split())
     sums = [simulate(config, device="cpu", dtype=dtype).double().sum() for dtype in (torch.float64, torch.float32)]
     assert (abs(float(sums[1] / sums[0]) - 1) > 0.05) is off
-    warnings = prepare(config, device="cpu", dtype=torch.float32).warnings
+    warnings = of_experiment(prepare(config, device="cpu", dtype=torch.float32))
     assert any("float32: phases of the lattice factor are off by about" in line for line in warnings) is off
-    assert not any("float32" in line for line in prepare(config, device="cpu", dtype=torch.float64).warnings)
+    assert not any("float32" in line for line in of_experiment(prepare(config, device="cpu", dtype=torch.float64)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals")

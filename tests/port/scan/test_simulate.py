@@ -16,6 +16,7 @@ from torch.autograd import gradcheck
 from nanobragg_torch.config import Config, Roi
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.products.trace import trace_pixel
 from nanobragg_torch.scan import evaluate
 from nanobragg_torch.scan.experiment import prepare
@@ -82,7 +83,7 @@ def test_block_sizes_with_dmin_sources_and_carry_over() -> None:
     for block in (20, 300):
         again = simulate(config, device="cpu", dtype=torch.float64, block=block)
         assert torch.equal(again.view(torch.int64), whole.view(torch.int64))
-    first = start(prepare(config, device="cpu", dtype=torch.float64)).first
+    first = start(prepare(loaded(config), device="cpu", dtype=torch.float64)).first
     assert first is not None
     pixel, evaluation = first
     assert bool(dark[:pixel].all())
@@ -196,7 +197,7 @@ MANY = {
 def test_threads_and_blocks_change_no_bit(extra: str) -> None:
     """The sums in place, in any number of threads, against those of `evaluate`, which gradients use."""
     config = synthetic(*extra.split())
-    run = start(prepare(config, device="cpu", dtype=torch.float64))
+    run = start(prepare(loaded(config), device="cpu", dtype=torch.float64))
     plain = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
     roi = config.detector.rendered
     assert plain.count_nonzero() > 0
@@ -208,13 +209,13 @@ def test_threads_and_blocks_change_no_bit(extra: str) -> None:
 
 def test_the_canonical_image_is_summed_in_place() -> None:
     """Ten phi steps, the first equal to the last: nine orientations; the x components are all the same."""
-    plan = make_plan(prepare(synthetic(), device="cpu", dtype=torch.float64), 12_000)
+    plan = make_plan(prepare(loaded(synthetic()), device="cpu", dtype=torch.float64), 12_000)
     assert plan is not None
     assert plan.shared == (True, False, False)
     assert [chunk.axes[0].shape[1] for chunk in plan.chunks] == [3, 3, 3]
     assert [chunk.added for chunk in plan.chunks] == [(0, 1, 2), (0, 1, 2), (0, 1, 2, -1)]
     assert plan.tile == 4000
-    assert make_plan(prepare(load("gauss_crystal").config(), device="cpu", dtype=torch.float64), 9) is None
+    assert make_plan(prepare(loaded(load("gauss_crystal").config()), device="cpu", dtype=torch.float64), 9) is None
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -225,7 +226,7 @@ def test_straight_ahead_is_the_peak_of_the_grating(threads: int) -> None:
     pixel = 2.0**-11  # all lengths are powers of two: nothing is rounded
     flat = replace(config.detector, pixel_m=pixel, distance_m=0.125, x_beam_m=4 * pixel, y_beam_m=4 * pixel)
     config = replace(config, detector=flat)
-    run = start(prepare(config, device="cpu", dtype=torch.float64))
+    run = start(prepare(loaded(config), device="cpu", dtype=torch.float64))
     plain = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
     plan = make_plan(run.exp, 1000)
     assert plan is not None

@@ -12,8 +12,8 @@ from torch import Tensor
 from nanobragg_torch import config
 from nanobragg_torch.config import Config
 from nanobragg_torch.physics import corrections, crystal
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.quirks import Quirks
+from nanobragg_torch.units import RTD
 from tools.scaling.base.errors import BadInput
 from tools.scaling.traces.conditioning import fitted_cells
 from tools.scaling.traces.read import Trace

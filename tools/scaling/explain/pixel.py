@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.config import Config
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.simulate import Pixels, Run
@@ -33,7 +34,7 @@ class Pixel:
 def prepared_pixel(settings: Config, slow: int, fast: int, device: str = "cpu") -> Pixel:
     """What the pixel inherits from the scan of the image before it. Raises InputError from the readers."""
     with torch.no_grad():
-        run = simulate.start(prepare(settings, device=device, dtype=PRECISION))
+        run = simulate.start(prepare(loaded(settings), device=device, dtype=PRECISION))
     roi = settings.detector.rendered
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None

@@ -26,6 +26,7 @@ def edge_finder(config: "Config") -> Callable[[int, int], Edge | None]:
     None where the pixel has no edge: the shape is SQUARE and every reflection has the same F. The margin of a
     rounding edge is that of the index from a half integer, of a TOPHAT edge that of the radius from its limit.
     """
+    from nanobragg_torch.io.load import loaded
     from nanobragg_torch.scan import simulate
     from nanobragg_torch.scan.experiment import prepare
 
@@ -39,7 +40,7 @@ def edge_finder(config: "Config") -> Callable[[int, int], Edge | None]:
 
         with torch.no_grad():
             if run is None:
-                run = simulate.start(prepare(config, device="cpu", dtype=torch.float64))
+                run = simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64))
             return min(_edges(run, slow, fast), key=lambda edge: edge.margin / edge.reach, default=None)
 
     return nearest_edge

@@ -205,7 +205,7 @@ def _files(case: Case, device: str, dtype: str) -> list[FileResult]:
 
 def _port_writes(flags: Sequence[str], folder: str) -> str:
     """Run the port's command line in `folder`. Returns its error's last line; empty when all went well."""
-    from nanobragg_torch.__main__ import main
+    from nanobragg_torch.cli.main import main
 
     said = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):

@@ -41,7 +41,7 @@ CHILD = """
 import json, sys
 ask = json.loads(sys.argv[1])
 if ask["outputs"]:
-    from nanobragg_torch.__main__ import main
+    from nanobragg_torch.cli.main import main
     options = ["--block", str(ask["block"]), "--threads", str(ask["threads"]), "--dtype", ask["dtype"]]
     sys.exit(main([*ask["flags"], *options]))
 from nanobragg_torch.flags.parse import parse

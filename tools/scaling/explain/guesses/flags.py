@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.physics import vectors
-from nanobragg_torch.physics.sampling import RTD
+from nanobragg_torch.units import RTD
 from tools.scaling.explain.defects import Measured
 from tools.scaling.explain.graph import Values, rule_of
 from tools.scaling.explain.sides import PY, Sides

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.physics import vectors
-from nanobragg_torch.physics.sampling import RTD
+from nanobragg_torch.units import RTD
 from tools.scaling.explain.defects import SIBLINGS, Group, Measured, length
 from tools.scaling.explain.sides import C, Sides
 from tools.scaling.traces.conditioning import MAX_CELLS

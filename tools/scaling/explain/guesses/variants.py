@@ -13,8 +13,8 @@ from torch import Tensor
 from nanobragg_torch import quirks
 from nanobragg_torch.errors import NanoBraggError
 from nanobragg_torch.physics import corrections, structure_factor, vectors
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.products.trace import render, trace_pixel
+from nanobragg_torch.units import RTD
 from tools.scaling.base.errors import BadInput
 from tools.scaling.explain.defects import Group, Measured, length
 from tools.scaling.explain.graph import Graph, Values, evaluate, rule_of
@@ -375,7 +375,7 @@ def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> li
     for quirk in quirks.TABLE:
         if quirk.id not in able:
             continue
-        switched = replace(settings, quirks=settings.quirks.switched(quirk.id, False))
+        switched = settings.under(settings.quirks.switched(quirk.id, False))
         try:
             lines = trace_pixel(switched, pixel.slow, pixel.fast, device="cpu", dtype=PRECISION)
             trace = parse_trace(render(lines).encode("ascii"), quirk.id)

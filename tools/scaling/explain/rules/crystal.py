@@ -7,9 +7,9 @@ from torch import Tensor
 
 from nanobragg_torch import config
 from nanobragg_torch.physics import crystal, lattice_factor, structure_factor, vectors
-from nanobragg_torch.physics.sampling import RTD
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import Experiment
+from nanobragg_torch.units import RTD
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.pixel import Pixel, window
 

@@ -151,10 +151,11 @@ def _peak_mib() -> float:
 def canonical():  # type: ignore[no-untyped-def]
     """The canonical command on the whole detector: its case without the region of interest."""
     from nanobragg_torch.flags.parse import parse
+    from nanobragg_torch.io.load import loaded
 
     flags = json.loads(CASE.read_text())["flags"].split()
     at = flags.index("-roi")
-    return parse(flags[:at] + flags[at + 5 :], [INPUTS])
+    return loaded(parse(flags[:at] + flags[at + 5 :], [INPUTS]))
 
 
 def sine_floor(sines: int, threads: int) -> None:

@@ -7,13 +7,7 @@ or 0 for steps), because its rules test exactly those.
 import math
 
 from nanobragg_torch.config import Scan, Sensor, Spread
-
-RTD = 180.0 * 0.318309886183790671538  # degrees per radian, as the reference rounds it
-
-
-def radians(degrees: float) -> float:
-    """Degrees to radians by division: degrees * pi / 180 differs in the last bit."""
-    return degrees / RTD
+from nanobragg_torch.units import RTD
 
 
 def phi_scan(start: float, osc: float, step: float, steps: int) -> Scan:
