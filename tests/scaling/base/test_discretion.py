@@ -9,7 +9,7 @@ from tools.scaling.base.discretion import discreet, located, without_words
 from tools.scaling.base.files import json_bytes, one_line, text_bytes
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.text import code, plain
-from tools.scaling.bundle.bundle import CommandRecord
+from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.bundle.ledger import ATTEMPTS, Entry, with_attempt, with_plan_row
 
 # A folder of the system, in which this checkout may lie, tells nothing of anybody and stays as it is.

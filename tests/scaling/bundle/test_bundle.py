@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tools.scaling.base.errors import BadInput
-from tools.scaling.bundle.bundle import Bundle, CommandRecord, bundles, create, open_bundle
+from tools.scaling.bundle.bundle import Bundle, bundles, create, open_bundle
+from tools.scaling.bundle.layout import CommandRecord
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 

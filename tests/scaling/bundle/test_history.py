@@ -112,7 +112,7 @@ BREAK = {
     "provenance.json: No such file or directory": lambda f: (f / "provenance.json").unlink(),
     "provenance.json: written by a newer version": lambda f: (f / "provenance.json").write_text('{"format": 2}'),
     "expected a bundle's record, got KeyError('settings')": lambda f: (f / "provenance.json").write_text("{}"),
-    "expected a bundle's record, got AttributeError": lambda f: (f / "provenance.json").write_text("[]"),
+    "provenance.json: expected JSON, got list": lambda f: (f / "provenance.json").write_text("[]"),
     "explain.json: expected JSON": lambda f: (f / "explain.json").write_text("x"),
 }
 

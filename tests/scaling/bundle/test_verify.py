@@ -14,7 +14,8 @@ import pytest
 from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.bundle.bundle import Bundle, create
 from tools.scaling.bundle.history import history
-from tools.scaling.bundle.seal import DEEPEST, SEAL, write_seal
+from tools.scaling.bundle.layout import SEAL
+from tools.scaling.bundle.seal import DEEPEST, write_seal
 from tools.scaling.bundle.text import chain_lines
 from tools.scaling.bundle.verify import Signature, Standing, verify_all, verify_bundle
 

@@ -21,8 +21,8 @@ from tools.scaling.cases.case import find_case
 from tools.scaling.cli.options import app
 from tools.scaling.cli.steps import _changes
 from tools.scaling.procedure import steps
+from tools.scaling.procedure.mapped import mapped_tests
 from tools.scaling.procedure.steps import STEPS
-from tools.scaling.traces import harness as commands
 
 BUFFERED = os.environ | {"PYTHONUNBUFFERED": ""}  # a Python as users have it
 GOLDEN = ROOT / "tests" / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"
@@ -252,7 +252,7 @@ def test_the_mapped_tests_run_on_the_device_that_was_asked_for(devices):
 def test_mapped_tests_of_which_none_ran_are_no_pass(tmp_path, capfd):
     (tmp_path / "test_none.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('no reason')\n")
     with pytest.raises(GateFailed, match=r"test_none\.py: expected tests that run on cpu, got none that passed$"):
-        commands.mapped_tests("cpu", files=[str(tmp_path / "test_none.py")])
+        mapped_tests("cpu", files=[str(tmp_path / "test_none.py")])
 
 
 def test_a_protected_output_is_refused_before_any_work(capsys):

@@ -61,6 +61,6 @@ def test_an_interrupt_within_a_subcommand_is_exit_5(capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tools.scaling.traces.harness.inspect_file", interrupted)
+    monkeypatch.setattr("tools.scaling.traces.files.inspect_file", interrupted)
     assert cli.main(["inspect", "x.log"]) == 5
     assert capsys.readouterr().err == "error: interrupted by SIGINT\n"

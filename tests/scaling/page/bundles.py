@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.bundle.bundle import Bundle, CommandRecord
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.traces.read import Trace, parse_trace
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"

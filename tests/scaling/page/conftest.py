@@ -9,7 +9,8 @@ import pytest
 
 from tests.scaling.page.bundles import EXPLAINED, FOLDERS, GOLDEN, RECORDS, SWAPS, port_trace
 from tools.scaling.base.files import write_json, write_text
-from tools.scaling.bundle.bundle import Bundle, CommandRecord
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.read import parse_trace
 

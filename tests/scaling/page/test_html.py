@@ -11,8 +11,9 @@ import pytest
 from tests.scaling.page.bundles import EXPLAINED, FOLDERS, HOSTILE, RECORDS, Document, metrics
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import write_json, write_text
-from tools.scaling.bundle.bundle import Bundle, CommandRecord
-from tools.scaling.page.report import IMAGE, LIMIT, report_text, write_report
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import CommandRecord
+from tools.scaling.page.report import LIMIT, PICTURE, report_text, write_report
 
 Make = Callable[..., Bundle]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -186,7 +187,7 @@ def test_an_open_bundle_has_a_page(make_bundle: Make) -> None:
     "name, content, note",
     [
         ("metrics.json", '{"factors": {', "metrics.json: expected JSON, got Expecting"),
-        ("metrics.json", "[]", "metrics.json: expected a JSON object, got list"),
+        ("metrics.json", "[]", "metrics.json: expected JSON, got list in place of an object"),
         ("metrics.json", "{}", "metrics.json: expected what this version writes, got KeyError('factors')"),
         ("spec/metrics.json", '{"factors": {"a": 3}}', "spec/metrics.json: expected what this version writes"),
         ("legacy/explain.json", '{"causes": 3}', "legacy/explain.json: expected what this version writes"),
@@ -237,8 +238,8 @@ def test_what_others_wrote_is_shown_and_never_markup(make_bundle: Make) -> None:
 
 
 def _draw(bundle: Bundle, data: bytes) -> None:
-    bundle.path(IMAGE).parent.mkdir()
-    bundle.path(IMAGE).write_bytes(data)
+    bundle.path(PICTURE).parent.mkdir()
+    bundle.path(PICTURE).write_bytes(data)
 
 
 def test_nothing_is_loaded_and_all_is_ascii(make_bundle: Make) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.scaling.procedure import phase
 from tools.scaling.base import repo
 from tools.scaling.procedure import steps
-from tools.scaling.traces.harness import MODES
+from tools.scaling.bundle.layout import MODES
 from tools.scaling.bundle import ledger
 from tools.scaling.cli import main
 
@@ -31,7 +31,7 @@ def stand_in(step):
                 "reference": "c.log", "protected": steps.protected_state()})
         if step.name == "comparison":
             factor = {"rel_delta": 0.0, "c_value": 1.0, "py_value": 1.0}
-            for folder, _, _ in MODES.values():
+            for folder in (mode.place for mode in MODES.values()):
                 bundle.path(folder).mkdir(exist_ok=True)
                 metrics = {"first_divergence": None, "num_divergent": 0, "factors": {"I_before_scaling": factor}}
                 (bundle.path(folder) / "metrics.json").write_text(json.dumps(metrics))
@@ -158,7 +158,7 @@ def spoil_matrix(checkout, mine):
 
 
 def spoil_env(checkout, mine):
-    path = checkout.root / "tools/scaling/traces/harness.py"
+    path = checkout.root / "tools/scaling/bundle/environment.py"
     path.write_text(path.read_text().replace("def environment_record", "def renamed_record"))
     return ()
 

@@ -179,7 +179,7 @@ def test_metrics_without_content_are_no_equal_metrics(pair, side):
     pair[side].path("metrics.json").write_text("{}")
     assert compared(pair).first.file == "metrics.json"
     pair[side].path("metrics.json").write_text("[]")
-    with pytest.raises(BadInput, match=r"metrics\.json: expected what the run wrote, got \[\]"):
+    with pytest.raises(BadInput, match=r"metrics\.json: expected what the run wrote, got: list in place of an object"):
         compared(pair)
     pair[side].path("metrics.json").unlink()
     first = compared(pair).first

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tools.scaling.base.errors import BadInput
-from tools.scaling.bundle.bundle import Bundle, CommandRecord
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.guard import cgroup
 from tools.scaling.studies.kills import run as kills
 from tools.scaling.studies.kills import scene as kill_scene

@@ -4,8 +4,6 @@ A bundle is `REPORTS_ROOT/YYYYMMDDTHHMMSSZ`. It is open until sha256.txt is writ
 that nothing in it changes, and `problems` says whether anything did (seal.py).
 """
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,52 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.base.errors import BadInput, why
-from tools.scaling.base.files import one_line, write_json, write_text
+from tools.scaling.base.files import write_json, write_text
 from tools.scaling.base.repo import relative
-from tools.scaling.bundle.seal import (
+from tools.scaling.bundle.layout import (
+    COMMANDS,
     FORMAT,
     MANIFEST,
+    PROVENANCE,
+    STAMP,
     STAMPED,
-    Problem,
-    contents,
-    irregular,
-    problems,
-    read_record,
-    write_seal,
+    CommandRecord,
+    command_blocks,
+    read_object,
 )
-
-STAMP = "%Y%m%dT%H%M%SZ"
-COMMANDS = "commands.txt"
-PROVENANCE = "provenance.json"
-
-
-@dataclass(frozen=True)
-class CommandRecord:
-    """One command that a step ran. seconds: wall clock. peak_bytes: None where nothing was measured."""
-
-    step: str
-    command: str
-    started: datetime
-    exit_code: int
-    seconds: float
-    peak_bytes: int | None
-    stdout: str = ""
-    stderr: str = ""
-    note: str = ""
-
-    def as_text(self, number: int) -> str:
-        """The entry in commands.txt: a head line, the command, and what it printed, indented."""
-        # what lasts a few milliseconds may hold less than the first decimal, or end between two readings
-        peak = "-" if self.peak_bytes is None else f"{max(self.peak_bytes / 2**20, 0.1):.1f} MiB"
-        head = (
-            f"[{number:03d}] {self.started:%Y-%m-%dT%H:%M:%SZ}  step {self.step}  "
-            f"exit {self.exit_code}  {self.seconds:.3f} s  peak {peak}"
-        )
-        lines = [head, f"$ {one_line(self.command)}"]
-        lines += [f"    note: {one_line(self.note)}"] if self.note else []
-        for label, text in (("stdout", self.stdout), ("stderr", self.stderr)):
-            lines += [f"    {label}| {one_line(line.expandtabs())}".rstrip() for line in text.splitlines()]
-        return "\n".join(lines) + "\n\n"
+from tools.scaling.bundle.seal import Problem, contents, irregular, problems, write_seal
 
 
 @dataclass(frozen=True)
@@ -96,16 +62,11 @@ class Bundle:
         self.require_open()
         path = self.path(COMMANDS)
         text = path.read_text(encoding="ascii") if path.exists() else ""
-        number = len(re.findall(r"^\[\d{3,}\] ", text, flags=re.MULTILINE)) + 1
-        write_text(path, text + entry.as_text(number))
+        write_text(path, text + entry.as_text(len(command_blocks(text)) + 1))
 
     def provenance(self) -> dict[str, Any]:
         """What provenance wrote: the commit, the settings of the run, the protected files' state."""
-        path = self.path(PROVENANCE)
-        try:
-            value = dict(json.loads(read_record(path).decode("ascii")))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise BadInput(f"{self.shown(PROVENANCE)}: expected what provenance wrote, got: {why(error)}") from error
+        value = read_object(self.path(PROVENANCE), "what provenance wrote")
         written = value.get("format", FORMAT)
         if not isinstance(written, int) or written > FORMAT:
             expected = f"expected format {FORMAT} or less, got {written!r}"

@@ -9,12 +9,10 @@ from typing import Any
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.repo import ROOT, git, inside
 from tools.scaling.base.scratch import TREE, scratch
-from tools.scaling.bundle.bundle import COMMANDS, Bundle
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import COMMANDS, PROVENANCE, command_entries, read_record
 from tools.scaling.bundle.patch import apply
-from tools.scaling.bundle.seal import read_record
 from tools.scaling.bundle.verify import Signature, Standing, Verdict, verify_bundle
-
-_HEAD = re.compile(r"^\[\d{3,}\] \S+Z  step (\w+)  exit (-?\d+)  ", re.MULTILINE)
 
 
 def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = False) -> tuple[Bundle, Mapping[str, Any]]:
@@ -41,7 +39,7 @@ def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = Fals
     known = bundle.provenance()
     commit = known.get("git_sha")
     if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40,64}", commit):
-        raise BadInput(f"{bundle.shown('provenance.json')}: expected the commit to replay, got {commit!r}")
+        raise BadInput(f"{bundle.shown(PROVENANCE)}: expected the commit to replay, got {commit!r}")
     try:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except BadInput as error:
@@ -50,7 +48,7 @@ def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = Fals
         )
         raise BadInput(f"{bundle.shown()}: {commit}: {what}") from error
     if not isinstance(known.get("settings"), dict):
-        raise BadInput(f"{bundle.shown('provenance.json')}: expected the run's settings, got {known.get('settings')!r}")
+        raise BadInput(f"{bundle.shown(PROVENANCE)}: expected the run's settings, got {known.get('settings')!r}")
     return bundle, known
 
 
@@ -86,4 +84,4 @@ def outcomes(bundle: Bundle) -> list[tuple[str, int]]:
         text = read_record(bundle.path(COMMANDS)).decode("ascii")
     except (OSError, ValueError) as error:
         raise BadInput(f"{bundle.shown(COMMANDS)}: expected the commands of a run, got {error}") from error
-    return [(step, int(code)) for step, code in _HEAD.findall(text)]
+    return [(entry.step, entry.exit_code) for entry in command_entries(text)]

@@ -3,11 +3,8 @@
 Only the head of each metrics.json is read, up to its long tables: 10,000 bundles take a second or two.
 """
 
-import json
 import math
 import os
-import re
-import stat
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -19,11 +16,19 @@ from typing import Any
 
 from tools.scaling.base.errors import BadInput, why
 from tools.scaling.base.repo import relative
-from tools.scaling.bundle.bundle import PROVENANCE, STAMP
-from tools.scaling.bundle.seal import FORMAT, LONGEST, MANIFEST, STAMPED
+from tools.scaling.bundle.layout import (
+    AUDIT,
+    EXPLAINED,
+    FORMAT,
+    MANIFEST,
+    METRICS,
+    PROVENANCE,
+    STAMP,
+    STAMPED,
+    parse_record,
+    read_record,
+)
 
-_HEAD_BYTES = 8192  # what comes before the long tables fits in here
-_TABLES = re.compile(rb',\s*"quantities": \[')  # metrics.json and explain.json alike
 UPSTREAM = "upstream"  # the status of a regression that the nine factors do not show
 _LEVELS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4)
 Key = tuple[str, str, str, str]
@@ -168,13 +173,13 @@ def _row(folder: str, stamp: str) -> Row:
             "device": _text(settings["device"]),
             "dtype": _text(settings["dtype"]),
         }
-        halted = "instrumentation_audit.md" in names
+        halted = AUDIT in names
         state = "OPEN" if MANIFEST not in names else "BLOCKED" if halted else None
-        if "metrics.json" not in names:
+        if METRICS not in names:
             if state is None:
-                raise ValueError("metrics.json: missing")
+                raise ValueError(f"{METRICS}: missing")
             return Row(**common, verdict=state)
-        return Row(**common, **_measured(folder, state), cause=_cause(folder) if "explain.json" in names else None)
+        return Row(**common, **_measured(folder, state), cause=_cause(folder) if EXPLAINED in names else None)
     except OSError as error:
         return Row(stamp, problem=f"{Path(error.filename or folder).name}: {error.strerror}")
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -183,7 +188,7 @@ def _row(folder: str, stamp: str) -> Row:
 
 
 def _measured(folder: str, state: str | None) -> dict[str, Any]:
-    metrics = _json(folder, "metrics.json")
+    metrics = _json(folder, METRICS)
     factors = metrics["factors"]
     deltas = {name: _finite(row["rel_delta"]) for name, row in factors.items()}
     sound = metrics["first_divergence"] is None and metrics["num_divergent"] == 0
@@ -208,35 +213,18 @@ def _finite(value: float | None) -> float | None:
 
 def _cause(folder: str) -> str | None:
     """The largest cause that explain named."""
-    causes = _json(folder, "explain.json")["causes"]
+    causes = _json(folder, EXPLAINED)["causes"]
     if not causes:
         return None
     variant = causes[0].get("variant")
     return f"{causes[0]['quantity']} ({variant})" if variant else str(causes[0]["quantity"])
 
 
-def _json(folder: str, name: str, whole: bool = False) -> Any:
+def _json(folder: str, name: str, whole: bool = False) -> dict[str, Any]:
     """A JSON object of the bundle, without the long tables at its end unless `whole`."""
-    handle = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting
     try:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"{name}: expected a plain file, got something else")
-        size = about.st_size
-        if size > LONGEST:
-            raise ValueError(f"{name}: expected at most {LONGEST >> 20} MiB, got more")
-        data = os.read(handle, _HEAD_BYTES)
-        if size > len(data) and not whole:
-            head = _TABLES.split(data, maxsplit=1)[0]
-            if len(head) < len(data) and os.pread(handle, 2, size - 2).strip().endswith(b"}"):
-                return json.loads(head + b"}")
-        while len(data) < size and (more := os.read(handle, size)):
-            data += more
-    finally:
-        os.close(handle)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_record(read_record(f"{folder}/{name}", head_only=not whole))
+    except ValueError as error:
         raise ValueError(f"{name}: expected JSON, got {why(error)}") from error
 
 

@@ -19,9 +19,9 @@ from tools.scaling.base.repo import ROOT, digest, git, git_bytes, inside, relati
 from tools.scaling.base.scratch import scratch
 from tools.scaling.base.text import counted
 from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import PATCH
 from tools.scaling.bundle.ledger import LEDGERS
 
-PATCH = "dirty.patch"
 LARGEST = 32 * 2**20  # bytes; a larger untracked file is named, not kept
 NAMED = 12  # files that a line on the terminal names
 # Whatever the user's git is set to, the patch has the one form that `git apply` reads.

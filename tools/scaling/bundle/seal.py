@@ -5,7 +5,6 @@ what that format has no room for: the sizes, and the digest of the sha256.txt of
 bundles of a folder are a chain, in which each vouches for the one before it.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -19,14 +18,9 @@ from pathlib import Path
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import alone, write_json, write_text
 from tools.scaling.base.repo import digest, relative
+from tools.scaling.bundle.layout import ATTESTATION, FORMAT, LONGEST, MANIFEST, SEAL, STAMPED, read_record
 
-MANIFEST = "sha256.txt"
-SEAL = "seal.json"
-ATTESTATION = "attestation.json"
-FORMAT = 1  # of seal.json and provenance.json; a higher one was written by a newer version
-STAMPED = re.compile(r"\d{8}T\d{6}Z")
 DEEPEST = 32  # folders in one another; a run makes one
-LONGEST = 2**28  # bytes of a record, which is read whole; a run makes less than 1 MiB of it
 HASHED = 2**30  # bytes of a file that is hashed though no sealed one is so long
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # 64 hex digits, two blanks, a path inside the bundle: what `sha256sum -c` reads.
@@ -129,13 +123,6 @@ def _above(prefix: str) -> Iterator[str]:
     while prefix:
         yield prefix
         prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]
-
-
-def read_record(path: Path) -> bytes:
-    """A file of a bundle that is read whole. Raises OSError, also for one longer than any record: it may be sparse."""
-    if path.stat().st_size > LONGEST:
-        raise OSError(errno.EFBIG, f"expected at most {LONGEST >> 20} MiB, got more", str(path))
-    return path.read_bytes()
 
 
 def read_seal(folder: Path) -> Seal:

@@ -12,7 +12,17 @@ from typing import Any
 
 from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.repo import relative
-from tools.scaling.bundle.seal import ATTESTATION, MANIFEST, Kind, Problem, manifest, read_record
+from tools.scaling.bundle.layout import (
+    ATTESTATION,
+    AUDIT,
+    ENVIRONMENT,
+    MANIFEST,
+    METRICS,
+    PROVENANCE,
+    read_object,
+    read_record,
+)
+from tools.scaling.bundle.seal import Kind, Problem, manifest
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD = "application/vnd.in-toto+json"
@@ -94,23 +104,20 @@ def _statement(folder: Path, digests: Mapping[str, str]) -> Any:
 def _commit(folder: Path) -> str | None:
     """The commit that the bundle was made from; None where the run halted before it was known."""
     try:
-        return json.loads(read_record(folder / "provenance.json"))["git_sha"] or None
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_object(folder / PROVENANCE)["git_sha"] or None
+    except (BadInput, KeyError):
         return None
 
 
 def _test_result(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
     """The predicate: the nine factors of the c-parity comparison. A run that halted has failed."""
     try:
-        factors = json.loads(read_record(folder / "metrics.json"))["factors"]
-        passed = {name: row["status"] == "PASS" for name, row in factors.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        passed = {name: row["status"] == "PASS" for name, row in read_object(folder / METRICS)["factors"].items()}
+    except (BadInput, KeyError, TypeError, AttributeError):
         passed = {}
-    good = bool(passed) and all(passed.values()) and "instrumentation_audit.md" not in digests
+    good = bool(passed) and all(passed.values()) and AUDIT not in digests
     configuration = [
-        {"name": name, "digest": {"sha256": digests[name]}}
-        for name in ("provenance.json", "env.json")
-        if name in digests
+        {"name": name, "digest": {"sha256": digests[name]}} for name in (PROVENANCE, ENVIRONMENT) if name in digests
     ]
     return {
         "result": "PASSED" if good else "FAILED",

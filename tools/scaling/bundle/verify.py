@@ -16,11 +16,8 @@ from typing import Any
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.repo import digest, git, relative
 from tools.scaling.bundle.bundle import Bundle, bundles
+from tools.scaling.bundle.layout import ATTESTATION, MANIFEST, SEAL, STAMPED, read_record
 from tools.scaling.bundle.seal import (
-    ATTESTATION,
-    MANIFEST,
-    SEAL,
-    STAMPED,
     Kind,
     Link,
     Problem,
@@ -29,7 +26,6 @@ from tools.scaling.bundle.seal import (
     irregular,
     irregular_manifest,
     problems,
-    read_record,
     read_seal,
 )
 

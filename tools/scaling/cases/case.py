@@ -2,16 +2,19 @@
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanobragg_torch.io.inputs import kind_at
-from tools.scaling.base.errors import BadInput, why
+from tools.scaling.base.errors import BadInput, of_port, why
 from tools.scaling.base.reading import read_file
 from tools.scaling.base.repo import ROOT
+
+if TYPE_CHECKING:
+    from nanobragg_torch.config import Config
 
 LARGEST = 1 << 24  # bytes of a case.json
 
@@ -62,6 +65,30 @@ class Case:
             return self.c_trace
         beside = self.folder / f"trace_{pixel[0]}_{pixel[1]}.log"
         return beside if beside.is_file() else None
+
+    def pixel(self, asked: tuple[int, int] | None = None) -> tuple[int, int]:
+        """The (slow, fast) pixel to trace: `asked`, or the case's first. Raises BadInput where there is neither."""
+        if asked is None and not self.pixels:
+            raise BadInput(f"{self.name}: names no traced pixel; expected --pixel SLOW FAST")
+        return asked or self.pixels[0]
+
+    def with_hkl(self, hkl: Path | None) -> "Case":
+        """This case with another reflection list; with its own where `hkl` is None."""
+        if hkl is None:
+            return self
+        flags = self.flags
+        at = max((i for i, word in enumerate(flags[:-1]) if word == "-hkl"), default=len(flags))
+        return replace(self, flags=(*flags[:at], "-hkl", str(hkl.absolute()), *flags[at + 2 :]))
+
+    def config(self, *more: str) -> "Config":
+        """What the flags mean, with `more` of them behind. Raises BadInput where the port refuses them."""
+        from nanobragg_torch.errors import NanoBraggError
+        from nanobragg_torch.flags.parse import parse
+
+        try:
+            return parse([*self.flags, *more], folders=self.folders)
+        except NanoBraggError as error:
+            raise of_port(error) from error
 
 
 def find_case(name: str) -> Case:

@@ -34,10 +34,11 @@ def env(
     """Write env.json: what makes numbers differ from one machine to the next."""
     from tools.scaling.base.files import write_json
     from tools.scaling.bundle.bundle import open_bundle
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.bundle.environment import environment_record
+    from tools.scaling.bundle.layout import ENVIRONMENT
 
-    path = out or open_bundle(reports_root, run_dir).path("env.json")
-    write_json(path, commands.environment_record())
+    path = out or open_bundle(reports_root, run_dir).path(ENVIRONMENT)
+    write_json(path, environment_record())
     say(f"wrote {path}")
 
 
@@ -49,12 +50,12 @@ def check(
 ) -> None:
     """Gate the three comparisons of a bundle: c-parity must agree, the controls must diverge as known."""
     from tools.scaling.bundle.bundle import Bundle, open_bundle
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.procedure.check import check_metrics
 
     bundle = Bundle(run_dir.absolute()) if run_dir is not None else open_bundle(reports_root)
     known = bundle.provenance()
     settings = known["settings"]
-    checks = commands.check_metrics(
+    checks = check_metrics(
         bundle.folder, case or str(settings["case"]), tuple(settings["pixel"]),
         reference=known["reference"], dtype=settings["dtype"],
     )  # fmt: skip
@@ -71,10 +72,10 @@ def collect(
 ) -> None:
     """pytest --collect-only of the mapped test files, one by one."""
     from tools.scaling.base.repo import MAPPED_TESTS
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.procedure.mapped import pytest_files
 
     for name in files or MAPPED_TESTS:
-        commands.pytest_files([name], "--collect-only")
+        pytest_files([name], "--collect-only")
 
 
 @app.command(rich_help_panel=PARTS)
@@ -83,9 +84,9 @@ def pytest(
     optional: Annotated[bool, typer.Option("--optional", help="Without the device, say why and pass.")] = False,
 ) -> None:
     """Run the mapped tests on a device; never the full suite."""
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.procedure.mapped import mapped_tests
 
-    reason = commands.mapped_tests(device, optional)
+    reason = mapped_tests(device, optional)
     if reason:
         say(f"SKIP {reason}")
 
@@ -160,7 +161,8 @@ def history(
 @app.command(rich_help_panel=PARTS)
 def page(run_dir: Annotated[Path, typer.Argument(help="An open bundle.")]) -> None:
     """Write report.html into a bundle that is not sealed yet."""
-    from tools.scaling.bundle.bundle import COMMANDS, open_bundle
+    from tools.scaling.bundle.bundle import open_bundle
+    from tools.scaling.bundle.layout import COMMANDS
     from tools.scaling.page.report import write_report
 
     bundle = open_bundle(DEFAULT_ROOT, run_dir)

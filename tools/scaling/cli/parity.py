@@ -43,10 +43,10 @@ def harness(
     dump_per_phi: Annotated[bool, typer.Option("--dump-per-phi", help="Write OUT_per_phi.log and .json.")] = False,
 ) -> None:
     """Trace one pixel of a case through the port."""
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.traces.harness import harness as trace
 
     refuse_protected(out)
-    written = commands.harness(
+    written = trace(
         case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, vectors=vectors,
         device=device, dtype=dtype.value, hkl=hkl, dump_per_phi=dump_per_phi,
     )  # fmt: skip
@@ -57,9 +57,9 @@ def harness(
 @app.command(rich_help_panel=PARTS)
 def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=False)]) -> None:
     """Say whether a trace has the nine factors and both polar values, once each."""
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.traces.files import inspect_file
 
-    problems = commands.inspect_file(trace)
+    problems = inspect_file(trace)
     for line in problems:
         say(line)
     if problems:
@@ -81,15 +81,13 @@ def compare(
 ) -> None:
     """Compare two traces: the nine factors, and every traced quantity upstream of them."""
     from tools.scaling.cli.junit import comparison_junit, errors_to_junit
-    from tools.scaling.traces import harness as commands
+    from tools.scaling.traces.files import compare_files
 
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
     options += ["--device", device, "--dtype", dtype.value]
     command = f"python -m tools.scaling compare {shlex.join(options)}"
     with errors_to_junit(junit, "compare"):
-        report = commands.compare_files(
-            c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command
-        )
+        report = compare_files(c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command)
     if junit:
         write_text(junit, comparison_junit(report))
     if as_json:

@@ -62,7 +62,7 @@ def phase_m1(
     ] = None,
 ) -> None:
     """Every step in order, one bundle; halts at the first failure and keeps the evidence."""
-    from tools.scaling.page.report import REPORT
+    from tools.scaling.bundle.layout import REPORT
     from tools.scaling.procedure.phase import Blocked
     from tools.scaling.procedure.phase import phase_m1 as run_all
     from tools.scaling.procedure.runner import Settings

@@ -15,10 +15,9 @@ from nanobragg_torch.scan.plan import Plan, gpu_free, plan, sizes
 from tools.scaling.base.errors import BadInput, of_port
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, write_all
 from tools.scaling.base.repo import relative
-from tools.scaling.bundle.bundle import PROVENANCE
+from tools.scaling.bundle.layout import IMAGE, IMAGE_RECORD, IMAGES, PROVENANCE
 from tools.scaling.cases.case import Case, Extent, Window, find_case
 from tools.scaling.guard.limit import current_limit
-from tools.scaling.traces.harness import with_hkl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 AROUND = 50  # pixels on either side of the traced one, where a case names no window
 KEPT = 2**20  # bytes; of a larger image a bundle keeps the digest alone
-IMAGE = "image.bin"
-RECORD = "image.json"
-IMAGES = "images.json"
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,9 @@ def find_region(
     detector, whatever the case's window is.
     """
     from nanobragg_torch.config import Roi
-    from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.flags.parse import parse
 
-    case = find_case(case_name)
-    try:
-        config = parse(with_hkl(case.flags, hkl), folders=case.folders)
-    except NanoBraggError as error:
-        raise of_port(error) from error
+    case = find_case(case_name).with_hkl(hkl)
+    config = case.config()
     detector = config.detector
     own = case.window or _window(detector.rendered)
     if extent is Extent.whole:
@@ -156,9 +147,9 @@ def simulate_region(
     reference = open_image(found, region.shape) if found else None
     if reference is None and (out / IMAGES).exists():
         raise BadInput(f"{out / IMAGES}: compares another image; expected a reference (--c) or another folder (--out)")
-    refuse_foreign(images_marks(out) | {out / RECORD: b'"window_slow_fast"'})
+    refuse_foreign(images_marks(out) | {out / IMAGE_RECORD: b'"window_slow_fast"'})
     path = out / IMAGE
-    if path.exists() and not (out / RECORD).exists():
+    if path.exists() and not (out / IMAGE_RECORD).exists():
         raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
     make_folder(out)
     values = _simulated(region, device, dtype, block, threads)
@@ -176,7 +167,7 @@ def simulate_region(
         "reference": relative(found) if found else None,
     }
     contents = {path: values} if kept else {}
-    contents[out / RECORD] = json_bytes(record)
+    contents[out / IMAGE_RECORD] = json_bytes(record)
     report = None
     if reference is not None:
         image = in_memory(_pixels(values, region.shape), str(path))

@@ -296,7 +296,7 @@ def _cropped(data: bytes, size: tuple[int, int], slow: slice, fast: slice) -> by
 
 
 def _description(case: Case, flags: Sequence[str], binary: Path, banner: str) -> dict[str, Any]:
-    from tools.scaling.traces.harness import environment_record
+    from tools.scaling.bundle.environment import environment_record
 
     environment = environment_record()
     return {

@@ -69,8 +69,8 @@ def run_matrix(
     command: what a person would type to have this run again. A case that cannot be compared fails, the others
     go on. Raises Unavailable without the device, BadInput without a case.
     """
+    from tools.scaling.bundle.environment import environment_record
     from tools.scaling.engine.diff import open_device
-    from tools.scaling.traces.harness import environment_record
 
     if not cases:
         raise BadInput("matrix: expected at least one case, got none")

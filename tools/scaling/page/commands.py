@@ -2,61 +2,27 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tools.scaling.base.repo import EXPORTS
+from tools.scaling.bundle.layout import COMMANDS, CommandEntry, command_blocks, command_entry
 from tools.scaling.page.view import Command
 
-_HEAD = re.compile(r"\[(\d{3,})\] (\S+)  step (\S+)  exit (-?\d+)  ([\d.]+) s  peak (.+)")
 _EXPORTS = " ".join(f"{name}={value}" for name, value in EXPORTS.items())
 MOST, COMMAND, LAST, GATES = 5000, 600, 200, 12  # entries read; characters shown; lines of gates
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One command as commands.txt has it. out: the lines of stdout, then those of stderr."""
-
-    number: str
-    started: str
-    step: str
-    exit_code: str
-    seconds: str
-    peak: str
-    command: str
-    note: str
-    out: tuple[str, ...]
-
-
-def read_commands(text: str) -> tuple[list[Entry], int]:
+def read_commands(text: str) -> tuple[list[CommandEntry], int]:
     """The entries of commands.txt but those that write the page, and how many more there are beyond the first MOST.
 
     A page cannot show the command that writes it, which is recorded afterwards.
     """
-    blocks = re.split(r"^(?=\[\d{3,}\] )", text, flags=re.MULTILINE)
-    entries = [entry for block in blocks[: MOST + 1] if (entry := _entry(block)) is not None]
+    blocks = command_blocks(text)
+    entries = [entry for block in blocks[:MOST] if (entry := command_entry(block)) is not None]
     others = [entry for entry in entries if " tools.scaling page " not in f"{entry.command} "]
-    return others, max(len(blocks) - MOST - 1, 0)
+    return others, max(len(blocks) - MOST, 0)
 
 
-def _entry(block: str) -> Entry | None:
-    head, _, rest = block.partition("\n")
-    match = _HEAD.fullmatch(head)
-    if match is None:
-        return None
-    number, started, step, code, seconds, peak = match.groups()
-    command, note, out = [], "", []
-    for line in rest.splitlines():
-        label, bar, printed = line.strip().partition("|")
-        if line.startswith("    note: "):
-            note = line[10:]
-        elif line.startswith("    ") and bar and label in ("stdout", "stderr"):
-            out.append(printed.removeprefix(" "))
-        elif line.strip():
-            command.append(line.removeprefix("$ "))
-    return Entry(number, started, step, code, seconds, peak, " ".join(command), note, tuple(out))
-
-
-def shown_command(entry: Entry, folder: str) -> Command:
+def shown_command(entry: CommandEntry, folder: str) -> Command:
     """The entry as a page shows it: without what `exports_line` sets, and with $RUN_DIR for the bundle's folder."""
     said = [line for line in entry.out if line.strip()]
     return Command(
@@ -64,7 +30,7 @@ def shown_command(entry: Entry, folder: str) -> Command:
         started=entry.started,
         step=entry.step,
         command=cut(_named(entry.command.removeprefix(_EXPORTS + " "), folder), COMMAND),
-        exit_code=entry.exit_code,
+        exit_code=str(entry.exit_code),
         seconds=f"{entry.seconds} s",
         peak=entry.peak,
         note=cut(entry.note),
@@ -77,7 +43,7 @@ def _named(text: str, folder: str) -> str:
     return text.replace(folder, "$RUN_DIR") if folder else text
 
 
-def folder_in(entries: Sequence[Entry], stamp: str) -> str:
+def folder_in(entries: Sequence[CommandEntry], stamp: str) -> str:
     """The bundle's folder as its commands call it, wherever it lies now; nothing where none does."""
     pattern = re.compile(rf"(?<![^\s'\"=])[^\s'\"=]*/{re.escape(stamp)}(?=[/\s'\"]|$)")
     found = (match[0] for entry in entries if (match := pattern.search(entry.command[:4000])))
@@ -89,7 +55,7 @@ def exports_line(folder: str) -> str:
     return f"export {_EXPORTS}" + (f" RUN_DIR={folder}" if folder else "")
 
 
-def gates(entries: Sequence[Entry]) -> tuple[str, ...]:
+def gates(entries: Sequence[CommandEntry]) -> tuple[str, ...]:
     """What check and the mapped tests said, a line each."""
     lines = []
     for entry in entries:
@@ -97,10 +63,10 @@ def gates(entries: Sequence[Entry]) -> tuple[str, ...]:
             lines += list(entry.out)
         elif " tools.scaling pytest " in entry.command and entry.out:
             lines.append(f"{entry.command.rpartition('tools.scaling ')[2]}: {entry.out[-1]}")
-    more = (f"{len(lines) - GATES} more lines are in commands.txt",) if len(lines) > GATES else ()
+    more = (f"{len(lines) - GATES} more lines are in {COMMANDS}",) if len(lines) > GATES else ()
     return (*(cut(line) for line in lines[:GATES]), *more)
 
 
 def cut(text: str, most: int = LAST) -> str:
     """At most `most` characters of `text`, and how many more there are."""
-    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more characters, see commands.txt)"
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more characters, see {COMMANDS})"

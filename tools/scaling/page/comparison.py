@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tools.scaling.bundle.layout import EXPLAINED, METRICS, MODES, SUMMARY, Mode
 from tools.scaling.page.reading import LONG, Reader, finite, number, short
 from tools.scaling.page.view import Attribution, Cause, Comparison, Differing, Factor, Pair, Series, Step
-from tools.scaling.traces.harness import MODES
 
-SUMMARY = "scaling_validation_summary.md"
 EXPECTED = {
     "c-parity": "The port as it is. It must agree with the reference.",
     "spec": "A control: phi = 0 is rotated afresh, which the reference does not do (Q29).",
@@ -20,22 +19,19 @@ FACTORS, DIFFERING, SERIES, POINTS, CAUSES, REMARKS, ORPHANS = 12, 40, 4, 150, 1
 
 def comparisons_of(reader: Reader) -> tuple[Comparison, ...]:
     """Those of the three comparisons that are there and can be read, c-parity first."""
-    made = (_comparison(reader, name) for name in MODES)
+    made = (_comparison(reader, mode) for mode in MODES.values())
     return tuple(each for each in made if each is not None)
 
 
-def _comparison(reader: Reader, name: str) -> Comparison | None:
-    folder = MODES[name][0]
-    place = f"{folder}/" if folder else ""
-    metrics = reader.json(f"{place}metrics.json")
+def _comparison(reader: Reader, mode: Mode) -> Comparison | None:
+    metrics, explained = reader.json(mode.path(METRICS)), reader.json(mode.path(EXPLAINED))
     if metrics is None:
         return None
-    explained = reader.json(f"{place}explain.json")
     attribution = None
     if explained is not None:
-        attribution = reader.made(f"{place}explain.json", lambda: _attribution(explained))
+        attribution = reader.made(mode.path(EXPLAINED), lambda: _attribution(explained))
     made: Comparison | None = reader.made(
-        f"{place}metrics.json", lambda: _compared(name, place + SUMMARY, metrics, attribution)
+        mode.path(METRICS), lambda: _compared(mode.name, mode.path(SUMMARY), metrics, attribution)
     )
     return made
 

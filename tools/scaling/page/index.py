@@ -10,10 +10,10 @@ from urllib.parse import quote
 from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import REPORTS_ROOT, ROOT
 from tools.scaling.bundle.history import UPSTREAM, History, Regression, Row, Series, history
+from tools.scaling.bundle.layout import REPORT
 from tools.scaling.bundle.seal import irregular
 from tools.scaling.page.html import index_page
 from tools.scaling.page.reading import LONG, finite, short, when
-from tools.scaling.page.report import REPORT
 from tools.scaling.page.view import Index, IndexRow, Number, Trend, Trends
 
 GROUPS, POINTS = 4, 400  # groups of trends, and points of each

@@ -1,6 +1,5 @@
 """A bundle's files, damaged or not, as values and bounded texts."""
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -8,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tools.scaling.base.errors import BadInput
-from tools.scaling.bundle.bundle import PROVENANCE, STAMP, Bundle
-from tools.scaling.bundle.seal import read_record
+from tools.scaling.base.errors import BadInput, why
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import PROVENANCE, STAMP, parse_record, read_record
 from tools.scaling.page.view import Number
 
 SHORT, LONG = 120, 300  # how long a text on a page may be
@@ -26,16 +25,12 @@ class Reader:
     def json(self, name: str) -> dict[str, Any] | None:
         """The object in `name`; None where there is no such file, or it is damaged (then a note says so)."""
         try:
-            value = json.loads(read_record(self.bundle.path(name)))
+            return parse_record(read_record(self.bundle.path(name)))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            self.notes.append(f"{name}: expected JSON, got {short(str(error))}")
+        except (OSError, ValueError) as error:
+            self.notes.append(f"{name}: expected JSON, got {short(why(error))}")
             return None
-        if not isinstance(value, dict):
-            self.notes.append(f"{name}: expected a JSON object, got {type(value).__name__}")
-            return None
-        return value
 
     def text(self, name: str) -> str:
         """The text of `name`, or nothing."""

@@ -15,9 +15,24 @@ from typing import Any
 from urllib.parse import quote
 
 from tools.scaling.base.files import write_text
-from tools.scaling.bundle.bundle import COMMANDS, PROVENANCE, Bundle
+from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.environment import changes
-from tools.scaling.bundle.seal import ATTESTATION, MANIFEST, SEAL, STAMPED, irregular
+from tools.scaling.bundle.layout import (
+    ATTESTATION,
+    AUDIT,
+    COMMANDS,
+    ENVIRONMENT,
+    IMAGE_FOLDER,
+    IMAGE_RECORD,
+    IMAGES,
+    MANIFEST,
+    PROVENANCE,
+    REPORT,
+    SEAL,
+    STAMPED,
+    TRIPTYCH,
+)
+from tools.scaling.bundle.seal import irregular
 from tools.scaling.page.audit import blocks_of
 from tools.scaling.page.commands import exports_line, folder_in, gates, read_commands, shown_command
 from tools.scaling.page.comparison import comparisons_of
@@ -25,9 +40,7 @@ from tools.scaling.page.html import report_page
 from tools.scaling.page.reading import LONG, Reader, flat, number, plain, short, when
 from tools.scaling.page.view import Change, Comparison, Page, Pair, Previous, RawFile
 
-REPORT = "report.html"
-AUDIT = "instrumentation_audit.md"
-IMAGE, IMAGES, SIMULATED = "image/triptych.png", "image/images.json", "image/image.json"
+PICTURE, AGREEMENT, SIMULATED = (f"{IMAGE_FOLDER}/{name}" for name in (TRIPTYCH, IMAGES, IMAGE_RECORD))
 LIMIT = 500_000  # bytes of a report.html
 # How many of each are shown, and how much of an audit.
 COMMANDS_SHOWN, PAIRS, CHANGES, FILES, NOTES, AUDIT_SHOWN = 100, 80, 60, 150, 12, 8000
@@ -84,7 +97,7 @@ def page_of(bundle: Bundle) -> Page:
     audit = reader.text(AUDIT)
     verdict, headline = verdict_of(comparisons, audit)
     settings = _mapping(known.get("settings"))
-    environment = reader.json("env.json") or {}
+    environment = reader.json(ENVIRONMENT) or {}
     return Page(
         stamp=stamp,
         when=when(stamp),
@@ -119,7 +132,7 @@ def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]
     if audit:
         step = re.search(r"^# Blocked: (.+)$", audit, re.MULTILINE)
         told = re.search(r"^Why: (.+)$", audit, re.MULTILINE)
-        reason = told[1] if told else "instrumentation_audit.md does not say why"
+        reason = told[1] if told else f"{AUDIT} does not say why"
         halted = short(f"The run halted at {step[1] if step else 'a step'}: {reason}", LONG)
         diverged = said and comparisons[0].verdict != "PASS"
         return "BLOCKED", f"{halted}. {said}" if diverged else halted
@@ -158,7 +171,7 @@ def _previous(
     its = comparisons_of(before)
     was = before.provenance()
     now = _compared_facts(verdict, known, env, comparisons)
-    then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json("env.json") or {}, its)
+    then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json(ENVIRONMENT) or {}, its)
     found = [Change(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
     page = f"../{last}/{REPORT}" if before.bundle.path(REPORT).is_file() else f"../{last}/"
     return Previous(last, page, tuple(found[:CHANGES]), max(len(found) - CHANGES, 0))
@@ -185,7 +198,7 @@ def _files(bundle: Bundle) -> tuple[RawFile, ...]:
 
 def _image(bundle: Bundle) -> str | None:
     try:
-        data = bundle.path(IMAGE).read_bytes()
+        data = bundle.path(PICTURE).read_bytes()
     except OSError:
         return None
     return base64.b64encode(data).decode() if data.startswith(b"\x89PNG\r\n\x1a\n") else None
@@ -193,7 +206,7 @@ def _image(bundle: Bundle) -> str | None:
 
 def _image_facts(reader: Reader) -> tuple[Pair, ...]:
     """What was simulated, and how far it is from the reference's; nothing where no image was."""
-    made, compared = reader.json(SIMULATED), reader.json(IMAGES)
+    made, compared = reader.json(SIMULATED), reader.json(AGREEMENT)
 
     def simulated() -> dict[str, Any]:
         if not made:
@@ -210,7 +223,7 @@ def _image_facts(reader: Reader) -> tuple[Pair, ...]:
         ratios = {name.replace("_", " ").capitalize(): plain(value) for name, value in numbers.items()}
         return {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
 
-    facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(IMAGES, agreement) or {})
+    facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(AGREEMENT, agreement) or {})
     return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items())
 
 

@@ -15,11 +15,11 @@ from tools.scaling.base.files import one_line, write_text
 from tools.scaling.base.repo import changed_protected, relative
 from tools.scaling.base.text import code
 from tools.scaling.bundle.bundle import Bundle, open_bundle
+from tools.scaling.bundle.layout import AUDIT
 from tools.scaling.page.report import write_report
 from tools.scaling.procedure.runner import Run, Settings, StepFailed
 from tools.scaling.procedure.steps import STEPS, Step, new_bundle
 
-AUDIT = "instrumentation_audit.md"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

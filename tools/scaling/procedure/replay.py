@@ -16,26 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.base.discretion import located
-from tools.scaling.base.errors import BadInput, GateFailed
+from tools.scaling.base.errors import BadInput, GateFailed, why
 from tools.scaling.base.repo import ROOT, digest, environment, inside, relative
 from tools.scaling.bundle.bundle import Bundle, bundles
 from tools.scaling.bundle.checkout import outcomes, replayable, worktree
 from tools.scaling.bundle.environment import Change, changes, same_numbers
-from tools.scaling.bundle.patch import PATCH, files_of
+from tools.scaling.bundle.layout import (
+    COMMANDS,
+    ENVIRONMENT,
+    IMAGE_FOLDER,
+    IMAGE_RECORD,
+    METRICS,
+    MODES,
+    PATCH,
+    PER_PHI,
+    parse_record,
+    read_object,
+    read_record,
+)
+from tools.scaling.bundle.patch import files_of
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.limit import current_limit
-from tools.scaling.images.region import RECORD
 from tools.scaling.procedure.phase import interruptible
 from tools.scaling.procedure.runner import Settings
-from tools.scaling.procedure.steps import IMAGE_FOLDER
-from tools.scaling.traces.harness import MODES
 
-PER_PHI = ("trace_py_scaling_per_phi.log", "trace_py_scaling_per_phi.json")
-_METRICS = tuple(f"{folder}/metrics.json" if folder else "metrics.json" for folder, _, _ in MODES.values())
-_IMAGE = f"{IMAGE_FOLDER}/{RECORD}"
+_METRICS = tuple(mode.path(METRICS) for mode in MODES.values())
+_IMAGE = f"{IMAGE_FOLDER}/{IMAGE_RECORD}"
 # What is compared, by the step that writes it.
 _FILES = {
-    "harness_traces": (*(log for _, log, _ in MODES.values()), *PER_PHI),
+    "harness_traces": (*(mode.log for mode in MODES.values()), *PER_PHI),
     "comparison": _METRICS,
     "image": (_IMAGE,),
 }
@@ -177,13 +186,8 @@ def _changed_inputs(known: Mapping[str, Any]) -> tuple[Change, ...]:
 
 def _environment(bundle: Bundle) -> Mapping[str, Any]:
     """The bundle's env.json; empty where the run halted before it."""
-    try:
-        text = bundle.path("env.json").read_text(encoding="ascii")
-        return dict(json.loads(text))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadInput(f"{bundle.shown('env.json')}: expected what the env step wrote, got {error}") from error
+    path = bundle.path(ENVIRONMENT)
+    return read_object(path, "what the env step wrote") if path.exists() else {}
 
 
 def _first_step_difference(then: Bundle, now: Bundle) -> Difference | None:
@@ -191,21 +195,21 @@ def _first_step_difference(then: Bundle, now: Bundle) -> Difference | None:
     old, new = outcomes(then), outcomes(now)
     for (step, code), (other, its) in zip(old, new):
         if (step, code) != (other, its):
-            return Difference(step, "commands.txt", None, f"{step} exit {code}", f"{other} exit {its}")
+            return Difference(step, COMMANDS, None, f"{step} exit {code}", f"{other} exit {its}")
     if len(old) != len(new):
         step = (old if len(old) > len(new) else new)[min(len(old), len(new))][0]
-        return Difference(step, "commands.txt", None, f"{len(old)} commands", f"{len(new)} commands")
+        return Difference(step, COMMANDS, None, f"{len(old)} commands", f"{len(new)} commands")
     return None
 
 
 def _first_trace_difference(
     then: Bundle, now: Bundle, bitwise: bool, precision: str, compared: list[str]
 ) -> Difference | None:
-    for _, log, _ in MODES.values():
+    for log in (mode.log for mode in MODES.values()):
         if _both(then, now, log, compared):
-            found = _trace_difference(then.path(log), now.path(log), log, bitwise, precision)
-            if found is not None:
-                return found
+            first = _trace_difference(then.path(log), now.path(log), log, bitwise, precision)
+            if first is not None:
+                return first
     for name in PER_PHI:  # the rows of the first trace once more: nothing new but in their bytes
         if _both(then, now, name, compared) and bitwise and then.path(name).read_bytes() != now.path(name).read_bytes():
             return _text_difference(then.path(name), now.path(name), name)
@@ -280,16 +284,13 @@ def _image_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[s
 
 
 def _metrics(bundle: Bundle, name: str) -> dict[str, Any]:
+    """A JSON object of the bundle, without the paths of where the bundle lay."""
+    # begun at words only, which takes linear time
+    lay = re.compile(rb'(?<![^"\s])[^"\s]*' + re.escape(bundle.stamp.encode()) + rb"/")
     try:
-        text = bundle.path(name).read_text(encoding="ascii")
-        # where the bundle lay; begun at words only, which takes linear time
-        lay = rf'(?<![^"\s])[^"\s]*{re.escape(bundle.stamp)}/'
-        value = json.loads(re.sub(lay, "", text))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got {error}") from error
-    if not isinstance(value, dict):
-        raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got {_brief(value)}")
-    return value
+        return parse_record(lay.sub(b"", read_record(bundle.path(name))))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{bundle.shown(name)}: expected what the run wrote, got: {why(error)}") from error
 
 
 def _brief(value: Any) -> str:

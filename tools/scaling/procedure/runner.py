@@ -19,7 +19,8 @@ from tools.scaling.base.discretion import located
 from tools.scaling.base.errors import BadInput, Killed, ScalingError
 from tools.scaling.base.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
 from tools.scaling.base.scratch import scratch
-from tools.scaling.bundle.bundle import Bundle, CommandRecord
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 from tools.scaling.guard.child import Guarded, run
@@ -112,11 +113,7 @@ class Run:
     @property
     def pixel(self) -> tuple[int, int]:
         """The traced (slow, fast) pixel: the one asked for, or the case's first."""
-        if self.settings.pixel is not None:
-            return self.settings.pixel
-        if not self.case.pixels:
-            raise BadInput(f"{self.settings.case}: names no traced pixel; expected --pixel SLOW FAST")
-        return self.case.pixels[0]
+        return self.settings.pixel or self.case.pixel()
 
     @property
     def made(self) -> Bundle:

@@ -1,6 +1,5 @@
 """The numbered steps of the parity procedure, in order, as one table (design, section 3)."""
 
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nanobragg_torch.scan.plan import Plan
-from tools.scaling.base.errors import BadInput, GateFailed, Unavailable, why
+from tools.scaling.base.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.base.repo import (
     EXPORTS,
     MAPPED_TESTS,
@@ -24,18 +23,33 @@ from tools.scaling.base.repo import (
 )
 from tools.scaling.base.text import code, plain
 from tools.scaling.bundle import ledger as ledgers
-from tools.scaling.bundle.bundle import CommandRecord, create
+from tools.scaling.bundle.bundle import create
+from tools.scaling.bundle.layout import (
+    ATTESTATION,
+    COMMANDS,
+    ENVIRONMENT,
+    EXPLAIN_PAGE,
+    IMAGE_FOLDER,
+    IMAGES,
+    MANIFEST,
+    METADATA,
+    METRICS,
+    MODES,
+    PROVENANCE,
+    REPORT,
+    SEAL,
+    SUMMARY,
+    CommandRecord,
+    read_metrics,
+    read_object,
+)
 from tools.scaling.bundle.patch import input_digests
 from tools.scaling.bundle.patch import record as record_patch
-from tools.scaling.bundle.seal import ATTESTATION, SEAL
 from tools.scaling.cases.case import Extent
 from tools.scaling.images.region import Region, find_region, plan_region
-from tools.scaling.page.report import REPORT, write_report
+from tools.scaling.page.report import write_report
+from tools.scaling.procedure.check import signed
 from tools.scaling.procedure.runner import Run, Settings, StepFailed
-from tools.scaling.traces.harness import MODES
-
-IMAGE_FOLDER = "image"
-SUMMARY = "scaling_validation_summary.md"
 
 
 @dataclass(frozen=True)
@@ -107,35 +121,33 @@ def harness_traces(run: Run) -> None:
     common = ["--case", settings.case, "--pixel", str(slow), str(fast)]
     common += ["--device", settings.device, "--dtype", settings.dtype]
     common += ["--hkl", settings.hkl] if settings.hkl else []
-    for mode, (_, log, flags) in MODES.items():
-        extra = ["--dump-per-phi"] if mode == "c-parity" else []
-        run.scaling("harness", *common, *flags, "--out", run.made.shown(log), *extra)
-    for _, log, _ in MODES.values():
-        run.scaling("inspect", run.made.shown(log))
+    for mode in MODES.values():
+        extra = ["--dump-per-phi"] if mode.name == "c-parity" else []
+        run.scaling("harness", *common, *mode.options, "--out", run.made.shown(mode.log), *extra)
+    for mode in MODES.values():
+        run.scaling("inspect", run.made.shown(mode.log))
 
 
 def env_snapshot(run: Run) -> None:
     """Step 10: env.json."""
-    run.scaling("env", "--out", run.made.shown("env.json"))
+    run.scaling("env", "--out", run.made.shown(ENVIRONMENT))
 
 
 def comparison(run: Run) -> None:
     """Steps 14-19, 26: compare's help, three comparisons, each explained, the outputs listed, the metrics checked."""
     bundle, reference = run.made, relative(reference_of(run))
     run.scaling("compare", "--help")
-    for folder, log, _ in MODES.values():
-        bundle.path(folder).mkdir(exist_ok=True)
-        out = bundle.shown(f"{folder}/{SUMMARY}" if folder else SUMMARY)
+    for mode in MODES.values():
+        bundle.path(mode.place).mkdir(exist_ok=True)
         options = ["--tolerance", repr(run.settings.tolerance), "--device", run.settings.device]
-        options += ["--dtype", run.settings.dtype]
-        run.scaling("compare", "--c", reference, "--py", bundle.shown(log), "--out", out, *options)
-    for folder, log, _ in MODES.values():
-        place = f"{folder}/" if folder else ""
-        ends = [f"{place}{SUMMARY}", *([SUMMARY] if folder else [])]
+        options += ["--dtype", run.settings.dtype, "--out", bundle.shown(mode.path(SUMMARY))]
+        run.scaling("compare", "--c", reference, "--py", bundle.shown(mode.log), *options)
+    for mode in MODES.values():
+        ends = dict.fromkeys((mode.path(SUMMARY), SUMMARY))
         options = [word for name in ends for word in ("--summary", bundle.shown(name))]
-        options += ["--case", run.settings.case, "--out", bundle.shown(f"{place}explain.md")]
-        explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(log), *options)
-        run.say(f"    {log}: {explained.stdout.strip().splitlines()[-1]}")
+        options += ["--case", run.settings.case, "--out", bundle.shown(mode.path(EXPLAIN_PAGE))]
+        explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(mode.log), *options)
+        run.say(f"    {mode.log}: {explained.stdout.strip().splitlines()[-1]}")
     run.here(f"ls {bundle.shown()}", lambda: "\n".join(bundle.files()))
     try:
         checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
@@ -236,7 +248,7 @@ def handoff(run: Run) -> None:
 
 def checksums(run: Run) -> None:
     """Step 23: the seal. sha256.txt over every artifact, verified after writing."""
-    run.say(f"    sealed {run.made.seal(run.sign)} files in {run.made.shown('sha256.txt')}")
+    run.say(f"    sealed {run.made.seal(run.sign)} files in {run.made.shown(MANIFEST)}")
 
 
 def stage_run(run: Run) -> None:
@@ -294,16 +306,16 @@ def new_bundle(run: Run, reports_root: Path, run_dir: Path | None) -> None:
 
 def diagnostics_of(run: Run) -> list[str]:
     """The files beyond the c-parity comparison: what a reader may want and would not look for."""
-    plain = {"trace_py_scaling.log", "commands.txt", "env.json", "provenance.json", "metrics.json"}
-    plain |= {"run_metadata.json", SUMMARY, REPORT, SEAL, ATTESTATION}
-    return [name for name in run.made.files() if name not in plain]
+    usual = {MODES["c-parity"].log, COMMANDS, ENVIRONMENT, PROVENANCE, METRICS, METADATA, SUMMARY, REPORT}
+    usual |= {SEAL, ATTESTATION}
+    return [name for name in run.made.files() if name not in usual]
 
 
 def entry_of(run: Run) -> ledgers.Entry:
     """The run's ledger entry, from its own files."""
     bundle = run.made
     known = bundle.provenance()
-    metrics = {mode: _metrics(run, folder) for mode, (folder, _, _) in MODES.items()}
+    metrics = {name: read_metrics(bundle.folder, mode) for name, mode in MODES.items()}
     parity = metrics["c-parity"]
     factor = parity["factors"]["I_before_scaling"]
     passed = parity["first_divergence"] is None and parity["num_divergent"] == 0
@@ -316,7 +328,7 @@ def entry_of(run: Run) -> ledgers.Entry:
         "Commit": plain(str(known["git_sha"])),
         "Reference": code(str(known["reference"])),
         "I_before_scaling": plain(f"reference {factor['c_value']}, port {factor['py_value']}"),
-        "Relative delta": ", ".join(f"{mode} {_number(value)}" for mode, value in deltas.items()),
+        "Relative delta": ", ".join(f"{mode} {signed(value)}" for mode, value in deltas.items()),
         "First divergence": plain(
             f"c-parity {parity['first_divergence'] or 'none'}, "
             f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}"
@@ -331,28 +343,16 @@ def entry_of(run: Run) -> ledgers.Entry:
 
 def _image_line(run: Run) -> dict[str, str]:
     """What the comparison of the images says; nothing where there was none."""
-    path = run.made.path(f"{IMAGE_FOLDER}/images.json")
+    path = run.made.path(f"{IMAGE_FOLDER}/{IMAGES}")
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="ascii"))
-    word = "PASS" if found["passed"] else "FAIL"
-    return {"Image": plain(f"{word}, {found['pixels']} pixels, {found['unequal']} not bitwise equal")}
+    compared = read_object(path)
+    word = "PASS" if compared["passed"] else "FAIL"
+    return {"Image": plain(f"{word}, {compared['pixels']} pixels, {compared['unequal']} not bitwise equal")}
 
 
 def _upstream(metrics: dict[str, Any]) -> str:
     return str(metrics.get("first_upstream_divergence") or "none")
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:+.6e}"
-
-
-def _metrics(run: Run, folder: str) -> Any:
-    name = f"{folder}/metrics.json" if folder else "metrics.json"
-    try:
-        return json.loads(run.made.path(name).read_text(encoding="ascii"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{run.made.shown(name)}: expected the comparison's metrics, got: {why(error)}") from error
 
 
 def _has_attempt(run: Run) -> bool:

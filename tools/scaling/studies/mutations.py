@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.bundle.bundle import STAMP, Bundle, create
-from tools.scaling.bundle.seal import MANIFEST, SEAL, Link, contents, read_seal
+from tools.scaling.bundle.bundle import Bundle, create
+from tools.scaling.bundle.layout import MANIFEST, SEAL, STAMP
+from tools.scaling.bundle.seal import Link, contents, read_seal
 from tools.scaling.bundle.verify import ChainVerdict, Standing, known_to_git, verify_all
 
 BUNDLES = 5

@@ -27,9 +27,9 @@ from pathlib import Path
 from nanobragg_torch.memory import STOP_PERCENT
 from tools.scaling.base.errors import BadInput, MemoryStopped
 from tools.scaling.base.repo import EXPORTS
-from tools.scaling.bundle.bundle import COMMANDS, Bundle
+from tools.scaling.bundle.bundle import Bundle
+from tools.scaling.bundle.layout import AUDIT, COMMANDS
 from tools.scaling.bundle.verify import Standing, verify_bundle
-from tools.scaling.procedure.phase import AUDIT
 from tools.scaling.studies.kills.scene import Kill, Victim
 
 BLOCKED = re.compile(r"BLOCKED (\w+): (.*) \(exit (\d)\)(?:; evidence: (\S+))?")
