@@ -88,6 +88,11 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 class _Factories(TorchDispatchMode):
     """Makes what is asked for on DEVICE, such as torch.zeros(3, device="elsewhere")."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: torch need not load its compiler and step around it at every operation."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
