@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nanobragg_torch import quirks
 from nanobragg_torch.errors import NanoBraggError
-from nanobragg_torch.physics import corrections, structure_factor, vectors
+from nanobragg_torch.physics import corrections, detector, structure_factor, vectors
 from nanobragg_torch.products.trace import render, trace_pixel
 from nanobragg_torch.units import RTD
 from tools.scaling.base.errors import BadInput
@@ -130,11 +130,31 @@ def _corner(graph: Graph, pixel: Pixel) -> Graph:
     return replace(graph, quantities=graph.quantities | both)
 
 
+def _own_axis(name: str, unitised: bool = True) -> Change:
+    """The axis of a flag: the convention's own one, or as it was typed, not unitised."""
+
+    def change(graph: Graph, pixel: Pixel) -> Graph:
+        given, like = pixel.run.exp.config.detector, graph.roots["-spindle_axis"]
+        typed = given.spindle_axis if name == "spindle" else given.polar_vector
+        own = getattr(detector.FRAMES[given.convention], name) if unitised else typed
+        root = {"spindle": "-spindle_axis", "polar": "-polar_vector"}[name]
+        return graph if own is None else _root(root, lambda _: vectors.to_tensor(own, like))(graph, pixel)
+
+    return change
+
+
 def _exchanged(first: str, second: str) -> Change:
     def change(graph: Graph, _: Pixel) -> Graph:
         roots = dict(graph.roots)
         roots[first], roots[second] = roots[second], roots[first]
         return replace(graph, roots=roots)
+
+    return change
+
+
+def _both_indices(by: float) -> Change:
+    def change(graph: Graph, _: Pixel) -> Graph:
+        return replace(graph, roots=graph.roots | {x: graph.roots[x] + by for x in ("fast_index", "slow_index")})
 
     return change
 
@@ -234,6 +254,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("of the -cell angles in degrees where radians are meant", _STARS,
             _root("-cell", lambda cell: torch.cat((cell[:3], cell[3:] * RTD)))),
     Variant("turned the other way round", _ROT, _root("-spindle_axis", lambda x: -x)),
+    Variant("turned about the convention's own axis, not -spindle_axis", _ROT, _own_axis("spindle")),
+    Variant("turned about -spindle_axis as given, not unitised", _ROT, _own_axis("spindle", unitised=False)),
     Variant("not turned by phi at all", _ROT, _rule("turned", lambda rows, *_: rows)),
     Variant("in degrees where radians are meant", _ANGLES, _angles(RTD)),
     Variant("converted from degrees by multiplication", _ANGLES, _angles(RTD * (torch.pi / 180.0))),
@@ -245,6 +267,9 @@ VARIANTS: tuple[Variant, ...] = (
         for axis in ("fast", "slow") for sign, by in (("+1", 1.0), ("-1", -1.0))
     ),
     *(
+        Variant(f"of the next pixel along both axes ({by:+g})", _POSITION, _both_indices(by)) for by in (1.0, -1.0)
+    ),
+    *(
         Variant(f"in another unit, {factor:g} times too large", _WAVE, _root("-lambda", _times(factor)))
         for factor in (1e10, 1e-10, 10.0, 0.1, 1e3, 1e-3)
     ),
@@ -254,7 +279,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("sin(pi N h)/(pi h): sinc, not the grating function", ("F_latt_a", "F_latt_b", "F_latt_c"),
             _rule("factors_all", lambda h, n: n * torch.sinc(h * n))),
-    Variant("0: every term is left out, as those beyond -dmin are", ("I_before_scaling",),
+    Variant("0, as if every term were left out (by -dmin, for one)", ("I_before_scaling",),
             _rule("alive", lambda q: torch.zeros_like(q[..., 0]))),
     Variant("the default, as of a reflection that is not in the list", ("F_cell",),
             _rule("structure_all", _no_reflection)),
@@ -265,6 +290,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("by the other of nearest and tricubic", ("F_cell",), _cubic),
     Variant("rounded down, not to the nearest", ("hkl_rounded",), _rule("nearest_all", torch.floor)),
     Variant("unpolarized (Kahn factor 0)", ("polar",), _root("-polar", torch.zeros_like)),
+    Variant("of the convention's own polarization axis, not -polar_vector", ("polar",), _own_axis("polar")),
     Variant("with a Kahn factor of 1", ("polar",), _root("-polar", torch.ones_like)),
     Variant("1: polarization left out", ("polar",), _rule("polar", lambda x: torch.ones_like(x.flatten(1)[:, 0]),
                                                           whole=True)),
