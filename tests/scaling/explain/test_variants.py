@@ -21,7 +21,7 @@ from tools.scaling.traces.schema import QUANTITIES, quantity
 PLACES = (("supervisor", 0), ("triclinic_misset", 0))
 CASES = (
     "supervisor_one_reflection", "tilted_twotheta", "polarization", "thick_detector", "triclinic_misset",
-    "tricubic_interpolation", "source_file",
+    "tricubic_interpolation", "source_file", "phi_zero_carryover_mosaic",
 )  # fmt: skip
 
 
