@@ -13,9 +13,10 @@ from tools.scaling.explain.graph import evaluate
 from tools.scaling.explain.guesses.variants import QUIRKS, VARIANTS
 from tools.scaling.explain.pixel import prepared_pixel
 from tools.scaling.explain.rules import table as explain_rules
-from tools.scaling.studies.mutants import rules as mutant_rules
-from tools.scaling.studies.mutants import run as mutants
+from tools.scaling.studies.mutants import port, run
+from tools.scaling.studies.mutants.mistakes import fixed_mutants
 from tools.scaling.studies.mutants.rounding import false_alarms
+from tools.scaling.studies.mutants.text import study_markdown
 from tools.scaling.traces.schema import QUANTITIES, quantity
 
 PLACES = (("supervisor", 0), ("triclinic_misset", 0))
@@ -73,22 +74,22 @@ def test_the_tables_name_what_exists(subjects):
 
 @pytest.fixture(scope="module")
 def singles():
-    return mutants.singles(14, seed=11, where=PLACES)
+    return run.singles(14, seed=11, where=PLACES)
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    return mutants.pairs(4, seed=11, where=PLACES)
+    return run.pairs(4, seed=11, where=PLACES)
 
 
 def test_single_mutants_are_named_first(singles):
-    assert [(each.mutant.text, each.found) for each in singles if each.rank != 1] == []
+    assert [(each.mutant.text, each.named) for each in singles if each.rank != 1] == []
     assert sum(not each.mutant.listed for each in singles) >= 7
 
 
 def test_pairs_of_mutants_are_both_named(pairs):
     for one, two in pairs:
-        assert one.rank and two.rank, (one.mutant.text, two.mutant.text, one.found)
+        assert one.rank and two.rank, (one.mutant.text, two.mutant.text, one.named)
 
 
 def test_rounding_is_no_defect():
@@ -96,14 +97,14 @@ def test_rounding_is_no_defect():
 
 
 def test_a_mutant_leaves_the_port_as_it_was():
-    where = mutants.subject("supervisor")
-    mutant = mutant_rules.fixed_mutants(random.Random(3), where)[0]
-    assert mutants.broken_trace((mutant,), where).records != where.clean.records
-    assert mutants.traced(where.config, where.pixel).records == where.clean.records
+    where = port.subject("supervisor")
+    mutant = fixed_mutants(random.Random(3))[0]
+    assert port.broken_trace((mutant,), where).records != where.clean.records
+    assert port.traced(where.config, where.pixel).records == where.clean.records
 
 
 def test_the_table_says_what_was_measured(singles, pairs):
-    page = mutants.table(singles, pairs, 8, ["supervisor: polar (None, 1.00e-15)"], 11)
+    page = study_markdown(run.MutantStudy(singles, pairs, 8, ["supervisor: polar (None, 1.00e-15)"], 11))
     assert page.isascii()
     assert "- right quantity first: 14 of 14; among the first three: 14 of 14\n" in page
     assert "- pairs with both named: 4 of 4\n" in page

@@ -8,8 +8,8 @@ import torch
 
 from nanobragg_torch.products.trace import render, trace_pixel
 from tools.scaling.engine.tolerances import ROUNDINGS
+from tools.scaling.studies.mutants.port import subject, traced
 from tools.scaling.studies.mutants.rounding import nudged, reordered
-from tools.scaling.studies.mutants.run import subject, traced
 from tools.scaling.traces import conditioning as module
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.conditioning import conditioning

@@ -66,14 +66,15 @@ def mutants(
     out: Page = None,
 ) -> None:
     """Break the port's rules on purpose and count how often explain names the right one; exit 1 if too seldom."""
-    from tools.scaling.studies.mutants import run as work
+    from tools.scaling.studies.mutants.run import study
+    from tools.scaling.studies.mutants.text import study_lines, study_markdown
 
-    good, page, lines = work.study(singles, pairs, rounding, seed)
-    for line in lines:
+    measured = study(singles, pairs, rounding, seed)
+    for line in study_lines(measured):
         say(line)
     if out is not None:
-        write_text(out, page)
-    if not good:
+        write_text(out, study_markdown(measured))
+    if not measured.ok:
         raise GateFailed("mutants: expected 97 % named first, 99 % among three, both of all pairs, no false alarm")
 
 

@@ -21,8 +21,7 @@ from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.pixel import prepared_pixel
 from tools.scaling.explain.rules.table import build
 from tools.scaling.explain.sides import lay
-from tools.scaling.studies.mutants.rules import Mutant, Subject
-from tools.scaling.studies.mutants.run import SUBJECTS, applied, subject, traced
+from tools.scaling.studies.mutants.port import SUBJECTS, Mutant, Place, Subject, applied, subject, traced
 
 # A neighbour of these is another kind of run: they are compared with 0 or 1, or count things.
 _KEPT = frozenset({"polarized", "cells", "size_m", "water_m", "dmin_m", "fudge"})
@@ -77,7 +76,7 @@ def reordered(rng: random.Random) -> Iterator[None]:
             patch.__exit__(None, None, None)
 
 
-def false_alarms(count: int, seed: int, places: tuple[tuple[str, int], ...] = SUBJECTS) -> list[str]:
+def false_alarms(count: int, seed: int, places: tuple[Place, ...] = SUBJECTS) -> list[str]:
     """What was called a defect in `count` runs: one line each, none where all is well."""
     rng = random.Random(seed)
     subjects = [subject(*each) for each in dict.fromkeys(places)]
