@@ -9,7 +9,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 import psutil
 import pytest
 
-from tools.scaling.base.errors import BadInput
+from tools.scaling import cli
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.guard import cgroup
@@ -17,7 +17,16 @@ from tools.scaling.studies.kills import run as kills
 from tools.scaling.studies.kills import scene as kill_scene
 from tools.scaling.studies.kills.run import Clone
 from tools.scaling.studies.kills.scene import Kill, Victim, cast, hears
-from tools.scaling.studies.kills.verdicts import AUDIT, Ending, Reached, came_too_late, commands, judge
+from tools.scaling.studies.kills.text import BEGIN, END, kills_table, write_part
+from tools.scaling.studies.kills.verdicts import (
+    AUDIT,
+    KillEnding,
+    LoggedCommand,
+    Reached,
+    came_too_late,
+    commands,
+    judge,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SAMPLE = [
@@ -137,7 +146,7 @@ class Made:
             Reached(n is not None, n or 0, n is not None and n > WHOLE)
             for n in (before, before if after is None else after)
         )
-        ending = Ending(kill, code=code, last=last, hit=[*hit], limit_mib=limit_mib, before=before, after=after)
+        ending = KillEnding(kill, code=code, last=last, hit=[*hit], limit_mib=limit_mib, before=before, after=after)
         judge(ending, [self.bundle.folder], self.measure)
         return ending.wrong
 
@@ -326,23 +335,23 @@ def test_a_run_that_died_has_told_nothing_and_sealed_nothing(made):
 
 
 def test_a_second_bundle_and_a_lost_one_are_wrong(made, tmp_path):
-    ending = Ending(kill("parent"), code=-9, hit=[PARENT_HIT], before=Reached(True, 0))
+    ending = KillEnding(kill("parent"), code=-9, hit=[PARENT_HIT], before=Reached(True, 0))
     judge(ending, [], made.measure)
     assert ending.wrong == ["no bundle"]
     (second := made.bundle.folder.with_name("20261123T120001Z")).mkdir()
     made.died(0)
-    ending = Ending(kill("parent"), code=-9, hit=[PARENT_HIT], before=Reached(True, 0))
+    ending = KillEnding(kill("parent"), code=-9, hit=[PARENT_HIT], before=Reached(True, 0))
     judge(ending, [made.bundle.folder, second], made.measure)
     assert ending.wrong == ["2 bundles"]
 
 
 def test_only_a_kill_that_ended_something_counts():
     def late(victim, **facts):
-        return came_too_late(Ending(kill("any"), code=0, last="PASS: x", hit=[victim] if victim else [], **facts))
+        return came_too_late(KillEnding(kill("any"), code=0, last="PASS: x", hit=[victim] if victim else [], **facts))
 
     assert late(None) and late(Victim("program", "tool")) and late(Victim("git")) and late(PARENT_HIT)
     assert not late(WORKER_HIT) and not late(Victim("keeper", "tool", "ignores"))
-    assert not came_too_late(Ending(kill("parent"), code=-9, hit=[PARENT_HIT]))
+    assert not came_too_late(KillEnding(kill("parent"), code=-9, hit=[PARENT_HIT]))
 
 
 @linux
@@ -366,10 +375,10 @@ def test_what_a_process_does_with_a_signal_is_read_from_its_masks():
 
 
 def test_the_table_counts_each_kind_once():
-    hit = Ending(kill("worker"), code=5, hit=[WORKER_HIT], bundle="sealed", repeats=2)
-    stopped = Ending(kill("limit"), code=4, limit_mib=80, bundle="sealed")
-    died = Ending(kill("oom"), code=-9, hit=[PARENT_HIT], bundle="open")
-    rows = kills.table([hit, Ending(kill("worker"), code=0, wrong=["x"]), stopped, died])
+    hit = KillEnding(kill("worker"), code=5, hit=[WORKER_HIT], bundle="sealed", repeats=2)
+    stopped = KillEnding(kill("limit"), code=4, limit_mib=80, bundle="sealed")
+    died = KillEnding(kill("oom"), code=-9, hit=[PARENT_HIT], bundle="open")
+    rows = kills_table([hit, KillEnding(kill("worker"), code=0, wrong=["x"]), stopped, died]).splitlines()
     assert rows[2:] == [
         "| limit | 1 | 1 | 1 | 0 | 4: 1 | sealed: 1 |",
         "| oom | 1 | 1 | 1 | 0 | -9: 1 | open: 1 |",
@@ -396,12 +405,23 @@ def test_of_several_who_fit_one_is_hit(monkeypatch):
     assert hit("worker") == hit("terminal") == []
 
 
-def test_a_page_without_the_marks_is_refused_before_the_runs(tmp_path):
+def test_a_page_without_the_marks_is_refused_before_the_runs(tmp_path, capsys):
     (tmp_path / "page.md").write_text("# Kills\n")
     for name in ("absent.md", "page.md"):
-        with pytest.raises(BadInput, match=rf"{name}: expected a Markdown file with the marks .*, got none$"):
-            kills.study(1, 1, tmp_path / name, print)
+        assert cli.main(["study", "kills", "--count", "1", "--out", str(tmp_path / name)]) == 2
+        assert f"{name}: expected a Markdown file with the marks " in capsys.readouterr().err
     assert (tmp_path / "page.md").read_text() == "# Kills\n"
+
+
+def test_the_table_goes_between_the_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    measure = kills.Measure((LoggedCommand("harness_traces", "worker", 0, 80.4),), ((1.0, "end"),))
+    write_part(page, 1, 2, measure, [KillEnding(kill("worker"), code=5, hit=[WORKER_HIT], bundle="sealed")])
+    lines = page.read_text().splitlines()
+    assert lines[2] == "`python -m tools.scaling study kills --count 1 --seed 2`, peak of a run 80 MiB:"
+    assert (lines[:2], lines[-2:], "old" in lines) == (["before", BEGIN], [END, "after"], False)
+    assert lines[-3] == "| sum | 1 | 1 | 1 | 0 | 5: 1 | sealed: 1 |"
 
 
 @linux

@@ -9,8 +9,8 @@ import pytest
 from tools.scaling.base.repo import ROOT
 from tools.scaling.studies.traps.others import Tool, find_tools, verdict_of
 from tools.scaling.studies.traps.ours import our_verdict
-from tools.scaling.studies.traps.record import Trap, Verdict
-from tools.scaling.studies.traps.run import OURS, Result, Row, all_traps
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
+from tools.scaling.studies.traps.run import OURS, Result, TrapRow, all_traps
 from tools.scaling.studies.traps.text import traps_lines, traps_markdown
 
 TRAPS = all_traps()
@@ -41,7 +41,7 @@ def page() -> dict[str, dict[str, str]]:
 def test_ours_is_right(trap, tmp_path, page):
     verdict, line = our_verdict(trap, tmp_path)
     assert trap.judges(verdict), f"expected {trap.right}, got {verdict}: {line}"
-    assert (verdict is Verdict.PASS) is (line == "")
+    assert (verdict is TrapVerdict.PASS) is (line == "")
     assert "\n" not in line and line.isascii()
     assert (page[title(trap)]["right"], page[title(trap)][OURS]) == (trap.right, verdict)
 
@@ -50,7 +50,7 @@ def test_there_are_enough_and_the_page_has_them_all(page):
     traces = [trap for trap in TRAPS if trap.is_trace]
     assert len(TRAPS) >= 60 and min(len(traces), len(TRAPS) - len(traces)) >= 30
     assert len({title(trap) for trap in TRAPS}) == len(TRAPS)
-    assert sum(trap.right is Verdict.PASS for trap in TRAPS) >= 15
+    assert sum(trap.right is TrapVerdict.PASS for trap in TRAPS) >= 15
     assert set(page) == {title(trap) for trap in TRAPS}
 
 
@@ -82,20 +82,20 @@ def test_a_tool_that_is_not_installed_is_said_so(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     tools = find_tools()
     assert [tool.judge for tool in tools] == [None] * 5
-    trap = Trap("a pair", Verdict.FAIL, b"", b"")
-    text = traps_markdown(Result((Row(trap, {OURS: Verdict.ERROR}, "refused"),), tuple(tools)))
+    trap = Trap("a pair", TrapVerdict.FAIL, b"", b"")
+    text = traps_markdown(Result((TrapRow(trap, {OURS: TrapVerdict.ERROR}, "refused"),), tuple(tools)))
     assert "- Polygraphy was not run: polygraphy is not installed" in text
     assert "- h5diff was not run: h5diff is not installed (Debian: hdf5-tools)" in text
     assert "| a pair | fail | error |" in text
 
 
 def test_a_wrong_verdict_of_ours_is_counted_shown_and_fails():
-    trap = Trap("a pair", Verdict.FAIL, b"", b"")
-    harmless = Trap("another", Verdict.PASS, b"", b"")
+    trap = Trap("a pair", TrapVerdict.FAIL, b"", b"")
+    harmless = Trap("another", TrapVerdict.PASS, b"", b"")
     tool = Tool("other", "1.0", lambda reference, candidate, folder: True)
     rows = (
-        Row(trap, {OURS: Verdict.PASS, "other": Verdict.ERROR}, ""),
-        Row(harmless, {OURS: Verdict.PASS, "other": Verdict.FAIL}, ""),
+        TrapRow(trap, {OURS: TrapVerdict.PASS, "other": TrapVerdict.ERROR}, ""),
+        TrapRow(harmless, {OURS: TrapVerdict.PASS, "other": TrapVerdict.FAIL}, ""),
     )
     result = Result(rows, (tool,))
     assert [row.trap.name for row in result.wrong] == ["a pair"]
@@ -107,11 +107,11 @@ def test_a_wrong_verdict_of_ours_is_counted_shown_and_fails():
 
 
 def test_whatever_a_tool_raises_is_a_verdict(tmp_path: Path):
-    def judge(error: BaseException) -> Verdict:
+    def judge(error: BaseException) -> TrapVerdict:
         def raising(reference: object, candidate: object, folder: Path) -> bool:
             raise error
 
         return verdict_of(Tool("x", "", raising), TRAPS[0], tmp_path)
 
-    assert judge(AssertionError("differs")) is Verdict.FAIL
-    assert judge(ValueError("shapes")) is Verdict.ERROR and judge(SystemExit(2)) is Verdict.ERROR
+    assert judge(AssertionError("differs")) is TrapVerdict.FAIL
+    assert judge(ValueError("shapes")) is TrapVerdict.ERROR and judge(SystemExit(2)) is TrapVerdict.ERROR

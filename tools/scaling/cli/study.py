@@ -85,9 +85,21 @@ def kills(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Page whose marked part gets the table.")] = None,
 ) -> None:
     """Kill runs at random moments and judge what each of them leaves and says; exit 1 if any is not right."""
-    from tools.scaling.studies.kills import run as work
+    from tools.scaling.studies.kills.run import Measure, study
+    from tools.scaling.studies.kills.text import ending_line, kills_table, measure_line, require_marks, write_part
 
-    wrong = work.study(count, seed, out, say)
+    def begun(measure: Measure, oom: bool) -> None:
+        say(measure_line(measure))
+        if not oom:
+            say("no memory cgroup can be made here: no oom kills")
+
+    if out is not None:
+        require_marks(out)
+    measure, endings = study(count, seed, begun, lambda ending: say(ending_line(ending)))
+    say(kills_table(endings))
+    if out is not None:
+        write_part(out, count, seed, measure, endings)
+    wrong = sum(bool(ending.wrong) for ending in endings)
     if wrong:
         raise GateFailed(f"kills: {wrong} of {count} runs were not answered rightly")
 

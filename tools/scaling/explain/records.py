@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tools.scaling.base.jsonable import jsonable
 from tools.scaling.explain.defects import Group, Measured, Verdict
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.sides import PY, C, Sides
@@ -100,30 +101,20 @@ class Explanation:
         rows = ("name", "verdict", "c", "py", "rel", "defect_rel", "noise_floor_rel")
         return {
             "target": self.target,
-            "delta_rel": _plain(self.delta_rel),
-            "explained_rel": _plain(self.explained_rel),
+            "delta_rel": jsonable(self.delta_rel),
+            "explained_rel": jsonable(self.explained_rel),
             "causes": [_cause(each) for each in self.causes],
-            "quantities": [{key: _plain(getattr(each, key)) for key in rows} for each in self.quantities],
+            "quantities": [{key: jsonable(getattr(each, key)) for key in rows} for each in self.quantities],
         }
 
 
 def _cause(cause: Cause) -> dict[str, Any]:
     numbers = ("quantity", "variant", "defect_rel", "effect_rel", "share", "amplification", "in_print_only", "side")
-    return {key: _plain(getattr(cause, key)) for key in numbers} | {
+    return {key: jsonable(getattr(cause, key)) for key in numbers} | {
         "alternatives": list(cause.alternatives),
-        "effects": {name: _plain(x) for name, x in cause.effects.items()},
+        "effects": {name: jsonable(x) for name, x in cause.effects.items()},
         "members": dict(cause.changes),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Verdict):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
 
 
 def quantity_rows(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.base.text import code, plain
+from tools.scaling.base.text import bullets, code, plain, table
 from tools.scaling.explain.defects import Verdict
 from tools.scaling.explain.records import Cause, Explanation, QuantityRow, Shown
 
@@ -16,7 +16,7 @@ def explanation_markdown(e: Explanation, title: str = "What caused the differenc
     parts = [
         f"{mark} {title}",
         f"**{plain(e.sentence)}**",
-        _bullets(
+        bullets(
             [
                 f"reference: {code(e.c_source)}; candidate: {code(e.py_source)}; "
                 f"pixel slow {e.pixel[0]}, fast {e.pixel[1]}",
@@ -65,7 +65,7 @@ def _causes(e: Explanation) -> str:
         return "None: no quantity departs from its rule by more than rounding."
     head = ("quantity", "what it is", "relative defect", "effect alone", "first order", "in the sum", "share",
             "amplification", "shows in")  # fmt: skip
-    return _table(head, (_cause(cause) for cause in e.causes))
+    return table(head, (_cause(cause) for cause in e.causes))
 
 
 def _cause(cause: Cause) -> Sequence[str]:
@@ -95,9 +95,7 @@ def _quantities(rows: Iterable[QuantityRow]) -> str:
         )
         for row in rows
     ]
-    if not cells:
-        return "None."
-    return _table(("stage", "quantity", "verdict", "C", "PY", "rel", "defect", "noise floor"), cells)
+    return table(("stage", "quantity", "verdict", "C", "PY", "rel", "defect", "noise floor"), cells)
 
 
 def _shown(value: Shown) -> str:
@@ -113,12 +111,3 @@ def _number(value: float | None) -> str:
 
 def _size(value: float | None) -> str:
     return "-" if value is None else "0" if value == 0 else f"{value:.2e}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(plain(cell) for cell in line) + " |" for line in lines)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

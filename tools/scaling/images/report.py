@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
 
@@ -220,7 +221,7 @@ class ImageReport:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready (allow_nan=False): all fields, the verdict and its reasons."""
         verdict = {"passed": self.passed, "problems": list(self.problems), "displacement": self.displacement}
-        data: dict[str, Any] = _plain(verdict | {"loosened": self.limits.loosened} | asdict(self))
+        data: dict[str, Any] = jsonable(verdict | {"loosened": self.limits.loosened} | asdict(self))
         return data
 
 
@@ -236,13 +237,3 @@ def _unfit(side: Side, name: str) -> list[str]:
 
 def _told(pair: PixelPair) -> str:
     return f"pixel {pair.slow} {pair.fast}: expected {pair.reference:.9g}, got {pair.candidate:.9g}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

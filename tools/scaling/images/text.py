@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from tools.scaling.base.files import one_line, to_ascii
-from tools.scaling.base.text import plain
+from tools.scaling.base.text import bullets, plain, table
 from tools.scaling.images.report import ImageReport, PixelPair
 
 PATIENCE = 1.0  # seconds before a bar appears
@@ -38,17 +38,17 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
     """The whole comparison; the pictures are linked, not made."""
     parts = [
         "# Image comparison",
-        _bullets(
+        bullets(
             [f"**{line}**" for line in [verdict_line(report), *_loosened(report)]]
             + [plain(line) for line in report.problems]
         ),
         *([f"    {one_line(command)}"] if command else []),
-        _table(("figure", "value"), _figures(report)),
+        table(("figure", "value"), _figures(report)),
         "## What kind of difference",
-        _bullets(_kinds(report)) or "None.",
+        bullets(_kinds(report)),
         "\n".join(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         "## Strongest peaks of the reference",
-        _table(
+        table(
             ("slow", "fast", "reference", "port", "moved (slow, fast)"),
             [(p.slow, p.fast, _value(p.reference), _value(p.candidate), _moved(p.moved)) for p in report.peaks],
         ),
@@ -57,7 +57,7 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
         "## Relatively worst pixels beyond the limits",
         _pairs(report.outlying),
         "## Steps apart",
-        _table(("steps", "pixels"), [(_range(bin.low, bin.high), bin.count) for bin in report.histogram]),
+        table(("steps", "pixels"), [(_range(bin.low, bin.high), bin.count) for bin in report.histogram]),
     ]
     return to_ascii("\n\n".join(part for part in parts if part) + "\n")
 
@@ -156,18 +156,7 @@ def _pairs(pairs: Sequence[PixelPair]) -> str:
         (p.slow, p.fast, _value(p.reference), _value(p.candidate), _value(p.abs), _value(p.rel), _steps(p.ulp))
         for p in pairs
     ]
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    if not rows:
-        return "None."
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines)
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return table(head, rows)
 
 
 def _value(value: float | None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import BOUNDED_SHARE, FREE_STEPS, UNEQUAL_SHARE
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import QuantityRow, Report, Status
@@ -200,28 +201,18 @@ class Matrix:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready (allow_nan=False): all fields, and per case its outcome, totals and problems."""
-        data: dict[str, Any] = _plain(asdict(self))
+        data: dict[str, Any] = jsonable(asdict(self))
         for row, case in zip(data["cases"], self.cases):
             worst, where = case.worst
             row.update(
                 outcome=case.outcome.value,
                 numbers=case.numbers,
                 bounded=case.bounded,
-                worst_rel=_plain(worst),
+                worst_rel=jsonable(worst),
                 worst_where=where,
                 problems=list(case.problems),
             )
         return data | {"failed": list(self.failed), "skipped_files": self.skipped_files}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Outcome):
-        return value.value
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def judge_trace(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.base.text import plain
+from tools.scaling.base.text import plain, table
 from tools.scaling.matrix.judge import CaseResult, FileResult, Matrix, Outcome, Tie
 
 if TYPE_CHECKING:
@@ -56,16 +56,10 @@ def matrix_markdown(matrix: Matrix, title: str = "Parity matrix") -> str:
         f"- command: `{matrix.command}`" if matrix.command else "- command: not recorded",
         f"- machine: {plain(machine)}",
         "",
-        *matrix_table(matrix),
+        table(_HEAD, map(_cells, matrix.cases)),
     ]
     remarks = [f"- {plain(case.name)}: {plain(line)}" for case in matrix.cases for line in _remarks(case)]
     return to_ascii("\n".join([*lines, "", "## Remarks", "", *(remarks or ["None."])]) + "\n")
-
-
-def matrix_table(matrix: Matrix) -> list[str]:
-    """The rows as a Markdown table."""
-    rows = [_HEAD, ["---"] * len(_HEAD), *(_cells(case) for case in matrix.cases)]
-    return ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
 
 
 def terminal_table(matrix: Matrix) -> "Table":

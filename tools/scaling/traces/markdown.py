@@ -1,10 +1,9 @@
 """Report -> Markdown in ASCII, tables that render. No arithmetic."""
 
 import math
-from collections.abc import Iterable, Sequence
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.base.text import code, plain
+from tools.scaling.base.text import bullets, code, plain, table
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 from tools.scaling.traces.report import QuantityRow, Report, Status, TraceSummary
 
@@ -28,7 +27,7 @@ def comparison_markdown(report: Report, title: str = "Scaling comparison") -> st
         "## Skipped lines",
         _skipped(report),
         "## Hypotheses",
-        _bullets(plain(line) for line in report.hypotheses),
+        bullets(plain(line) for line in report.hypotheses),
     ]
     return to_ascii("\n\n".join(parts) + "\n")
 
@@ -60,7 +59,7 @@ def _head(report: Report) -> str:
         f"candidate: {_trace(report.py_trace)}",
     ]
     lines += [f"note: {plain(line)}" for line in report.warnings]
-    return _bullets(lines)
+    return bullets(lines)
 
 
 def _trace(trace: TraceSummary) -> str:
@@ -81,7 +80,7 @@ def _factors(report: Report) -> str:
         )
         for row in report.factors
     ]
-    return _table(("factor", "meaning", "C", "PY", "abs", "rel (PY-C)/C", "status"), rows)
+    return table(("factor", "meaning", "C", "PY", "abs", "rel (PY-C)/C", "status"), rows)
 
 
 def _phi(report: Report) -> str:
@@ -93,7 +92,7 @@ def _phi(report: Report) -> str:
         for cell in cells[:MAX_ROWS]
     ]
     head = ("phi_tic", "occurrence", "quantity", "C", "PY", "abs", "rel", "rel (component)", "ulp", "status")
-    return _table(head, rows) + _left_out(len(cells))
+    return table(head, rows) + _left_out(len(cells))
 
 
 def _quantities(report: Report) -> str:
@@ -103,12 +102,12 @@ def _quantities(report: Report) -> str:
     if len(rows) > MAX_ROWS:
         first = [row for row in rows if row.status is not Status.PASS]
         shown = {id(row) for row in (first + [row for row in rows if row.status is Status.PASS])[:MAX_ROWS]}
-        table = [(row.stage, *_numbers(row)) for row in rows if id(row) in shown]
+        numbers = [(row.stage, *_numbers(row)) for row in rows if id(row) in shown]
     else:
-        table = [(row.stage, *_numbers(row)) for row in rows]
+        numbers = [(row.stage, *_numbers(row)) for row in rows]
     head = ("stage", "quantity", "C", "PY", "abs", "rel", "rel (component)", "ulp", "status")
     note = "\n\n`rel` is against the length of the reference's vector and is what counts."
-    return _table(head, table) + _left_out(len(rows)) + note
+    return table(head, numbers) + _left_out(len(rows)) + note
 
 
 def _numbers(row: QuantityRow) -> tuple[str, ...]:
@@ -127,7 +126,7 @@ def _orphans(report: Report) -> str:
     if not report.orphans:
         return "None: both traces hold the same numbers."
     rows = [(row.name, str(row.c_count), str(row.py_count), row.note) for row in report.orphans]
-    return _table(("quantity", "times in C", "times in PY", "note"), rows)
+    return table(("quantity", "times in C", "times in PY", "note"), rows)
 
 
 def _skipped(report: Report) -> str:
@@ -136,9 +135,7 @@ def _skipped(report: Report) -> str:
         for trace in (report.c_trace, report.py_trace)
         for line, reason in trace.skipped
     ]
-    if not rows:
-        return "None."
-    return _table(("file", "line", "why"), rows[:MAX_ROWS]) + _left_out(len(rows))
+    return table(("file", "line", "why"), rows[:MAX_ROWS]) + _left_out(len(rows))
 
 
 def _value(value: float | None) -> str:
@@ -149,12 +146,3 @@ def _delta(value: float | None, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return _value(value)
     return "0" if value == 0 else f"{value:.{digits}e}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "None."

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE, DIVERGENT_BELOW, MINOR_BELOW
 from tools.scaling.traces.schema import descendants, quantity
 
@@ -232,7 +233,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything in this report for JSON; a number that is not finite is its word, as in "nan"."""
-        encoded: dict[str, Any] = _encode(asdict(self))
+        encoded: dict[str, Any] = jsonable(asdict(self))
         return encoded
 
 
@@ -245,18 +246,6 @@ def _follows_steps(report: Report) -> set[str]:
     if "pixel_pos_meters" in uneven:
         names |= {"pixel_pos_meters"} | descendants("pixel_pos_meters")
     return names | descendants("PHI.phi_deg") if "PHI.phi_deg" in uneven else names
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
-    if isinstance(value, Status):
-        return value.value
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
 
 
 def _finite_only(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _WARNING = re.compile(r"^\S+: warning: |^WARNING")
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class InputEnding:
     """How one attempt ended: its number, kind and command, and what was wrong with its end ("" if nothing)."""
 
     number: int
@@ -48,9 +48,9 @@ def attempts(count: int, seed: int) -> Iterator[tuple[int, str, Random]]:
 
 def run_study(
     count: int, seed: int, jobs: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[Ending, ...]:
+) -> tuple[InputEnding, ...]:
     """Run `count` attempts of one seed, `jobs` at a time. The same seed gives the same attempts."""
-    endings: list[Ending] = []
+    endings: list[InputEnding] = []
     with ThreadPoolExecutor(jobs) as pool:
         for ending in pool.map(lambda work: run_attempt(*work), attempts(count, seed)):
             endings.append(ending)
@@ -58,7 +58,7 @@ def run_study(
     return tuple(endings)
 
 
-def run_attempt(number: int, kind: str, rng: Random) -> Ending:
+def run_attempt(number: int, kind: str, rng: Random) -> InputEnding:
     """One attempt in a scratch folder, ended after PATIENCE seconds or at MEMORY bytes."""
     with tempfile.TemporaryDirectory(prefix="bad-input-") as scratch:
         folder = Path(scratch)
@@ -73,7 +73,7 @@ def run_attempt(number: int, kind: str, rng: Random) -> Ending:
         left = _listing(folder) - before
     fault = fault_of(attempt, outcome, late, texts[0], texts[1], left)
     command = shlex.join(["python", "-m", attempt.module, *attempt.words])
-    return Ending(number, kind, command, outcome.exit_code, _last_line(texts[1] or texts[0]), fault)
+    return InputEnding(number, kind, command, outcome.exit_code, _last_line(texts[1] or texts[0]), fault)
 
 
 def _guarded(attempt: Attempt, folder: Path, out: object, err: object) -> tuple[GuardOutcome, bool]:

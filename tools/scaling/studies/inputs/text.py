@@ -3,33 +3,32 @@
 from collections.abc import Sequence
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.studies.inputs.run import KINDS, MEMORY, PATIENCE, Ending
+from tools.scaling.base.text import table
+from tools.scaling.studies.inputs.run import KINDS, MEMORY, PATIENCE, InputEnding
 
 _LONGEST = 200  # characters of a command that a table shows
 
 
-def verdict_line(endings: Sequence[Ending]) -> str:
+def verdict_line(endings: Sequence[InputEnding]) -> str:
     wrong = sum(bool(ending.fault) for ending in endings)
     return f"{'FAIL' if wrong else 'PASS'}: {len(endings) - wrong} of {len(endings)} bad inputs ended as they should"
 
 
-def study_lines(endings: Sequence[Ending]) -> list[str]:
+def study_lines(endings: Sequence[InputEnding]) -> list[str]:
     """Every fault with its command, and the verdict last."""
     faults = [f"{ending.number}: {ending.fault}: {ending.command}" for ending in endings if ending.fault]
     return [to_ascii(line) for line in [*faults, verdict_line(endings)]]
 
 
-def study_markdown(endings: Sequence[Ending], seed: int) -> str:
+def study_markdown(endings: Sequence[InputEnding], seed: int) -> str:
     """The page: a row for each kind, and what one attempt of it was told."""
     rows = []
     for kind in KINDS:
-        mine = [ending for ending in endings if ending.kind == kind]
-        if not mine:
-            continue
-        refused = [ending for ending in mine if ending.exit_code]
-        wrong = sum(bool(ending.fault) for ending in mine)
-        said = (refused or mine)[0].said
-        rows.append(f"| {kind} | {len(mine)} | {len(refused)} | {wrong} | {_cell(said)} |")
+        alike = [ending for ending in endings if ending.kind == kind]
+        if alike:
+            refused = [ending for ending in alike if ending.exit_code]
+            wrong = sum(bool(ending.fault) for ending in alike)
+            rows.append((kind, len(alike), len(refused), wrong, _cell((refused or alike)[0].said)))
     page = f"""\
 # Bad inputs
 
@@ -40,10 +39,9 @@ the table; a traceback, a hang, a kill, a file left behind by a refusal, or an e
 
 {verdict_line(endings)}
 
-| kind | attempts | refused | faults | what one of them was told |
-|---|---|---|---|---|
-""" + "\n".join(rows)
-    return to_ascii(page + "\n")
+"""
+    head = ("kind", "attempts", "refused", "faults", "what one of them was told")
+    return to_ascii(f"{page}{table(head, rows, cell=str)}\n")
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
 Every run starts in a throw-away clone, with a mark in its environment by which whatever it leaves is found. First
 one that nobody kills, the measure; then each kill until it has hit somebody: one that came when the run was over is
-drawn again. kill_verdicts.py says which endings are right.
+drawn again. verdicts.py says which endings are right.
 """
 
 import os
@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,17 +20,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from nanobragg_torch.memory import STOP_PERCENT
-from tools.scaling.base.errors import BadInput, GateFailed
-from tools.scaling.base.files import write_text
+from tools.scaling.base.errors import GateFailed
 from tools.scaling.base.repo import REPORTS_ROOT, ROOT, git
 from tools.scaling.guard import cgroup
 from tools.scaling.studies.kills.scene import Kill, strike
-from tools.scaling.studies.kills.verdicts import Command, Ending, Reached, came_too_late, commands, judge
+from tools.scaling.studies.kills.verdicts import KillEnding, LoggedCommand, Reached, came_too_late, commands, judge
 
 MARK = "SCALING_KILLS_MARK"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ROLES = ("nox", "parent", "leash", "keeper", "worker", "tool", "any", "all")
-BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
 GROUP_LIMIT = 512 << 20
 TRIES = 6  # to hit somebody
 HEARD = 0.2  # seconds in which a run hears that its nox is dead
@@ -54,16 +51,22 @@ def kills(count: int, seed: int, oom: bool = True) -> list[Kill]:
 class Measure:
     """A run that nobody killed: what it recorded, and (seconds, line) of what it printed, its end included."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[LoggedCommand, ...]
     lines: tuple[tuple[float, str], ...]
 
     @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return self.lines[-1][0]
+
+    @property
     def peak_mib(self) -> float:
+        """The most memory that one of its commands held, in MiB; the run's own process is no command."""
         return max(command.mib for command in self.commands if command.by != "run")
 
     def at(self, moment: float) -> tuple[str, float]:
         """The last line printed by that share of the time, and the seconds since then."""
-        when = moment * self.lines[-1][0]
+        when = moment * self.seconds
         start, line = max((pair for pair in self.lines if pair[0] <= when), default=(0.0, ""))
         return line, when - start
 
@@ -113,10 +116,10 @@ class Clone:
             return subprocess.Popen(argv, cwd=self.root, env=env, stdout=stream, stderr=stream, start_new_session=True)
 
 
-def one(clone: Clone, kill: Kill, measure: Measure) -> Ending:
+def one(clone: Clone, kill: Kill, measure: Measure) -> KillEnding:
     """Start a run, kill it, and hold what it says against what was done."""
     clone.reset()
-    mark, ending = f"{os.getpid()}-{kill.number}", Ending(kill)
+    mark, ending = f"{os.getpid()}-{kill.number}", KillEnding(kill)
     if kill.who == "limit":
         ending.limit_mib = round(kill.share * measure.peak_mib * 100 / STOP_PERCENT)
     with _group(kill.who == "oom") as group:
@@ -165,7 +168,7 @@ def measured(clone: Clone) -> Measure:
     lines["end"] = time.monotonic() - started
     found = tuple(command for folder in clone.bundles() for command in commands(folder))
     made = Measure(found, tuple((seconds, line) for line, seconds in lines.items() if line))
-    ending = Ending(Kill(-1, "nobody", signal.SIGKILL, 1.0), code=process.returncode, last=clone.printed()[-1])
+    ending = KillEnding(Kill(-1, "nobody", signal.SIGKILL, 1.0), code=process.returncode, last=clone.printed()[-1])
     judge(ending, clone.bundles(), found)
     if ending.wrong:
         raise GateFailed(f"a run that nobody kills does not pass: {ending.wrong[0]}")
@@ -203,24 +206,6 @@ def _group(wanted: bool) -> Iterator[Path | None]:
             made.remove()
 
 
-def table(endings: Sequence[Ending]) -> list[str]:
-    """Markdown: a row a kind of kill, and the sum."""
-    rows = ["| killed | runs | hit | verdict right, bundle valid, nothing left | drawn again | exit codes | bundles |"]
-    rows.append("|---|---|---|---|---|---|---|")
-    groups: dict[str, list[Ending]] = {}
-    for each in sorted(endings, key=lambda e: e.kill.kind):
-        groups.setdefault(each.kill.kind, []).append(each)
-    for name, group in [*groups.items(), ("all", [*endings])]:
-        hit = sum(bool(e.hit) or e.stopped for e in group)
-        again = sum(e.repeats for e in group)
-        codes = ", ".join(f"{code}: {n}" for code, n in sorted(Counter(e.code for e in group).items()))
-        kept = ", ".join(f"{state}: {n}" for state, n in sorted(Counter(e.bundle for e in group).items()))
-        right = sum(not e.wrong for e in group)
-        label = "sum" if name == "all" else name
-        rows.append(f"| {label} | {len(group)} | {hit} | {right} | {again} | {codes} | {kept} |")
-    return rows
-
-
 @contextmanager
 def fresh_clone() -> Iterator[Clone]:
     """A clone of HEAD."""
@@ -231,7 +216,7 @@ def fresh_clone() -> Iterator[Clone]:
         yield Clone(root, scratch)
 
 
-def repeated(clone: Clone, kill: Kill, measure: Measure) -> Ending:
+def repeated(clone: Clone, kill: Kill, measure: Measure) -> KillEnding:
     """The kill, drawn again for another moment, earlier each time, as long as it comes too late."""
     for tries in range(TRIES):
         ending = one(clone, kill, measure)
@@ -243,43 +228,25 @@ def repeated(clone: Clone, kill: Kill, measure: Measure) -> Ending:
     return ending
 
 
-def campaign(clone: Clone, todo: Sequence[Kill], measure: Measure, say: Callable[[str], None]) -> list[Ending]:
-    """All of them, each told when it is over."""
-    endings = []
-    for kill in todo:
-        endings.append(ending := repeated(clone, kill, measure))
-        verdict = "right" if not ending.wrong else "WRONG: " + "; ".join(ending.wrong)
-        when = f"{100 * ending.kill.moment:2.0f} %, {ending.before.commands}-{ending.after.commands} commands"
-        say(f"{kill.number + 1:>3} {kill.kind:<16} at {when}, hit {ending.victims}: exit {ending.code}, {verdict}")
-    return endings
+def study(
+    count: int, seed: int, begun: Callable[[Measure, bool], object], ended: Callable[[KillEnding], object]
+) -> tuple[Measure, list[KillEnding]]:
+    """Kill `count` runs and judge each; return a whole run and the endings.
 
-
-def write_docs(path: Path, text: str) -> None:
-    """Put `text` between the marks of `path`."""
-    before, _, rest = path.read_text(encoding="ascii").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
-def study(count: int, seed: int, out: Path | None, say: Callable[[str], None]) -> int:
-    """Run the campaign, say its table and write it between the marks of `out`; how many were answered wrongly."""
-    if out is not None and not (out.is_file() and BEGIN in out.read_text(errors="replace")):
-        raise BadInput(f"{out}: expected a Markdown file with the marks {BEGIN} and {END}, got none")
+    begun: told the whole run, and whether there can be kills for want of memory (oom), before the first one.
+    ended: told each ending when it is over. Raises GateFailed if a run that nobody kills does not pass.
+    """
     for number in SIGNALS[1:]:  # what we were told to ignore (nohup, the background of a shell) the runs must hear
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+    endings = []
     with fresh_clone() as clone:
         measure = measured(clone)
-        say(f"a run takes {measure.lines[-1][0]:.1f} s, {len(measure.commands)} commands, {measure.peak_mib:.0f} MiB")
         with _group(True) as group:
-            if group is None:
-                say("no memory cgroup can be made here: no oom kills")
-        endings = campaign(clone, kills(count, seed, group is not None), measure, say)
+            oom = group is not None
+        begun(measure, oom)
+        for kill in kills(count, seed, oom):
+            endings.append(repeated(clone, kill, measure))
+            ended(endings[-1])
         measured(clone)  # also removes the groups of the dead
-    rows = table(endings)
-    for row in rows:
-        say(row)
-    if out is not None:
-        command = f"`python -m tools.scaling study kills --count {count} --seed {seed}`"
-        write_docs(out, f"{command}, peak of a run {measure.peak_mib:.0f} MiB:\n\n" + "\n".join(rows))
-    return sum(bool(each.wrong) for each in endings)
+    return measure, endings

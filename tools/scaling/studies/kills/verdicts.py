@@ -39,7 +39,7 @@ NO_LIMIT = 10**6
 
 
 @dataclass(frozen=True)
-class Command:
+class LoggedCommand:
     """One entry of commands.txt. by: worker, tool (git, pip) or run (the parent itself). mib: peak memory."""
 
     step: str
@@ -49,7 +49,7 @@ class Command:
     may_fail: bool = False
 
 
-def commands(folder: Path) -> list[Command]:
+def commands(folder: Path) -> list[LoggedCommand]:
     """What a bundle has recorded so far."""
     log = folder / COMMANDS
     found, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
@@ -57,7 +57,7 @@ def commands(folder: Path) -> list[Command]:
         by = "tool" if command.startswith(("git ", "python -m pip ")) else "run"
         by = "worker" if command.startswith(f"{exports} python ") else by
         mib = 0.0 if peak == "-" else float(peak)
-        found.append(Command(step, by, int(code), mib, command.startswith("python -m pip ")))
+        found.append(LoggedCommand(step, by, int(code), mib, command.startswith("python -m pip ")))
     return found
 
 
@@ -71,7 +71,7 @@ class Reached:
 
 
 @dataclass
-class Ending:
+class KillEnding:
     """What became of a run. code: of the process that was started, negative for a signal. hit: nobody if empty."""
 
     kill: Kill
@@ -112,7 +112,7 @@ class Answer:
     most: int = NO_LIMIT
     exit: int = 5
 
-    def fits(self, ending: Ending) -> bool:
+    def fits(self, ending: KillEnding) -> bool:
         """Whether the exit code and the last line are those of this answer."""
         if ending.code not in self.codes:
             return False
@@ -127,7 +127,7 @@ class Answer:
         return f"{self.word} {'/'.join(map(str, self.codes))} {' or '.join(self.why)}".strip()
 
 
-def judge(ending: Ending, made: Sequence[Path], measure: Sequence[Command]) -> None:
+def judge(ending: KillEnding, made: Sequence[Path], measure: Sequence[LoggedCommand]) -> None:
     """Add to `ending.wrong` what is not as it must be. made: the run's bundles. measure: what a whole run records."""
     if len(made) > 1:
         ending.wrong.append(f"{len(made)} bundles")
@@ -143,7 +143,7 @@ def judge(ending: Ending, made: Sequence[Path], measure: Sequence[Command]) -> N
         ending.wrong += _evidence(ending, fitting[0], made, measure)
 
 
-def allowed(ending: Ending, measure: Sequence[Command]) -> list[Answer]:
+def allowed(ending: KillEnding, measure: Sequence[LoggedCommand]) -> list[Answer]:
     """The right endings after this kill."""
     roles = {victim.role for victim in ending.hit}
     if ending.kill.who == "limit":
@@ -173,7 +173,7 @@ def _words(kill: Kill, victim: Victim) -> tuple[str, ...]:
     return ("its leash was killed from outside",)
 
 
-def _outgrown(ending: Ending, measure: Sequence[Command]) -> Answer:
+def _outgrown(ending: KillEnding, measure: Sequence[LoggedCommand]) -> Answer:
     stop = ending.limit_mib * STOP_PERCENT / 100
     guarded = [(number, c.mib) for number, c in enumerate(measure, 1) if c.by != "run"]
     first, last = (next(n for n, mib in guarded if mib >= stop * share) for share in (1 - MARGIN, 1 + MARGIN))
@@ -181,16 +181,16 @@ def _outgrown(ending: Ending, measure: Sequence[Command]) -> Answer:
     return Answer("BLOCKED", (4,), (why,), first, last, exit=4)
 
 
-def _interrupted(ending: Ending, codes: tuple[int, ...], *names: str) -> Answer:
+def _interrupted(ending: KillEnding, codes: tuple[int, ...], *names: str) -> Answer:
     why = tuple(f"interrupted by {name}" for name in names)
     return Answer("BLOCKED", codes, why, ending.before.commands, ending.after.commands + 1)
 
 
-def _died(ending: Ending, *codes: int) -> Answer:
+def _died(ending: KillEnding, *codes: int) -> Answer:
     return Answer("died", codes, ("",), ending.before.commands, ending.after.commands + 1)
 
 
-def _parent_hit(ending: Ending, through_nox: bool) -> list[Answer]:
+def _parent_hit(ending: KillEnding, through_nox: bool) -> list[Answer]:
     kill, before, after = ending.kill, ending.before, ending.after
     if kill.who == "oom" or kill.signal == signal.SIGKILL:
         return [_died(ending, -signal.SIGKILL), *([Answer("PASS", (0,))] if after.staged else [])]
@@ -209,7 +209,7 @@ def _parent_hit(ending: Ending, through_nox: bool) -> list[Answer]:
     return right
 
 
-def _nox_hit(ending: Ending) -> list[Answer]:
+def _nox_hit(ending: KillEnding) -> list[Answer]:
     number, before, after = ending.kill.signal, ending.before, ending.after
     if number == signal.SIGINT:
         return [Answer("PASS", (0,)), *([] if before.bundle else [_died(ending, -2, 1, 130)])]
@@ -221,7 +221,7 @@ def _nox_hit(ending: Ending) -> list[Answer]:
     return right
 
 
-def _worker_hit(ending: Ending, why: tuple[str, ...], measure: Sequence[Command]) -> list[Answer]:
+def _worker_hit(ending: KillEnding, why: tuple[str, ...], measure: Sequence[LoggedCommand]) -> list[Answer]:
     answers = [number for number, command in enumerate(measure, 1) if command.by == "worker"]
     n, m = ending.before.commands, ending.after.commands
     following = [number for number in answers if number > m + 1]
@@ -231,7 +231,7 @@ def _worker_hit(ending: Ending, why: tuple[str, ...], measure: Sequence[Command]
     return [blocked] if m + 2 < answers[-1] else [blocked, Answer("PASS", (0,))]
 
 
-def _tool_hit(ending: Ending, victim: Victim, measure: Sequence[Command]) -> list[Answer]:
+def _tool_hit(ending: KillEnding, victim: Victim, measure: Sequence[LoggedCommand]) -> list[Answer]:
     n, m = ending.before.commands, ending.after.commands
     if victim.role == "child" or (victim.role == "program" and victim.hears == "answers"):
         own = [Answer("BLOCKED", (code,), ("",), n + 1, m + 1, exit=code) for code in range(1, 6)]
@@ -240,7 +240,7 @@ def _tool_hit(ending: Ending, victim: Victim, measure: Sequence[Command]) -> lis
     return [Answer("BLOCKED", (5,), _words(ending.kill, victim), least, m + 1), Answer("PASS", (0,))]
 
 
-def came_too_late(ending: Ending) -> bool:
+def came_too_late(ending: KillEnding) -> bool:
     """Whether the kill ended nothing: nobody was left, or a brief tool was ending well at that very moment."""
     over = all((v.of == "tool" and not _goes_on(v)) or v.role in ("nox", "parent", "git") for v in ending.hit)
     passed = ending.code == 0 and ending.last.startswith("PASS: ")
@@ -248,7 +248,7 @@ def came_too_late(ending: Ending) -> bool:
     return ending.kill.who not in ("limit", "nobody") and over and passed and not alone
 
 
-def _evidence(ending: Ending, answer: Answer, made: Sequence[Path], measure: Sequence[Command]) -> list[str]:
+def _evidence(ending: KillEnding, answer: Answer, made: Sequence[Path], measure: Sequence[LoggedCommand]) -> list[str]:
     """What the bundle of a run that ended as `answer` does not show."""
     if not made:
         missing = answer.word == "PASS" or ending.before.bundle or "; evidence: " in ending.last
@@ -278,7 +278,7 @@ def _evidence(ending: Ending, answer: Answer, made: Sequence[Path], measure: Seq
     return wrong
 
 
-def _differs(found: Sequence[Command], measure: Sequence[Command], halted: bool = False) -> str | None:
+def _differs(found: Sequence[LoggedCommand], measure: Sequence[LoggedCommand], halted: bool = False) -> str | None:
     """Where the commands are not those of a whole run, but for the one at which it halted; None if nowhere."""
     for number, (here, there) in enumerate(zip(found, measure, strict=False), 1):
         if (here.step, here.by) != (there.step, there.by):
@@ -297,7 +297,7 @@ def _unverified(folder: Path, staged: bool) -> list[str]:
     return wrong + ([f"{verdict.standing}, expected staged"] if staged and verdict.standing != Standing.STAGED else [])
 
 
-def _audited(ending: Ending, folder: Path) -> list[str]:
+def _audited(ending: KillEnding, folder: Path) -> list[str]:
     """Whether the audit and the last line say the same of this bundle."""
     said, audit = BLOCKED.fullmatch(ending.last), folder / AUDIT
     assert said is not None

@@ -33,7 +33,10 @@ class MutantOutcome:
 
 @dataclass(frozen=True)
 class MutantStudy:
-    """What the study measured. rounding: how many runs differ by rounding only; alarms: a line for each defect in them."""
+    """What the study measured.
+
+    rounding: how many runs differed by rounding only. alarms: a line for each defect that was named in them.
+    """
 
     single: list[MutantOutcome]
     double: list[tuple[MutantOutcome, MutantOutcome]]

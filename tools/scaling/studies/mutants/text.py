@@ -1,5 +1,6 @@
 """What the study of mutants measured -> lines for a terminal, and its page."""
 
+from tools.scaling.base.text import table
 from tools.scaling.studies.mutants.run import MutantOutcome, MutantStudy
 
 
@@ -11,6 +12,8 @@ def study_lines(measured: MutantStudy) -> list[str]:
 def study_markdown(measured: MutantStudy) -> str:
     """Return the page: the sums, a row for each single mutant, and one for each pair."""
     single, double = measured.single, measured.double
+    singles = ("case", "area", "mutant", "counts as found", "relative size", "rank", "causes named")
+    pairs = ("case", "mutant", "rank", "mutant", "rank", "causes named")
     lines = [
         "# Mutants",
         "",
@@ -20,15 +23,11 @@ def study_markdown(measured: MutantStudy) -> str:
         "",
         *_sums(measured),
         "",
-        "| case | area | mutant | counts as found | relative size | rank | causes named |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *map(_single, single),
+        table(singles, map(_single, single), cell=str),
         "",
         "## Pairs",
         "",
-        "| case | mutant | rank | mutant | rank | causes named |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *(_pair(*two) for two in double),
+        table(pairs, (_pair(*two) for two in double), cell=str),
     ]
     return "\n".join(lines) + "\n"
 
@@ -46,12 +45,12 @@ def _sums(measured: MutantStudy) -> list[str]:
     ]
 
 
-def _single(each: MutantOutcome) -> str:
+def _single(each: MutantOutcome) -> tuple[object, ...]:
     mutant, rank = each.mutant, str(each.rank) if each.rank else "not named"
     right, named = ", ".join(mutant.expected[:3]), ", ".join(each.named[:4])
-    return f"| {each.subject} | {mutant.area} | {mutant.text} | {right} | {each.defect_rel:.1e} | {rank} | {named} |"
+    return each.subject, mutant.area, mutant.text, right, f"{each.defect_rel:.1e}", rank, named
 
 
-def _pair(one: MutantOutcome, two: MutantOutcome) -> str:
+def _pair(one: MutantOutcome, two: MutantOutcome) -> tuple[object, ...]:
     named = ", ".join(one.named[:5])
-    return f"| {one.subject} | {one.mutant.text} | {one.rank} | {two.mutant.text} | {two.rank} | {named} |"
+    return one.subject, one.mutant.text, one.rank, two.mutant.text, two.rank, named

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy
 from numpy.typing import NDArray
 
-from tools.scaling.studies.traps.record import Trap, Verdict
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
 
 SHAPE = (64, 64)  # square, so that a transposed image is not betrayed by its size
 
@@ -85,10 +85,10 @@ def _scaled(factor: float) -> Pixels:
 def image_traps() -> list[Trap]:
     """All of them; the harmless ones first."""
     x = golden()
-    harmless = [(name, Verdict.PASS, *pair) for name, pair in _harmless(x).items()]
-    wrong = [(name, Verdict.FAIL, *pair) for name, pair in _wrong(x).items()]
+    harmless = [(name, TrapVerdict.PASS, *pair) for name, pair in _harmless(x).items()]
+    wrong = [(name, TrapVerdict.FAIL, *pair) for name, pair in _wrong(x).items()]
     others = [Trap(name, right, raw(a), raw(b), ".bin", SHAPE) for name, right, a, b in harmless + wrong]
-    return sorted([*others, *_files(x)], key=lambda trap: trap.right is not Verdict.PASS)
+    return sorted([*others, *_files(x)], key=lambda trap: trap.right is not TrapVerdict.PASS)
 
 
 def _harmless(x: Pixels) -> dict[str, tuple[Pixels, Pixels]]:
@@ -147,20 +147,20 @@ def _files(x: Pixels) -> list[Trap]:
     one_off = bytearray(smv(x))
     one_off[-1] ^= 1  # the high byte of the last pixel
     return [
-        Trap("SMV, identical", Verdict.PASS, smv(x), smv(x), ".img"),
-        Trap("SMV in the other byte order", Verdict.PASS, smv(x), smv(x, ">"), ".img"),
-        Trap("float64, 1 ulp apart", Verdict.PASS, npy(wide), npy(numpy.nextafter(wide, numpy.inf)), ".npy"),
-        Trap("SMV, one pixel wrong", Verdict.FAIL, smv(x), bytes(one_off), ".img"),
-        Trap("SMV, truncated", Verdict.FAIL, smv(x), smv(x)[:-2], ".img"),
-        Trap("raw, truncated by a byte", Verdict.FAIL, raw(x), raw(x)[:-1], ".bin", SHAPE),
-        Trap("raw, truncated by a row", Verdict.FAIL, raw(x), raw(x[:-1]), ".bin", SHAPE),
-        Trap("raw, both truncated by a row", Verdict.FAIL, raw(x[:-1]), raw(x[:-1]), ".bin", SHAPE),
-        Trap("raw, four bytes too long", Verdict.FAIL, raw(x), raw(x) + bytes(4), ".bin", SHAPE),
-        Trap("an empty file", Verdict.FAIL, raw(x), b"", ".bin", SHAPE),
-        Trap("two empty files", Verdict.FAIL, b"", b"", ".bin", SHAPE),
-        Trap("text instead of pixels", Verdict.FAIL, raw(x), b"0.5 0.503 0.506\n" * 9, ".bin", SHAPE),
-        Trap("float64 against float32", Verdict.FAIL, npy(x), npy(wide), ".npy"),
-        Trap("another shape, the same pixels", Verdict.FAIL, npy(x), npy(x.reshape(32, 128)), ".npy"),
-        Trap("one axis, the same pixels", Verdict.FAIL, npy(x), npy(x.reshape(count)), ".npy"),
-        Trap("two images of no pixels", Verdict.FAIL, npy(x[:0]), npy(x[:0]), ".npy"),
+        Trap("SMV, identical", TrapVerdict.PASS, smv(x), smv(x), ".img"),
+        Trap("SMV in the other byte order", TrapVerdict.PASS, smv(x), smv(x, ">"), ".img"),
+        Trap("float64, 1 ulp apart", TrapVerdict.PASS, npy(wide), npy(numpy.nextafter(wide, numpy.inf)), ".npy"),
+        Trap("SMV, one pixel wrong", TrapVerdict.FAIL, smv(x), bytes(one_off), ".img"),
+        Trap("SMV, truncated", TrapVerdict.FAIL, smv(x), smv(x)[:-2], ".img"),
+        Trap("raw, truncated by a byte", TrapVerdict.FAIL, raw(x), raw(x)[:-1], ".bin", SHAPE),
+        Trap("raw, truncated by a row", TrapVerdict.FAIL, raw(x), raw(x[:-1]), ".bin", SHAPE),
+        Trap("raw, both truncated by a row", TrapVerdict.FAIL, raw(x[:-1]), raw(x[:-1]), ".bin", SHAPE),
+        Trap("raw, four bytes too long", TrapVerdict.FAIL, raw(x), raw(x) + bytes(4), ".bin", SHAPE),
+        Trap("an empty file", TrapVerdict.FAIL, raw(x), b"", ".bin", SHAPE),
+        Trap("two empty files", TrapVerdict.FAIL, b"", b"", ".bin", SHAPE),
+        Trap("text instead of pixels", TrapVerdict.FAIL, raw(x), b"0.5 0.503 0.506\n" * 9, ".bin", SHAPE),
+        Trap("float64 against float32", TrapVerdict.FAIL, npy(x), npy(wide), ".npy"),
+        Trap("another shape, the same pixels", TrapVerdict.FAIL, npy(x), npy(x.reshape(32, 128)), ".npy"),
+        Trap("one axis, the same pixels", TrapVerdict.FAIL, npy(x), npy(x.reshape(count)), ".npy"),
+        Trap("two images of no pixels", TrapVerdict.FAIL, npy(x[:0]), npy(x[:0]), ".npy"),
     ]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from tools.scaling.studies.traps.record import Trap, Verdict
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
 
 Array = NDArray[numpy.generic]
 Fields = dict[str, Array | str]
@@ -46,7 +46,7 @@ def find_tools() -> list[Tool]:
     ]
 
 
-def verdict_of(tool: Tool, trap: Trap, folder: Path) -> Verdict:
+def verdict_of(tool: Tool, trap: Trap, folder: Path) -> TrapVerdict:
     """What the tool says; whatever it raises is an error."""
     assert tool.judge is not None
     with (
@@ -57,11 +57,11 @@ def verdict_of(tool: Tool, trap: Trap, folder: Path) -> Verdict:
         warnings.simplefilter("ignore")
         try:
             sides = [read(trap, data) for data in (trap.reference, trap.candidate)]
-            return Verdict.PASS if tool.judge(sides[0], sides[1], folder) else Verdict.FAIL
+            return TrapVerdict.PASS if tool.judge(sides[0], sides[1], folder) else TrapVerdict.FAIL
         except AssertionError:
-            return Verdict.FAIL
+            return TrapVerdict.FAIL
         except (Exception, SystemExit):
-            return Verdict.ERROR
+            return TrapVerdict.ERROR
 
 
 def read(trap: Trap, data: bytes) -> Fields:

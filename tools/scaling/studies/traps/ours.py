@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tools.scaling.base.errors import BadInput
-from tools.scaling.studies.traps.record import Trap, Verdict
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
 
 
-def our_verdict(trap: Trap, folder: Path) -> tuple[Verdict, str]:
+def our_verdict(trap: Trap, folder: Path) -> tuple[TrapVerdict, str]:
     """The verdict and its first line, from two files that are written to `folder`.
 
     Traces go through compare and the parity matrix's judge_trace, images through the gate of images.
@@ -17,8 +17,8 @@ def our_verdict(trap: Trap, folder: Path) -> tuple[Verdict, str]:
     try:
         problems = _trace_problems(c, py) if trap.is_trace else _image_problems(c, py, trap.shape)
     except BadInput as error:
-        return Verdict.ERROR, str(error).replace(f"{folder}/", "")
-    return (Verdict.FAIL, problems[0]) if problems else (Verdict.PASS, "")
+        return TrapVerdict.ERROR, str(error).replace(f"{folder}/", "")
+    return (TrapVerdict.FAIL, problems[0]) if problems else (TrapVerdict.PASS, "")
 
 
 def _trace_problems(c: Path, py: Path) -> tuple[str, ...]:

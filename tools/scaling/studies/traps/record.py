@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class TrapVerdict(StrEnum):
     """What a tool says of a pair. ERROR: it refused the input or broke off, which nobody takes for a pass."""
 
     PASS = "pass"
@@ -20,7 +20,7 @@ class Trap:
     """
 
     name: str
-    right: Verdict
+    right: TrapVerdict
     reference: bytes
     candidate: bytes
     suffix: str = ".log"
@@ -30,6 +30,6 @@ class Trap:
     def is_trace(self) -> bool:
         return self.suffix == ".log"
 
-    def judges(self, verdict: Verdict) -> bool:
+    def judges(self, verdict: TrapVerdict) -> bool:
         """Is it the right one? An error is as good as a fail."""
-        return (verdict is Verdict.PASS) is (self.right is Verdict.PASS)
+        return (verdict is TrapVerdict.PASS) is (self.right is TrapVerdict.PASS)

@@ -8,18 +8,18 @@ from pathlib import Path
 from tools.scaling.studies.traps.images import image_traps
 from tools.scaling.studies.traps.others import Tool, find_tools, verdict_of
 from tools.scaling.studies.traps.ours import our_verdict
-from tools.scaling.studies.traps.record import Trap, Verdict
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
 from tools.scaling.studies.traps.traces import trace_traps
 
 OURS = "ours"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrapRow:
     """A trap with every verdict by the tool's name; `line` is what ours says where it is no pass."""
 
     trap: Trap
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, TrapVerdict]
     line: str
 
     @property
@@ -38,20 +38,20 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    rows: tuple[Row, ...]
+    rows: tuple[TrapRow, ...]
     tools: tuple[Tool, ...]
 
     @property
-    def wrong(self) -> tuple[Row, ...]:
+    def wrong(self) -> tuple[TrapRow, ...]:
         """Where ours is wrong."""
         return tuple(row for row in self.rows if not row.right)
 
-    def count(self, right: Verdict) -> int:
+    def count(self, right: TrapVerdict) -> int:
         return sum(row.trap.right is right for row in self.rows)
 
     def score(self, name: str) -> Score:
         wrong = [row.trap.right for row in self.rows if not row.trap.judges(row.verdicts[name])]
-        return Score(wrong.count(Verdict.FAIL), wrong.count(Verdict.PASS))
+        return Score(wrong.count(TrapVerdict.FAIL), wrong.count(TrapVerdict.PASS))
 
 
 def all_traps() -> list[Trap]:
@@ -68,6 +68,6 @@ def run_traps(
         for done, trap in enumerate(traps, start=1):
             verdict, line = our_verdict(trap, Path(scratch))
             others = {tool.name: verdict_of(tool, trap, Path(scratch)) for tool in found if tool.judge is not None}
-            rows.append(Row(trap, {OURS: verdict} | others, line))
+            rows.append(TrapRow(trap, {OURS: verdict} | others, line))
             progress(done, len(traps))
     return Result(tuple(rows), tuple(found))

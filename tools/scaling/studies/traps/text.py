@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from tools.scaling.base.files import to_ascii
+from tools.scaling.base.text import table
 from tools.scaling.studies.traps.others import Tool
-from tools.scaling.studies.traps.record import Verdict
-from tools.scaling.studies.traps.run import OURS, Result, Row
+from tools.scaling.studies.traps.record import TrapVerdict
+from tools.scaling.studies.traps.run import OURS, Result, TrapRow
 
 _INTRODUCTION = """\
 # Traps
@@ -49,14 +50,14 @@ def traps_markdown(result: Result) -> str:
     parts = [
         _INTRODUCTION,
         "## Scores",
-        _table(
+        table(
             (
                 "tool",
                 "version",
-                f"wrong pairs passed, of {result.count(Verdict.FAIL)}",
-                f"harmless ones refused, of {result.count(Verdict.PASS)}",
+                f"wrong pairs passed, of {result.count(TrapVerdict.FAIL)}",
+                f"harmless ones refused, of {result.count(TrapVerdict.PASS)}",
             ),
-            [(name, _version(result, name), str(missed), str(alarms)) for name, missed, alarms in _scores(result)],
+            [(name, _version(result, name), missed, alarms) for name, missed, alarms in _scores(result)],
         ),
         "\n".join(f"- {tool.name} was not run: {tool.version}" for tool in result.tools if tool.judge is None),
     ]
@@ -67,7 +68,7 @@ def traps_markdown(result: Result) -> str:
         head = ("pair", "right", *names)
         parts += [
             f"## {title}",
-            _table(head, [(row.trap.name, row.trap.right, *_verdicts(row, names)) for row in rows]),
+            table(head, [(row.trap.name, row.trap.right, *_verdicts(row, names)) for row in rows], cell=str),
         ]
     return to_ascii("\n\n".join(part for part in parts if part) + "\n")
 
@@ -87,12 +88,7 @@ def _version(result: Result, name: str) -> str:
     return next((tool.version for tool in result.tools if tool.name == name), "-")
 
 
-def _verdicts(row: Row, names: list[str]) -> list[str]:
+def _verdicts(row: TrapRow, names: list[str]) -> list[str]:
     return [
         row.verdicts[name] if row.trap.judges(row.verdicts[name]) else f"**{row.verdicts[name]}**" for name in names
     ]
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from tools.scaling.base.repo import ROOT
-from tools.scaling.studies.traps.record import Trap, Verdict
+from tools.scaling.studies.traps.record import Trap, TrapVerdict
 
 GOLDEN = ROOT / "tests" / "golden" / "supervisor_one_reflection" / "trace_685_1039.log"
 
@@ -130,6 +130,6 @@ def trace_traps() -> list[Trap]:
     golden = GOLDEN.read_text("ascii")
     return [
         Trap(name, right, mine(golden).encode(), theirs(golden).encode())
-        for right, traps in ((Verdict.PASS, _HARMLESS), (Verdict.FAIL, _WRONG))
+        for right, traps in ((TrapVerdict.PASS, _HARMLESS), (TrapVerdict.FAIL, _WRONG))
         for name, (mine, theirs) in traps.items()
     ]
