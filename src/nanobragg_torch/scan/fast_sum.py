@@ -24,10 +24,10 @@ MOST_ORIENTATIONS = 2**16  # beyond, their axes are not kept
 
 @dataclass(frozen=True)
 class Table:
-    """F^2 on the box of listed indices, with a margin of the default around it.
+    """F^2 on the box of listed indices, with a margin of one index all around it that holds the default.
 
-    squares: flat, C order. lowest, highest: of the indices, with the margin. strides: of h (in k) and of k.
-    start: where the lowest would be if (0, 0, 0) were at 0.
+    squares: (cells,), l running fastest, then k. lowest, highest: the first and last h, k and l, margin included.
+    strides: number of k, and number of l, so that h, k, l lies at (h * strides[0] + k) * strides[1] + l - start.
     """
 
     squares: Tensor
@@ -37,7 +37,11 @@ class Table:
     start: int
 
     def look_up(self, hkl: Tensor) -> Tensor:
-        """F^2 of whole indices (3, ...) -> (...); uses their memory. Of a NaN, any."""
+        """Return F^2 (...) of the reflections at `hkl` (3, ...): whole numbers in floating point, h, k and l in turn.
+
+        An index beyond the box is taken for the nearest one of the margin, whose F is the default. `hkl` serves as
+        working memory and holds no indices afterwards. Where an index is NaN, the result is F^2 of some reflection.
+        """
         shape = hkl.shape[1:]
         rows = zip(hkl.flatten(1).unbind(0), self.lowest, self.highest)
         h, k, l = (row.clamp_(low, high) for row, low, high in rows)
@@ -47,7 +51,7 @@ class Table:
 
 
 def make_table(grid: Grid) -> Table | None:
-    """None where a flat index has no room in an integer or in the mantissa."""
+    """Return the table of `grid`, or None if it has more cells than an int32 or the mantissa of its dtype can count."""
     counts = grid.counts if grid.values is not None else (0, 0, 0)
     size = [count + 2 for count in counts]
     if math.prod(size) > min(2**31 - 1, 1 / torch.finfo(grid.default.dtype).eps):

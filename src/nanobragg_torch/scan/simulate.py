@@ -30,11 +30,12 @@ BYTES_PER_TERM = 1024  # on a GPU, generously
 
 @dataclass(frozen=True)
 class Run:
-    """What the order of evaluations decides.
+    """A simulation: the experiment, and what in it depends on the order in which the reference takes its loops.
 
-    first: (pixel, evaluation) of the first evaluation, None where it is like the others (Q29).
-    tricubic_end: number of terms, in scan order, before tricubic interpolation is switched off (Q25);
-    None where it never is on, or never is off: `tricubic` tells these apart.
+    block: the most terms x pixels held at a time. first: of the evaluation that comes first in the run, its pixel in
+    scan order and its number among the evaluations of that pixel (sub-pixels, each with its sources), where Q29 makes
+    it unlike the others; else None. tricubic: whether F is interpolated at the start of the run. tricubic_end: how many
+    terms, in scan order, come before the interpolation is switched off (Q25); None where it is not.
     """
 
     exp: Experiment
@@ -46,10 +47,11 @@ class Run:
 
 @dataclass
 class PixelSums:
-    """Per pixel of a block: the sum of terms, and the factors that the reference keeps while it loops.
+    """Sums and kept factors of the pixels of a block, one element a pixel; every tensor is (pixels,).
 
-    cached: whether `polar` is known; known: it is, everywhere. omega: of the first sub-pixel. latest: the
-    evaluations that were looked at last.
+    intensity: the sum of the terms so far. polar: the polarization factor, which the reference computes once a pixel
+    and keeps; cached: where it has been computed; known: whether that is so in every pixel. omega: the solid angle (sr)
+    of the first sub-pixel. latest: the scattering geometry of the evaluations that were added last.
     """
 
     intensity: Tensor

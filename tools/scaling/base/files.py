@@ -103,7 +103,10 @@ def _beside(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
 
 
 def _nameless(folder: Path) -> int | None:
-    """A file in `folder` that has no name yet: a kill leaves nothing of it. None where there is no such thing."""
+    """Open a file in `folder` without a name, so that nothing is left of it if this process is killed.
+
+    Returns its descriptor, open for writing; None where the system or the file system has no files without a name.
+    """
     try:
         return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
     except (AttributeError, OSError):

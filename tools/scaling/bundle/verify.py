@@ -314,7 +314,11 @@ def _against_followers(
 
 
 def _suspects(names: list[str], followers: Mapping[Link | None, list[str]], known: Mapping[str, Known]) -> list[str]:
-    """Of several bundles in one place of the chain those that nothing vouches for; all where nothing tells."""
+    """Return those of `names`, bundles that claim the same place in the chain, that are likely to be the wrong ones.
+
+    Right is a bundle that a later seal names as its predecessor; where that tells nothing, one that git has. The others
+    are returned; all of `names` where neither tells some of them from the rest.
+    """
     followed = {link.bundle for link in followers if link is not None}
     for vouched in (followed, set(known)):
         without = [name for name in names if name not in vouched]

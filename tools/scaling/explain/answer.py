@@ -253,18 +253,22 @@ def _apart(sides: Sides, found: Measured, name: str) -> Tensor:
 
 
 def _fails(sides: Sides, found: Measured, name: str) -> bool:
-    """Whether the rule fails on the reference's side: then what was assumed for it is wrong."""
+    """Return whether the reference's own numbers break the rule of `name`: then an assumption in the rule is wrong."""
     own = found.own[name][C].reshape(*found.floor[name].shape, -1).norm(dim=-1)
     return bool((own > found.own_floor[name])[sides.shown_by_both(name)].any())
 
 
 def _beyond(found: Measured, target: str) -> bool:
-    """Whether rounding from the flags down cannot make the difference."""
+    """Return whether `target` differs by more than rounding can make between the flags and it."""
     return bool((found.delta[target] > found.floor[target]).any())
 
 
 def _target(found: Measured, effects: Effects) -> str:
-    """The sum, unless it differs by no more than rounding and the pixel by more, or is all that a cause moves."""
+    """Return the quantity whose divergence is shared out among the causes: I_before_scaling or I_pixel_final.
+
+    It is the sum I_before_scaling, except where the sum agrees to rounding and either the pixel I_pixel_final does not,
+    or no cause moves the sum and one moves the pixel.
+    """
     summed, final = TARGETS
     if _beyond(found, summed):
         return summed

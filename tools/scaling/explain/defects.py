@@ -216,10 +216,11 @@ def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[
 
 
 def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:
-    """(*dims of name): elements that agree with the reference although `earlier` is upstream of them.
+    """Return a mask (*dims of `name`) of elements that the defect `earlier` cannot have reached, though it is upstream.
 
-    That two defects cancel is no explanation: the value upstream was changed after these were made of it,
-    or only where it is printed.
+    They agree with the reference, as they could not if they had been made of a wrong value. So the port changed that
+    value after these were made of it, or changed only what it prints. That a second defect cancels the first one in
+    these elements is not assumed.
     """
     upstream = any(name in sides.graph.descendants(each) for each in earlier.members)
     agrees = found.delta[name] <= found.floor[name]

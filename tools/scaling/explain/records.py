@@ -134,7 +134,11 @@ def quantity_rows(
 
 
 def _is_head(each: Group, name: str) -> bool:
-    """Where a cause has several members, those beside its first one that are made by the same rule."""
+    """Return whether the row of quantity `name`, a member of the cause `each`, says "originates" and not "inherited".
+
+    So do the quantity that names the cause, and its siblings along the other axes (rot_b for rot_a), which one rule
+    makes; other members only show the same defect again.
+    """
     if name == each.name:
         return True
     alike = {each.name[:-1], each.name.replace("_a_", "_")}

@@ -69,9 +69,10 @@ def measure(pids: Iterable[int], limit: Limit) -> dict[int, int]:
 
 
 def _each_space_once(usage: dict[int, int]) -> dict[int, int]:
-    """`usage` without those who are in the address space of another: a child of vfork, until it is its program.
+    """Return `usage` (pid -> bytes) with one process for each address space, so that no memory counts twice.
 
-    posix_spawn and subprocess start programs so; on a busy machine that state lasts long enough to be seen.
+    posix_spawn and subprocess start a program by vfork: until the child runs the program, it lives in its parent's
+    memory. On a busy machine that lasts long enough to be seen.
     """
     ordered = sorted(usage, key=usage.__getitem__)
     twins = {two for one, two in pairwise(ordered) if usage[two] < 1.1 * usage[one] and _same_space(one, two)}

@@ -136,7 +136,7 @@ class CaseResult:
 
     @property
     def own_problems(self) -> tuple[str, ...]:
-        """Those of no single trace, image or file."""
+        """The problems of the case as a whole, which belong to none of its traces, images or files; a line each."""
         if self.bounded <= BOUNDED_SHARE * self.numbers:
             return self.errors
         share = f"at most {BOUNDED_SHARE:.0%} may"

@@ -12,9 +12,10 @@ MOST, COMMAND, LAST, GATES = 5000, 600, 200, 12  # entries read; characters show
 
 
 def read_commands(text: str) -> tuple[list[CommandEntry], int]:
-    """The entries of commands.txt but those that write the page, and how many more there are beyond the first MOST.
+    """Return the first MOST entries of the text of a commands.txt, and how many more it has.
 
-    A page cannot show the command that writes it, which is recorded afterwards.
+    Entries that write the page are left out: a page cannot show the command that is writing it, which is recorded
+    afterwards, and so it shows none of them, whenever it is made.
     """
     blocks = command_blocks(text)
     entries = [entry for block in blocks[:MOST] if (entry := command_entry(block)) is not None]

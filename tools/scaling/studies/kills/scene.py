@@ -1,4 +1,4 @@
-"""Who is who in a run of phase-m1, and hitting one of them: the processes of kills.py."""
+"""The processes of a run of phase-m1: which part each of them plays, and how one of them is killed."""
 
 import os
 import random
@@ -30,10 +30,13 @@ while alive() and time.monotonic() < until:
 
 @dataclass(frozen=True)
 class Kill:
-    """What is done to one run: `who` gets `signal`, or memory is what ends it (limit, oom).
+    """One way to end a run: a signal to some of its processes, or too little memory.
 
-    who: a role; `any` or `all` of the run's processes; `terminal`, the process group that a terminal signals.
-    moment: when, as a share of the time that a run takes. share: of a run's peak memory, where `limit` stops it.
+    who: whom the signal is sent to: a role of `Victim` (of several processes that have it, one is drawn), `worker` or
+    `tool` (the program of that name), `any` or `all` of the run's processes, or `terminal`: nox and the parent, as a
+    terminal does. `limit` and `oom` end the run by memory, without the signal: `limit` gives it --memory-limit, `oom`
+    fills its cgroup. moment: when, as a share (0 to 1) of the time that a run takes. share: the memory at which
+    `limit` stops the run, as a share of a run's peak.
     """
 
     number: int
@@ -57,11 +60,13 @@ class Kill:
 
 @dataclass(frozen=True)
 class Victim:
-    """A process that was hit. hears: what it does with the signal: dies, ignores, answers (a handler of its own), or
-    holds (blocked: the worker lets it in when it has started, who holds the worker never does).
+    """The part that one process plays in a run, and what it does with a signal.
 
-    role: nox, parent (which is the guard), git (the parent's own), keeper, leash, program (worker, git or pip), child
-    (of a program). of: whose keeper, leash or child it is: worker or tool; empty for the first three.
+    role: `nox`; `parent`, the run itself, which is also the memory guard; `git`, started by the parent without a guard;
+    and of each guarded command the `keeper`, the `leash`, the `program` and each `child` that the program started.
+    of: which guarded command a keeper, leash, program or child belongs to: `worker`, or `tool` for git and pip; empty
+    for the other roles. hears: what the process does with the signal: `dies`, `ignores` it, `answers` (by a handler of
+    its own) or `holds` (it blocks the signal: a worker until it has started, a worker's keeper and leash for ever).
     """
 
     role: str
@@ -74,25 +79,29 @@ class Victim:
 
 
 def cast(top: int, through_nox: bool) -> list[tuple[int, Victim]]:
-    """pid and part of every process of the run that `top` is, or started; without who is not its program yet."""
+    """Return (pid, part) of every process of a run that lives now, outermost first.
+
+    top: the pid of what was started: nox where `through_nox`, else the run itself. A process that has been forked for
+    a program and does not run it yet plays no part, and is left out.
+    """
     below: dict[int, list[int]] = {}
     for pid, (above, _) in processes().items():
         below.setdefault(above, []).append(pid)
-    found: list[tuple[int, Victim]] = []
+    parts: list[tuple[int, Victim]] = []
     if through_nox:
-        found.append((top, Victim("nox")))
+        parts.append((top, Victim("nox")))
         runs = [pid for pid in below.get(top, []) if "phase-m1" in _words(pid) and "nox" not in _words(pid)]
         if not runs:
-            return found
+            return parts
         top = runs[0]
-    found.append((top, Victim("parent")))
+    parts.append((top, Victim("parent")))
     for first in below.get(top, []):
         words = _words(first)
         if _leashed(words):
-            found += _held(first, "worker" if words[-1] == "worker" else "tool", below)
+            parts += _held(first, "worker" if words[-1] == "worker" else "tool", below)
         elif words[:1] == ["git"]:
-            found.append((first, Victim("git")))
-    return found
+            parts.append((first, Victim("git")))
+    return parts
 
 
 def _held(keeper: int, of: str, below: Mapping[int, list[int]]) -> Iterator[tuple[int, Victim]]:
@@ -116,7 +125,7 @@ def _leashed(words: list[str]) -> bool:
 
 
 def hears(pid: int, number: int) -> str:
-    """What the process does with the signal, by its masks in /proc."""
+    """Return what the process does with signal `number`, a word of `Victim.hears`, read off its masks in /proc."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             name, _, mask = line.partition(":\t")
@@ -130,9 +139,10 @@ def hears(pid: int, number: int) -> str:
 def strike(
     process: "subprocess.Popen[bytes]", kill: Kill, group: Path | None, look: Callable[[], None]
 ) -> list[Victim]:
-    """Do it as soon as there is somebody to do it to; returns who was hit, nobody where the run was over.
+    """Carry out `kill` on the run of `process` as soon as one of those whom it is meant for lives.
 
-    look: called right before each try.
+    group: the memory cgroup to fill for an `oom` kill, else None. look: called right before each try. Returns the
+    processes that were hit: none if the run was over first.
     """
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
@@ -145,7 +155,7 @@ def strike(
 
 
 def _signal(present: list[tuple[int, Victim]], kill: Kill) -> list[Victim]:
-    """Send the signal to whom it is meant for."""
+    """Send the signal of `kill` to those of `present` whom it is meant for; return those who got it."""
     if kill.who == "terminal":
         wanted = [pair for pair in present if pair[1].role in ("nox", "parent")]
         wanted = wanted if len(wanted) == 2 else []
@@ -165,12 +175,15 @@ def _signal(present: list[tuple[int, Victim]], kill: Kill) -> list[Victim]:
 
 
 def _is(victim: Victim, name: str) -> bool:
-    """Whether it is the worker, or a tool."""
+    """Return whether `victim` is the program of the guarded command `name`: worker or tool."""
     return victim.role == "program" and victim.of == name
 
 
 def _starve(present: list[tuple[int, Victim]], kill: Kill, group: Path) -> list[Victim]:
-    """Let the memory of `group` run out, with the parent or the worker as the kernel's first choice."""
+    """Let the memory of `group` run out, with the parent or the worker as the kernel's first choice.
+
+    Returns that process if the kernel has killed it; nothing if it lives, or was not there.
+    """
     wanted = random.Random(kill.number).choice((Victim("parent"), Victim("program", "worker")))
     for each, victim in present:
         if victim == wanted:
@@ -184,7 +197,7 @@ def _starve(present: list[tuple[int, Victim]], kill: Kill, group: Path) -> list[
 
 @contextmanager
 def _stopped(pid: int) -> Iterator[None]:
-    """Stopped, so that no child inherits its oom_score_adj and is chosen beside it."""
+    """Keep the process stopped within, so that no child inherits its oom_score_adj and is chosen beside it."""
     os.kill(pid, signal.SIGSTOP)
     try:
         while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX":

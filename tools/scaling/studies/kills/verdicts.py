@@ -1,4 +1,4 @@
-"""What a killed run must say, and what its bundle must hold: the judgement of kills.py.
+"""What a killed run must say, and what its bundle must hold: the judgement of the study.
 
 What is right follows from who was hit, what that process does with the signal, and what the run had recorded just
 before and just after (the commands of a run that nobody killed are the measure):
@@ -241,7 +241,12 @@ def _tool_hit(ending: KillEnding, victim: Victim, measure: Sequence[LoggedComman
 
 
 def came_too_late(ending: KillEnding) -> bool:
-    """Whether the kill ended nothing: nobody was left, or a brief tool was ending well at that very moment."""
+    """Return whether the kill came when there was nothing left to end, so that another moment has to be drawn.
+
+    So it is where the run passed, and whoever was hit had done its work: nobody was hit, or only a tool (git, pip) that
+    was just ending, or nox, the parent or the parent's git at their end. A run that outgrows a limit, one that nobody
+    kills, and a nox that is interrupted alone (the run then goes on and passes) have not come too late.
+    """
     over = all((v.of == "tool" and not _goes_on(v)) or v.role in ("nox", "parent", "git") for v in ending.hit)
     passed = ending.code == 0 and ending.last.startswith("PASS: ")
     alone = ending.kill.who == "nox" and ending.kill.signal == signal.SIGINT and ending.hit
