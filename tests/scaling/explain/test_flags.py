@@ -67,11 +67,15 @@ def test_cells_are_named_although_their_number_changes_the_sub_pixels():
     assert any("sub-pixels in" in note for note in found.notes)
 
 
-def test_a_float32_run_without_the_case_is_rounding():
-    case = find_case("adxv_convention")
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [("adxv_convention", -1), ("triclinic_misset", 0), ("custom_beam_pivot_behind", 1), ("tricubic_interpolation", 0)],
+)
+def test_a_float32_run_without_the_case_is_rounding(name, which):
+    case = find_case(name)
     config = parse(case.flags, folders=case.folders)
     traces = [
-        parse_trace(render(trace_pixel(config, *case.pixels[-1], device="cpu", dtype=dtype)).encode("ascii"), "log")
+        parse_trace(render(trace_pixel(config, *case.pixels[which], device="cpu", dtype=dtype)).encode("ascii"), "log")
         for dtype in (torch.float64, torch.float32)
     ]
     assert explain(*traces).causes == ()
