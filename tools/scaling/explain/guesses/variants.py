@@ -152,13 +152,6 @@ def _exchanged(first: str, second: str) -> Change:
     return change
 
 
-def _both_indices(by: float) -> Change:
-    def change(graph: Graph, _: Pixel) -> Graph:
-        return replace(graph, roots=graph.roots | {x: graph.roots[x] + by for x in ("fast_index", "slow_index")})
-
-    return change
-
-
 def _without(name: str, factor: str, divided: bool = False) -> Change:
     """The product or quotient `name` without one of its factors."""
 
@@ -265,9 +258,6 @@ VARIANTS: tuple[Variant, ...] = (
         Variant(f"of the next pixel along the {axis} axis ({sign})", _POSITION,
                 _root(f"{axis}_index", _plus(by)))
         for axis in ("fast", "slow") for sign, by in (("+1", 1.0), ("-1", -1.0))
-    ),
-    *(
-        Variant(f"of the next pixel along both axes ({by:+g})", _POSITION, _both_indices(by)) for by in (1.0, -1.0)
     ),
     *(
         Variant(f"in another unit, {factor:g} times too large", _WAVE, _root("-lambda", _times(factor)))
