@@ -40,6 +40,8 @@ def aside(sides: Sides, group: Group) -> str | None:
     made = sides.graph.descendants(group.name)
     others = [name for name in group.members if name != group.name and name not in made]
     hidden = next((_HIDDEN[family] for family, _ in SIBLINGS.get(group.name, ())), None)
+    if group.name.startswith("SOURCE2.F_"):  # the angle, which is looked at before, is right
+        hidden = "scattering vectors"
     if not others or not hidden or group.offsets:
         return None
     return f"what else is made of the same untraced {hidden} is off"
