@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nanobragg_torch.flags.parse import parse
-from nanobragg_torch.products.trace import Line, trace_pixel
+from nanobragg_torch.products.trace import TraceLine, trace_pixel
 
 GOLDEN = Path(__file__).parent / "golden"
 CASE = GOLDEN / "supervisor_one_reflection"
@@ -18,7 +18,7 @@ REL_INTENSITY = 1e-11  # conditioning bound of this pixel: |k| = 0.6, N = 47, cl
 
 
 @cache
-def traced(device: str) -> list[Line]:
+def traced(device: str) -> list[TraceLine]:
     flags = json.loads((CASE / "case.json").read_text())["flags"].split()
     config = parse(flags, [GOLDEN / "inputs"])
     return trace_pixel(config, SLOW, FAST, device=device, dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.physics.crystal import carried_phi
-from nanobragg_torch.products.trace import Line, trace_pixel
+from nanobragg_torch.products.trace import TraceLine, trace_pixel
 
 GOLDEN = Path(__file__).parent / "golden"
 REL = 1e-12
@@ -17,17 +17,17 @@ REL_INTENSITY = 1e-11
 
 
 @cache
-def traced(case: str, slow: int, fast: int, device: str, *extra: str) -> list[Line]:
+def traced(case: str, slow: int, fast: int, device: str, *extra: str) -> list[TraceLine]:
     flags = json.loads((GOLDEN / case / "case.json").read_text())["flags"].split()
     config = parse([*flags, *extra], [GOLDEN / "inputs"])
     return trace_pixel(config, slow, fast, device=device, dtype=torch.float64)
 
 
-def number(lines: list[Line], name: str) -> float:
+def number(lines: list[TraceLine], name: str) -> float:
     return next(float(line.values[-1]) for line in lines if line.name == name)
 
 
-def lattice_factors(lines: list[Line]) -> list[float]:
+def lattice_factors(lines: list[TraceLine]) -> list[float]:
     return [float(line.values[-1]) for line in lines if line.kind == "phi"]
 
 

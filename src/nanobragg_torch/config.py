@@ -39,7 +39,16 @@ def _at_least_one(name: str, value: int) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Unit cell: lengths in Angstrom, angles in radians."""
+    """The unit cell.
+
+    Attributes:
+        a_angstrom: length of a in Angstrom.
+        b_angstrom: length of b in Angstrom.
+        c_angstrom: length of c in Angstrom.
+        alpha_rad: angle between b and c in radians.
+        beta_rad: angle between a and c in radians.
+        gamma_rad: angle between a and b in radians.
+    """
 
     a_angstrom: Number
     b_angstrom: Number
@@ -53,9 +62,18 @@ class Cell:
 class Crystal:
     """The crystal: its cell or its MOSFLM matrix (or both, semantics 2.2), its size and its disorder.
 
-    matrix: nine numbers, row by row; rows are lab x, y, z, columns a*, b*, c* times the wavelength.
-    misset_rad: rotations about lab x, y, z. misset_seed asks for a random orientation instead.
-    cells: cells along a, b, c. size_m: full widths along a, b, c, which overrule `cells` where above 0.
+    Attributes:
+        cell: the unit cell; None where the matrix gives it.
+        matrix: nine numbers, row by row; rows are lab x, y, z, columns a*, b*, c* times the wavelength.
+        misset_rad: rotations (3,) about lab x, y, z, in radians, one after the other.
+        misset_seed: asks for a random orientation instead.
+        cells: numbers of cells (3,) along a, b, c.
+        size_m: full widths (3,) along a, b, c in metres, which overrule `cells` where above 0.
+        shape: SQUARE, ROUND, GAUSS or TOPHAT: the form of a spot.
+        fudge: scales the width of ROUND, GAUSS and TOPHAT spots.
+        mosaic_spread_rad: the largest rotation of a mosaic domain, in radians.
+        mosaic_domains: how many domains are summed.
+        mosaic_seed: of the domains' random rotations.
     """
 
     cell: Cell | None = None
@@ -79,7 +97,14 @@ class Crystal:
 
 @dataclass(frozen=True)
 class Scan:
-    """The spindle: steps at start + step * t (left edges, not mid-points). osc: what a header calls the range."""
+    """The spindle: steps at start + step * t, which are left edges and not mid-points.
+
+    Attributes:
+        phi_start_rad: the spindle's angle at the first step, in radians.
+        phi_step_rad: from one step to the next, in radians.
+        phi_steps: how many steps are summed.
+        osc_rad: what a header calls the range, in radians; it changes no pixel.
+    """
 
     phi_start_rad: Number = 0.0
     phi_step_rad: Number = 0.0
@@ -92,7 +117,13 @@ class Scan:
 
 @dataclass(frozen=True)
 class Spread:
-    """`count` samples of an interval, `step` apart."""
+    """Samples of an interval of directions or wavelengths.
+
+    Attributes:
+        width: of the interval; radians for a divergence, a fraction of the wavelength for the dispersion.
+        step: from one sample to the next, in the same unit.
+        count: how many samples there are.
+    """
 
     width: Number = 0.0
     step: Number = 0.0
@@ -101,11 +132,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class Beam:
-    """The beam before the sample. Divergence in radians, dispersion as a fraction of the wavelength.
+    """The beam before the sample.
 
-    kahn: the polarization factor K of Kahn et al.; polarized=False is -nopolar.
-    source_file: positions and wavelengths of the sources, instead of divergence and dispersion. sources: what it
-    holds, of each source x, y, z, weight, wavelength (metres), None for what its line lacks.
+    Attributes:
+        wavelength_m: the wavelength in metres; the middle of a dispersion.
+        fluence_per_m2: photons a square metre.
+        kahn: the polarization factor K of Kahn et al.
+        polarized: False leaves the polarization factor out (-nopolar).
+        horizontal: the horizontal divergence, in radians.
+        vertical: the vertical divergence, in radians.
+        dispersion: the spread of wavelengths, as a fraction of the wavelength.
+        round_divergence: keeps the directions of an ellipse only.
+        source_file: positions and wavelengths of sources, instead of divergence and dispersion.
+        sources: what that file holds: of each source x, y, z, weight and wavelength in metres, None for what its
+            line lacks.
     """
 
     wavelength_m: Number = 1.0e-10
@@ -122,9 +162,13 @@ class Beam:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Layers of the sensitive volume: `layers` of them, thickness / parts apart; attenuation `mu_per_m`.
+    """Layers of the sensitive volume, thickness / parts apart.
 
-    parts: as many as there are layers where None; the command line has one fewer, or 2 (semantics D8, Q14).
+    Attributes:
+        thickness_m: of the sensor, in metres; 0 is no sensor.
+        layers: how many layers are summed.
+        mu_per_m: attenuation coefficient in 1/m.
+        parts: as many as there are layers where None; the command line has one fewer, or 2 (semantics D8, Q14).
     """
 
     thickness_m: Number = 0.0
@@ -150,7 +194,14 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Roi:
-    """Rendered pixels, bounds inclusive."""
+    """Rendered pixels: bounds that are rendered, too.
+
+    Attributes:
+        fast_min: the first pixel along fast.
+        fast_max: the last pixel along fast.
+        slow_min: the first pixel along slow.
+        slow_max: the last pixel along slow.
+    """
 
     fast_min: int
     fast_max: int
@@ -160,14 +211,42 @@ class Roi:
 
 @dataclass(frozen=True)
 class Detector:
-    """The detector as the flags describe it; `None` is "not given" (semantics 4.1 has the defaults).
+    """The detector as the flags describe it; None is "not given" (semantics 4.1 has the defaults).
 
-    x_beam_m ... y_close_m: beam centre and near point in the convention's own axes.
-    orgx_pixels, orgy_pixels: the near point, XDS style, 1-based. The vectors count in CUSTOM only (Q54). odet_vector
-    counts where its length is exactly 1 (Q03).
-    pix0_vector_m: origin of the detector, which counts when Q02 is off.
-    mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered. mask: what it holds, True
-    for a pixel that is rendered, (slow, fast).
+    Attributes:
+        convention: MOSFLM, ADXV, DENZO, XDS, DIALS or CUSTOM: how its frame lies and where its centre counts from.
+        pivot: BEAM or SAMPLE: which point stays in place when the detector is turned.
+        pixels_fast: pixels along fast.
+        pixels_slow: pixels along slow.
+        pixel_m: edge of a pixel in metres.
+        size_fast_m: width along fast in metres.
+        size_slow_m: width along slow in metres.
+        distance_m: from the sample to the detector along the beam, in metres.
+        close_distance_m: from the sample to the detector's plane, in metres; it overrules distance_m.
+        x_beam_m: X of the beam centre in metres, in the convention's own axes.
+        y_beam_m: Y of the beam centre in metres, in the convention's own axes.
+        x_close_m: X of the point nearest to the sample in metres, in the convention's own axes.
+        y_close_m: Y of that point.
+        orgx_pixels: the nearest point along fast, XDS style: in pixels, the first one's centre being 1.
+        orgy_pixels: the nearest point along slow, likewise.
+        beam_vector: direction (3,) of the beam; it and the vectors below count in CUSTOM only (Q54).
+        fdet_vector: direction (3,) of the fast axis.
+        sdet_vector: direction (3,) of the slow axis.
+        odet_vector: normal (3,) of the detector, which counts where its length is exactly 1 (Q03).
+        polar_vector: direction (3,) of the polarization.
+        spindle_axis: direction (3,) of the spindle.
+        twotheta_axis: direction (3,) of the axis that twotheta_rad turns about.
+        pix0_vector_m: origin (3,) of the detector in metres, which counts when Q02 is off.
+        rotx_rad: tilt about lab x in radians.
+        roty_rad: tilt about lab y in radians.
+        rotz_rad: tilt about lab z in radians.
+        twotheta_rad: swing about the twotheta axis in radians.
+        curved: pixels lie on a sphere about the sample.
+        point_pixel: the solid angle of a pixel without its obliquity.
+        sensor: the layers of the sensitive volume.
+        roi: rendered pixels; None is all.
+        mask_file: SMV image of the detector's size; pixels that are 0 in it are not rendered.
+        mask: what that file holds (slow, fast), True for a pixel that is rendered.
     """
 
     convention: str = "MOSFLM"
@@ -229,10 +308,14 @@ class Detector:
 class Reflections:
     """Structure factors by Miller index.
 
-    F: (n,), one for each row of hkl (n, 3), integers; the last one counts of an index that comes twice. A tensor of
-    which a gradient is asked is welcome. hkl None: F is of every index of the box, with one plane of padding behind
-    each axis, (Rh+1, Rk+1, Rl+1). lowest, counts: the box of indices, along h, k, l. warning: a line for a person
-    about what the reader lost (Q10, Q11, Q22), else empty.
+    Attributes:
+        hkl: indices (n, 3), integers; None where F is of every index of the box.
+        F: structure factors (n,) in electrons, one for each row of hkl, of which the last one counts where an index
+            comes twice; or of the box with one plane of padding behind each axis, (Rh+1, Rk+1, Rl+1). A tensor of
+            which a gradient is asked is welcome.
+        lowest: the lowest h, k, l of the box.
+        counts: how many indices the box has along h, k, l.
+        warning: a line for a person about what the reader lost (Q10, Q11, Q22), else empty.
     """
 
     hkl: np.ndarray | None
@@ -257,8 +340,12 @@ class Reflections:
 class StructureFactors:
     """Where F comes from: a reflection list or the dump of one, and a value for what it does not list.
 
-    interpolate: tricubic; None: where a crystal has no more than 2 cells along an axis (Q51). reflections: what the
-    file holds, hkl_file before dump_file.
+    Attributes:
+        hkl_file: the reflection list, lines of h k l F.
+        default_F: F in electrons of what is not listed.
+        interpolate: tricubic; None: where a crystal has no more than 2 cells along an axis (Q51).
+        dump_file: the dump of an earlier run's grid, which counts without hkl_file.
+        reflections: what the file holds.
     """
 
     hkl_file: Path | None = None
@@ -270,7 +357,14 @@ class StructureFactors:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sub-pixels per pixel edge (0: as many as the spots need), and what is evaluated in each of them."""
+    """Sub-pixels, and what is evaluated in each of them.
+
+    Attributes:
+        oversample: sub-pixels per pixel edge; 0 is as many as the spots need.
+        thick: the sensor's capture fraction of each sub-pixel.
+        polar: the polarization factor of each sub-pixel.
+        omega: the solid angle of each sub-pixel.
+    """
 
     oversample: int = 0
     thick: bool = False
@@ -280,12 +374,23 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Output:
-    """What the command line asks to be written, printed and traced.
+    """What the command line asks to be written, printed and traced; `simulate` looks at none of it.
 
-    pgm_file, noise_file: None where it is switched off. dump_file: of the grid of a reflection list. scale,
-    pgm_scale: 0 chooses one. adc: the offset of integer and noise image. seed: of the noise; the generator starts
-    afresh where it is not above 0. trace_pixel: (slow, fast). printout: what pixels are made of is printed, of
-    all or of printout_pixel (slow, fast). progress: a bar for who looks. show_config: the Config is printed.
+    Attributes:
+        float_file: the float image.
+        trace_pixel: (slow, fast) of the pixel that is traced.
+        int_file: the integer image, SMV.
+        pgm_file: the PGM image; None where it is switched off.
+        noise_file: the noise image, SMV; None where it is switched off.
+        scale: of the integer image; 0 chooses one.
+        pgm_scale: of the PGM image; 0 chooses one.
+        adc: the offset of integer and noise image.
+        seed: of the noise; the generator starts afresh where it is not above 0.
+        dump_file: where the grid of a reflection list is written.
+        printout: what pixels are made of is printed, of all or of printout_pixel.
+        printout_pixel: (slow, fast) of the pixel that is printed alone.
+        progress: a bar for who looks.
+        show_config: the Config is printed.
     """
 
     float_file: Path = Path("floatimage.bin")
@@ -308,7 +413,19 @@ class Output:
 class Config:
     """One simulation.
 
-    warnings: single lines for a person, gathered while flags and files were read. inputs: (flag, file) that is read.
+    Attributes:
+        crystal: its cell, orientation, size and disorder.
+        detector: where the pixels are, and which of them are rendered.
+        beam: wavelength, fluence, polarization, sources.
+        scan: the spindle.
+        structure: structure factors.
+        sampling: sub-pixels.
+        quirks: which defects of the reference are copied.
+        water_m: edge in metres of a cube of water in the beam, which scatters a flat background.
+        dmin_m: resolution in metres beyond which nothing scatters; 0 is no limit.
+        output: what the command line writes and prints.
+        warnings: single lines for a person, gathered while flags and files were read.
+        inputs: (flag, file) of each file that is read.
     """
 
     crystal: Crystal

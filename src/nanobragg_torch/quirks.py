@@ -136,11 +136,13 @@ IDS = tuple(quirk.id for quirk in TABLE)
 class Quirks:
     """Which switches are off; all others are on.
 
-    as_given: detector and beam vectors that are used as they were typed: not unitised, and `odet` not
-        regenerated (Q03). No mode of the reference does this: it is the defect of an earlier port, kept so
-        that its figures stay reproducible.
-    chosen: the switches that somebody asked for (--mode: all; --quirk: one). Where nobody asked for those of a
-        file's reading (Q10, Q11, Q12), what the reference would misread is an error, not half a list.
+    Attributes:
+        off: the numbers, such as "Q29", of the switches that are off.
+        as_given: detector and beam vectors that are used as they were typed: not unitised, and `odet` not
+            regenerated (Q03). No mode of the reference does this: it is the defect of an earlier port, kept so
+            that its figures stay reproducible.
+        chosen: the switches that somebody asked for (--mode: all; --quirk: one). Where nobody asked for those of a
+            file's reading (Q10, Q11, Q12), what the reference would misread is an error, not half a list.
     """
 
     off: frozenset[str] = field(default=frozenset())

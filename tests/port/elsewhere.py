@@ -17,7 +17,7 @@ from golden_cases import CASES, Case, load
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from nanobragg_torch.products.trace import Line, trace_pixel
+from nanobragg_torch.products.trace import TraceLine, trace_pixel
 from nanobragg_torch.scan.simulate import simulate
 
 _setup_privateuseone_for_python_backend("elsewhere")  # for good: a process of its own, please
@@ -129,7 +129,7 @@ def _measured(case: Case) -> tuple[int, int, float]:
     return wrong, int((right.cpu().float() != other.float()).sum()), max(map(_distance, lines, here))
 
 
-def _distance(one: Line, other: Line) -> float:
+def _distance(one: TraceLine, other: TraceLine) -> float:
     """Of their numbers, relative to the largest."""
     numbers = [(a, b) for a, b in zip(one.values, other.values) if not isinstance(a, str)]
     largest = max((abs(b) for _, b in numbers), default=0.0) or 1.0

@@ -17,8 +17,6 @@ from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.io.standard_output import open_closed, say, tell
 
 if TYPE_CHECKING:
-    import torch
-
     from nanobragg_torch.config import Config, Output
     from nanobragg_torch.products.outputs import Outputs
 
@@ -107,6 +105,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     from nanobragg_torch.cli.progress import Bar
     from nanobragg_torch.cli.show import config_lines
     from nanobragg_torch.io.files import write_files
+    from nanobragg_torch.library import find_device
     from nanobragg_torch.products import trace
     from nanobragg_torch.products.outputs import make_outputs, output_files
     from nanobragg_torch.products.printout import printed
@@ -116,7 +115,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     from nanobragg_torch.scan.experiment import prepare
 
     check_outputs(output_files(config), config.inputs)
-    device = _device(options["--device"])
+    device = find_device(options["--device"], "--device")
     dtype = getattr(torch, options["--dtype"])
     # What float32 cannot hold is infinite in the files, as in the reference's.
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
@@ -160,22 +159,6 @@ def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int |
     if terms > MANY_TERMS:
         _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
     return (threads, block) if fits.gpu is not None else (fits.workers, min(block or fits.block, fits.block))
-
-
-def _device(name: str) -> torch.device:
-    """The torch device of that name. Raises FlagError for another kind, NoDevice where torch sees none."""
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise FlagError(f"--device: expected cpu or cuda, got {name!r}") from None
-    if device.type not in ("cpu", "cuda"):
-        raise FlagError(f"--device: expected cpu or cuda, got {name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        none = "no such CUDA device" if torch.cuda.is_available() else "no CUDA device"
-        raise NoDevice(f"--device {name}: torch sees {none} here")
-    return device
 
 
 def _say(text: str, end: str = "\n") -> None:

@@ -39,11 +39,19 @@ class _Word:
 
 
 def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path | None = None) -> Config:
-    """The simulation that the reference's command line `argv` (without program name) describes.
+    """Read the reference's command line.
 
-    Files that flags name are looked for in `folders`, in order. dump: the Fdump.bin that the reference would
-    read where there is no -hkl (Q57); None is none. Raises FlagError for an unknown or malformed flag,
-    InputError for a file that is missing or cannot be read.
+    Args:
+        argv: the words of the command line, without the program's name.
+        folders: where files that flags name are looked for, in order.
+        dump: the Fdump.bin that the reference would read where there is no -hkl (Q57); None is none.
+
+    Returns:
+        The simulation that the flags describe; the files that it names are read by `loaded` or `simulate`.
+
+    Raises:
+        FlagError: for an unknown or malformed flag.
+        InputError: for a file that is missing, and a header that cannot be read.
     """
     ours, theirs = _words(argv, folders)
     quirks = _quirks(ours)

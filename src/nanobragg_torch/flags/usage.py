@@ -96,12 +96,13 @@ def _row(left: str, meaning: str, default: str) -> str:
 def version() -> str:
     """One line: this package, the program that it is the port of, and torch."""
     return (
-        f"nanobragg_torch {_installed('nanobragg-torch')}, port of nanoBragg.c as of hoidn/nanoBragg 22f3ae43"
-        f" (2025-10-10); torch {_installed('torch')}"
+        f"nanobragg_torch {installed('nanobragg-torch')}, port of nanoBragg.c as of hoidn/nanoBragg 22f3ae43"
+        f" (2025-10-10); torch {installed('torch')}"
     )
 
 
-def _installed(package: str) -> str:
+def installed(package: str) -> str:
+    """The version of an installed package, or the words (not installed)."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -26,7 +26,7 @@ _PER_BYTE, _PER_BYTE_SLOWLY = 20, 48  # bytes of memory, where a line has eight
 
 
 def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
-    """The reflections of `path`, in the order of the file.
+    """Read a reflection list: lines of h k l F.
 
     Where nobody asked for Q10 or Q11, every line holds four numbers, the first three of them integers; all else is an
     error. Otherwise:
@@ -34,7 +34,17 @@ def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
     Q10: in groups of four numbers wherever the lines end, up to the first word that is none; off: one a line, where
     further columns and # comments are skipped. Q11: an index that is not written as an integer ends the list, though
     the box counts what follows; off: it is read as a number.
-    Raises InputError where there is no reflection, and for a line that is none; DoesNotFit for too many.
+
+    Args:
+        path: the list.
+        quirks: the switches; None is as the command line without --mode and --quirk.
+
+    Returns:
+        The reflections in the order of the file, and their box of indices.
+
+    Raises:
+        InputError: where there is no reflection, and for a line that is none.
+        DoesNotFit: for too many.
     """
     quirks = quirks or Quirks()
     text = read_text(path, per_byte=_PER_BYTE)

@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 
 
 def loaded(config: Config, *, room: bool = True) -> Config:
-    """`config` with the contents of its reflection list or dump, source file and mask, and what is to be said of them.
+    """Read the files that a Config names, so that it can be simulated any number of times without opening one.
 
-    What is there already is not read again. room: refuse a list whose grid does not fit into memory; not where a plan
-    does that. Raises InputError from the readers, DoesNotFit for what is too large.
+    Args:
+        config: a Config; what is in it already is not read again.
+        room: refuse a list whose grid does not fit into memory; not where a plan does that.
+
+    Returns:
+        The Config with the contents of its reflection list or dump, source file and mask, and with warnings about them.
+
+    Raises:
+        InputError: for a file that is not what it should be.
+        DoesNotFit: for what is too large.
     """
     if not config.unread:
         return config

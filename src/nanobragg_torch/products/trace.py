@@ -27,13 +27,16 @@ TAP, TAP_HKL = "TRACE_C_TAP5", "TRACE_C_TAP5_HKL"
 
 
 @dataclass(frozen=True)
-class Line:
+class TraceLine:
     """One line of a trace.
 
-    kind: "geometry" (PREFIX:name=...), "matrix" (the same, rows in brackets), "bare" (no prefix), "config"
-    (the line that opens the pixel loop), "pixel" (PREFIX: name ...), "phi" (PREFIX_PHI key=value ...),
-    "source2" (PREFIX_SOURCE2: name ...), "tap" (PREFIX_TAP5: name ...), "tap_hkl" (PREFIX_TAP5_HKL:).
-    labels: the keys of the values, where the line shows keys.
+    Attributes:
+        kind: "geometry" (PREFIX:name=...), "matrix" (the same, rows in brackets), "bare" (no prefix), "config"
+            (the line that opens the pixel loop), "pixel" (PREFIX: name ...), "phi" (PREFIX_PHI key=value ...),
+            "source2" (PREFIX_SOURCE2: name ...), "tap" (PREFIX_TAP5: name ...), "tap_hkl" (PREFIX_TAP5_HKL:).
+        name: of the quantity, as the reference prints it; its unit stands in semantics 8.
+        values: its components, x, y, z for a vector.
+        labels: the keys of the values, where the line shows keys.
     """
 
     kind: str
@@ -50,7 +53,7 @@ def trace_pixel(
     device: torch.device | str,
     dtype: torch.dtype,
     taps: Container[str] = (),
-) -> list[Line]:
+) -> list[TraceLine]:
     """Every traced quantity of the pixel (slow, fast), after the geometry. taps: TAP, TAP_HKL or both.
 
     The pixel inherits what the scan of the image left behind before it: the orientation that a phi of 0
@@ -65,18 +68,18 @@ def trace_pixel(
         detector, true_values = config.detector, not config.quirks.on("Q37")
         return [
             *geometry_lines(exp.geometry, detector.convention, detector.pivot, true_values=true_values),
-            Line("config", "tracing pixel", (slow, fast)),
+            TraceLine("config", "tracing pixel", (slow, fast)),
             *pixel_lines(run, Pixels(order, order + 1, first), taps),
             *(_tap_lines(run, Pixels(order, order + 1, first), slow, fast) if TAP in taps else []),
         ]
 
 
-def render(lines: Iterable[Line], prefix: str = "TRACE_PY") -> str:
+def render(lines: Iterable[TraceLine], prefix: str = "TRACE_PY") -> str:
     """The lines as text, one a line, reals as %.15g."""
     return "".join(_rendered(line, prefix) + "\n" for line in lines)
 
 
-def _rendered(line: Line, prefix: str) -> str:
+def _rendered(line: TraceLine, prefix: str) -> str:
     values = [_shown(value) for value in line.values]
     if line.kind == "config":
         return f"TRACE_CONFIG: {line.name} (spixel={values[0]}, fpixel={values[1]})"
@@ -111,31 +114,31 @@ def c_int(quantity: Tensor | float) -> int:
     return int(value) if abs(value) < 2.0**31 else -(2**31)
 
 
-def _geometry(name: str, quantity: Tensor, *labels: str) -> Line:
-    return Line("geometry", name, _values(quantity), labels)
+def _geometry(name: str, quantity: Tensor, *labels: str) -> TraceLine:
+    return TraceLine("geometry", name, _values(quantity), labels)
 
 
-def _pixel(name: str, quantity: Tensor) -> Line:
-    return Line("pixel", name, _values(quantity))
+def _pixel(name: str, quantity: Tensor) -> TraceLine:
+    return TraceLine("pixel", name, _values(quantity))
 
 
-def geometry_lines(geometry: Geometry, convention: str, pivot: str, *, true_values: bool = False) -> list[Line]:
+def geometry_lines(geometry: Geometry, convention: str, pivot: str, *, true_values: bool = False) -> list[TraceLine]:
     """What the reference prints while it orients the detector (semantics 8.1); true_values: without Q37."""
     if pivot == "SAMPLE":
         lines = [*_sample_pivot_lines(geometry, convention, true_values), *_axis_lines(geometry, geometry.tilted)]
     else:
         lines = _axis_lines(geometry, geometry.tilted)
     lines += [
-        Line("bare", "DETECTOR_FAST_AXIS", _values(geometry.fdet)),
-        Line("bare", "DETECTOR_SLOW_AXIS", _values(geometry.sdet)),
-        Line("bare", "DETECTOR_NORMAL_AXIS", _values(geometry.odet)),
+        TraceLine("bare", "DETECTOR_FAST_AXIS", _values(geometry.fdet)),
+        TraceLine("bare", "DETECTOR_SLOW_AXIS", _values(geometry.sdet)),
+        TraceLine("bare", "DETECTOR_NORMAL_AXIS", _values(geometry.odet)),
     ]
     if pivot == "BEAM":
         lines += _true_beam_pivot_lines(geometry, convention) if true_values else _beam_pivot_lines(geometry)
-    return [*lines, Line("bare", "DETECTOR_PIX0_VECTOR", _values(geometry.pix0))]
+    return [*lines, TraceLine("bare", "DETECTOR_PIX0_VECTOR", _values(geometry.pix0))]
 
 
-def _axis_lines(geometry: Geometry, tilted: tuple[Tensor, ...]) -> list[Line]:
+def _axis_lines(geometry: Geometry, tilted: tuple[Tensor, ...]) -> list[TraceLine]:
     swung = (geometry.fdet, geometry.sdet, geometry.odet)
     names = ("fdet", "sdet", "odet")
     return [
@@ -145,12 +148,12 @@ def _axis_lines(geometry: Geometry, tilted: tuple[Tensor, ...]) -> list[Line]:
     ]
 
 
-def _angles(geometry: Geometry) -> Line:
+def _angles(geometry: Geometry) -> TraceLine:
     angles = torch.stack((geometry.rotx, geometry.roty, geometry.rotz, geometry.twotheta))
     return _geometry("angles_rad", angles, "rotx", "roty", "rotz", "twotheta")
 
 
-def _sample_pivot_lines(geometry: Geometry, convention: str, true_values: bool) -> list[Line]:
+def _sample_pivot_lines(geometry: Geometry, convention: str, true_values: bool) -> list[TraceLine]:
     centre, initial = geometry.centre, geometry.initial
     # metres divided by 1000 under a label that says metres (Q37)
     per = 1.0 if true_values else 1000.0
@@ -158,7 +161,7 @@ def _sample_pivot_lines(geometry: Geometry, convention: str, true_values: bool) 
     terms = ("term_fast_before_rot", "term_slow_before_rot", "term_close_before_rot")
     stages = ("pix0_before_rotation", "pix0_after_rotz", "pix0_after_twotheta")
     return [
-        Line("geometry", "detector_convention", (convention,)),
+        TraceLine("geometry", "detector_convention", (convention,)),
         _angles(geometry),
         _geometry("beam_center_m", near, "Xclose", "Yclose", "pixel_mm"),
         _geometry("initial_fdet", initial.fdet),
@@ -174,7 +177,7 @@ def _sample_pivot_lines(geometry: Geometry, convention: str, true_values: bool) 
     ]
 
 
-def _beam_pivot_lines(geometry: Geometry) -> list[Line]:
+def _beam_pivot_lines(geometry: Geometry) -> list[TraceLine]:
     """Constant texts and final vectors under the names of tilted ones: as the reference prints (Q37)."""
     centre = geometry.centre
     beam = torch.stack((centre.x_beam / 1000.0, centre.y_beam / 1000.0, geometry.pixel * 1000.0))
@@ -182,15 +185,15 @@ def _beam_pivot_lines(geometry: Geometry) -> list[Line]:
     matrices = {"Rx": rx, "Ry": ry, "Rz": rz, "R_total": multiply_matrices(rz, multiply_matrices(ry, rx))}
     mapping = "Fbeam<-Ybeam_mm(+0.5px),Sbeam<-Xbeam_mm(+0.5px),beam_vec=[1 0 0]"
     return [
-        Line("geometry", "detector_convention", ("MOSFLM",)),
+        TraceLine("geometry", "detector_convention", ("MOSFLM",)),
         _angles(geometry),
         _geometry("beam_center_m", beam, "X", "Y", "pixel_mm"),
-        Line("geometry", "initial_fdet", (0.0, 0.0, 1.0)),
-        Line("geometry", "initial_sdet", (0.0, -1.0, 0.0)),
-        Line("geometry", "initial_odet", (1.0, 0.0, 0.0)),
-        *(Line("matrix", name, _values(matrix)) for name, matrix in matrices.items()),
+        TraceLine("geometry", "initial_fdet", (0.0, 0.0, 1.0)),
+        TraceLine("geometry", "initial_sdet", (0.0, -1.0, 0.0)),
+        TraceLine("geometry", "initial_odet", (1.0, 0.0, 0.0)),
+        *(TraceLine("matrix", name, _values(matrix)) for name, matrix in matrices.items()),
         *_axis_lines(geometry, (geometry.fdet, geometry.sdet, geometry.odet)),
-        Line("geometry", "convention_mapping", (mapping,)),
+        TraceLine("geometry", "convention_mapping", (mapping,)),
         _geometry("Fbeam_m", centre.fast_beam),
         _geometry("Sbeam_m", centre.slow_beam),
         _geometry("distance_m", geometry.distance_in),
@@ -199,11 +202,11 @@ def _beam_pivot_lines(geometry: Geometry) -> list[Line]:
     ]
 
 
-def _true_beam_pivot_lines(geometry: Geometry, convention: str) -> list[Line]:
+def _true_beam_pivot_lines(geometry: Geometry, convention: str) -> list[TraceLine]:
     """The same lines with what they say (Q37 off)."""
     centre, initial = geometry.centre, geometry.initial
     true = {
-        "detector_convention": Line("geometry", "detector_convention", (convention,)),
+        "detector_convention": TraceLine("geometry", "detector_convention", (convention,)),
         "beam_center_m": _geometry(
             "beam_center_m", torch.stack((centre.x_beam, centre.y_beam, geometry.pixel * 1000.0)), "X", "Y", "pixel_mm"
         ),
@@ -218,7 +221,7 @@ def _true_beam_pivot_lines(geometry: Geometry, convention: str) -> list[Line]:
     return [true.get(line.name, line) for line in _beam_pivot_lines(geometry) if line.name != "convention_mapping"]
 
 
-def pixel_lines(run: Run, pixel: Pixels, taps: Container[str] = ()) -> Iterator[Line]:
+def pixel_lines(run: Run, pixel: Pixels, taps: Container[str] = ()) -> Iterator[TraceLine]:
     """Groups P, H, PHI and SOURCE2 of every sub-pixel, then group Z (semantics 8.2)."""
     exp = run.exp
     fast, slow = exp.pixel_indices(pixel.start, pixel.stop)
@@ -236,7 +239,7 @@ def pixel_lines(run: Run, pixel: Pixels, taps: Container[str] = ()) -> Iterator[
     yield from _final_lines(run, pixel, fast, slow)
 
 
-def _ray_lines(run: Run, rays: Rays, scattered: Scatter, omega: Tensor) -> list[Line]:
+def _ray_lines(run: Run, rays: Rays, scattered: Scatter, omega: Tensor) -> list[TraceLine]:
     geometry, sources = run.exp.geometry, run.exp.sources
     wavelength = sources.wavelength[0]
     return [
@@ -267,7 +270,7 @@ def _orientation_terms(
     return axes, evaluate.lattice_terms(run.exp, q.reshape(1, 1, 1, 3), axes)
 
 
-def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, tap: bool) -> Iterator[Line]:
+def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, tap: bool) -> Iterator[TraceLine]:
     """Source 0: phi step 0 in full, then one row per phi step; domain 0."""
     if not _is_alive(scattered, 0):
         return
@@ -282,7 +285,7 @@ def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, ta
     for name, star in zip("abc", stars):
         yield _pixel(f"rot_{name}_star_A_inv", star)
     yield _pixel("hkl_frac", torch.cat([x.flatten() for x in terms.hkl]))
-    yield Line("pixel", "hkl_rounded", tuple(map(c_int, terms.nearest)))
+    yield TraceLine("pixel", "hkl_rounded", tuple(map(c_int, terms.nearest)))
     if terms.factors is not None:
         for name, factor in zip("abc", terms.factors):
             yield _pixel(f"F_latt_{name}", factor)
@@ -305,14 +308,16 @@ def _cell_factor(run: Run, pixel: Pixels, evaluation: int, terms: Terms) -> Tens
     return evaluate.structure_terms(run.exp, terms, inside)
 
 
-def _phi_row(step: int, phi: Tensor, terms: Terms) -> Line:
+def _phi_row(step: int, phi: Tensor, terms: Terms) -> TraceLine:
     assert terms.factors is not None
     values = torch.stack([x.flatten()[0] for x in (phi * RTD, terms.hkl[1], terms.factors[1], terms.F_latt)])
     labels = ("phi_tic", "phi_deg", "k_frac", "F_latt_b", "F_latt")
-    return Line("phi", "PHI", (step, *_values(values)), labels)
+    return TraceLine("phi", "PHI", (step, *_values(values)), labels)
 
 
-def _third_source_lines(run: Run, pixel: Pixels, first: int, scattered: Scatter, sums: PixelSums) -> Iterator[Line]:
+def _third_source_lines(
+    run: Run, pixel: Pixels, first: int, scattered: Scatter, sums: PixelSums
+) -> Iterator[TraceLine]:
     """Source index 2, phi step 0, domain 0."""
     exp = run.exp
     if exp.n_sources < 3 or not _is_alive(scattered, 2):
@@ -338,11 +343,11 @@ def _third_source_lines(run: Run, pixel: Pixels, first: int, scattered: Scatter,
         "lambda_angstroms": exp.sources.wavelength[2] * 1e10,
     }
     for name, quantity in quantities.items():
-        yield Line("source2", name, _values(quantity))
-    yield Line("source2", "source_index", (2,))
+        yield TraceLine("source2", name, _values(quantity))
+    yield TraceLine("source2", "source_index", (2,))
 
 
-def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Line]:
+def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[TraceLine]:
     exp = run.exp
     sums = simulate.pixel_sums(run, pixel)
     value = simulate.scaled(exp, sums, fast, slow)
@@ -354,10 +359,10 @@ def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Li
         _pixel("r_e_meters", torch.sqrt(exp.r_e_sqr)),
         _pixel("r_e_sqr", exp.r_e_sqr),
         _pixel("fluence_photons_per_m2", exp.fluence),
-        Line("pixel", "steps", (exp.n_steps,)),
-        Line("pixel", "oversample_thick", (int(sampling.thick),)),
-        Line("pixel", "oversample_polar", (int(sampling.polar),)),
-        Line("pixel", "oversample_omega", (int(sampling.omega),)),
+        TraceLine("pixel", "steps", (exp.n_steps,)),
+        TraceLine("pixel", "oversample_thick", (int(sampling.thick),)),
+        TraceLine("pixel", "oversample_polar", (int(sampling.polar),)),
+        TraceLine("pixel", "oversample_omega", (int(sampling.omega),)),
         _pixel("capture_fraction", evaluate.final_capture(exp, fast, slow)),
         _pixel("polar", sums.polar),
         _pixel("omega_pixel", evaluate.final_solid_angle(exp, fast, slow)),
@@ -367,19 +372,19 @@ def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Li
     ]
 
 
-def _tap_indices(exp: Experiment, sub: int, terms: Terms, f_cell: Tensor) -> Line:
+def _tap_indices(exp: Experiment, sub: int, terms: Terms, f_cell: Tensor) -> TraceLine:
     """What the nearest F is looked up by, and whether the list covers it."""
     per_edge = exp.oversample
     h0 = [c_int(x) for x in terms.nearest]
     inside = all(low <= x < low + count for x, low, count in zip(h0, exp.grid.lowest, exp.grid.counts))
     hkl = [float(x) for x in terms.hkl]
     values = (sub // per_edge % per_edge, sub % per_edge, *hkl, *h0, float(f_cell), int(not inside))
-    return Line("tap_hkl", "TAP5_HKL", values)
+    return TraceLine("tap_hkl", "TAP5_HKL", values)
 
 
-def _tap_lines(run: Run, pixel: Pixels, slow: int, fast: int) -> list[Line]:
+def _tap_lines(run: Run, pixel: Pixels, slow: int, fast: int) -> list[TraceLine]:
     """Some of the final lines once more (semantics 8.3)."""
     exp = run.exp
     names = ("I_before_scaling", "steps", "omega_pixel", "capture_fraction", "polar", "I_pixel_final")
     lines = {line.name: line for line in _final_lines(run, pixel, *exp.pixel_indices(pixel.start, pixel.stop))}
-    return [Line("tap", "pixel", (slow, fast)), *(Line("tap", name, lines[name].values) for name in names)]
+    return [TraceLine("tap", "pixel", (slow, fast)), *(TraceLine("tap", name, lines[name].values) for name in names)]

@@ -26,7 +26,7 @@ PREFERRED = 2**17  # terms of a block: what nanobragg_torch.scan.simulate takes 
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
 ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
-MASKED = 16  # bytes a pixel, where a mask names the rendered ones
+MASKED = 24  # bytes a pixel, where a mask names the rendered ones, which are computed apart
 
 
 @dataclass(frozen=True)

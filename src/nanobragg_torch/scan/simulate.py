@@ -108,38 +108,42 @@ def render_image(run: Run, threads: int | None = None, rendered: Callable[[int],
 def render_window(
     run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None
 ) -> Tensor:
-    """The region of interest (slow, fast) of the float image. threads: as in `simulate`.
+    """The region of interest (slow, fast) of the float image, 0 where a mask is. The rest as in `render_pixels`."""
+    exp, roi = run.exp, run.exp.config.detector.rendered
+    shape = max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0)
+    values = render_pixels(run, threads, rendered)
+    if exp.rendered is not None:
+        values = values.new_zeros(shape[0] * shape[1]).index_put((exp.rendered,), values)
+    return values.view(shape)
+
+
+def render_pixels(
+    run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None
+) -> Tensor:
+    """I_pixel_final of the rendered pixels (pixels,), in scan order. threads: as in `simulate`.
 
     rendered: called from any thread with the number of pixels that have just been rendered.
     """
-    exp, roi, like = run.exp, run.exp.config.detector.rendered, run.exp.cells
-    image = like.new_zeros(max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0))
+    exp, like = run.exp, run.exp.cells
+    values = like.new_empty(exp.n_pixels)
     if exp.n_pixels == 0:
-        return image
+        return values
     if torch.is_grad_enabled() and needs_gradient(exp):
-        values = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
-        fast, slow = exp.pixel_indices(0, exp.n_pixels)
-        image[slow - roi.slow_min, fast - roi.fast_min] = values
-        return image
+        return torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
     on_cpu = like.device.type == "cpu"
     plan = fast_sum.make_plan(exp, max(run.block // 2, 1)) if on_cpu else None
-    flat = image.view(-1)
 
     def worker() -> Callable[[Pixels], None]:
         buffers = None if plan is None else fast_sum.Buffers(plan)
 
         def work(pixels: Pixels) -> None:
-            values = pixel_values(run, pixels, buffers)
-            if exp.rendered is None:
-                flat[pixels.start : pixels.stop] = values
-            else:
-                flat[exp.rendered[pixels.start : pixels.stop]] = values
+            values[pixels.start : pixels.stop] = pixel_values(run, pixels, buffers)
             rendered(pixels.stop - pixels.start)
 
         return work
 
     in_parallel(pixel_blocks(run), worker, (threads or available_cores()) if on_cpu else 1)
-    return image
+    return values
 
 
 def needs_gradient(value: object) -> bool:
