@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files, git, and what evidence must not tell."""
+"""What every package of the automation stands on: errors, files, git, text, and what evidence must not tell."""

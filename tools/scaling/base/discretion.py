@@ -22,9 +22,10 @@ _WITH_WORDS = ("--on-blocked",)  # options whose value is recorded nowhere
 
 
 def discreet(text: str) -> str:
-    """`text` with paths relative to the repository or behind ~, <python>, <tmp>, and URLs without their credentials.
+    """Return `text` with no word in it that tells of the user: paths relative to the repository or behind ~, <python>
+    and <tmp>, URLs without their credentials, and <user> for a path component that is the user's name.
 
-    A path component that is the user's name becomes <user>. What is discreet already stays as it is.
+    What is discreet already stays as it is.
     """
     if "/" not in text:
         return text
@@ -38,7 +39,7 @@ def discreet(text: str) -> str:
 
 
 def discreet_json(value: Any) -> Any:
-    """`value` with every string in it, keys too, discreet."""
+    """Return `value`, of JSON's types, with every string in it discreet, keys included."""
     if isinstance(value, str):
         return discreet(value)
     if isinstance(value, Mapping):
@@ -47,14 +48,14 @@ def discreet_json(value: Any) -> Any:
 
 
 def located(path: str) -> str:
-    """A path that `discreet` has written, as this user finds it."""
+    """Return a path that `discreet` has written, perhaps for somebody else, as it reads for this user."""
     head, slash, rest = path.partition("/")
     heads = {"~": _home(), _TEMPORARY: tempfile.gettempdir()}
     return (heads.get(head) or head) + slash + rest.replace(_USER, _user() or _USER)
 
 
 def without_words(argv: Iterable[str]) -> list[str]:
-    """A command line as it is recorded: the user's commands in it are none of the evidence's business."""
+    """Return `argv` as it is recorded: "..." for a value that is a command of the user's own (--on-blocked)."""
     kept: list[str] = []
     for word in argv:
         if kept and kept[-1] in _WITH_WORDS:
@@ -67,28 +68,28 @@ def without_words(argv: Iterable[str]) -> list[str]:
 
 @cache
 def _places(home: str) -> tuple[tuple[str, str], ...]:
-    """(path, what stands for it), the longest first."""
+    """Return (path, what stands for it) of every place that tells of the user, the longest path first."""
     packages = [place for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
-    found = {tempfile.gettempdir(): _TEMPORARY, str(ROOT.parent): ".."}
-    found |= dict.fromkeys({sys.prefix, sys.base_prefix, sys.exec_prefix}, "<python>")
-    found |= dict.fromkeys(packages, "<site-packages>") | {sys.executable: "python"}
-    found |= dict.fromkeys({home, str(Path(home).resolve())} if home else (), "~") | {str(ROOT): "."}
-    wanted = [(place, token) for place, token in found.items() if place.startswith("/") and place not in _SYSTEM]
+    tokens = {tempfile.gettempdir(): _TEMPORARY, str(ROOT.parent): ".."}
+    tokens |= dict.fromkeys({sys.prefix, sys.base_prefix, sys.exec_prefix}, "<python>")
+    tokens |= dict.fromkeys(packages, "<site-packages>") | {sys.executable: "python"}
+    tokens |= dict.fromkeys({home, str(Path(home).resolve())} if home else (), "~") | {str(ROOT): "."}
+    wanted = [(place, token) for place, token in tokens.items() if place.startswith("/") and place not in _SYSTEM]
     return tuple(sorted(wanted, key=lambda one: len(one[0]), reverse=True))
 
 
 @cache
 def _pattern(places: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
-    """Each place as a whole name; one of a single component only where a path begins."""
+    """Return a pattern of all `places` as whole names; of a single component only where a path begins."""
     names = (("" if place.count("/") > 1 else r"(?<![\w.-])") + re.escape(place) for place, _ in places)
     return re.compile(rf"(?:{'|'.join(names)})(?![\w-]|\.\w)(?:/(?=[^/\s]))?")
 
 
-def _token(found: str, places: Mapping[str, str]) -> str:
-    token = places[found.removesuffix("/")]
+def _token(place: str, places: Mapping[str, str]) -> str:
+    token = places[place.removesuffix("/")]
     if token == ".":
-        return "" if found.endswith("/") else "."
-    return token + "/" * found.endswith("/")
+        return "" if place.endswith("/") else "."
+    return token + "/" * place.endswith("/")
 
 
 @cache

@@ -9,27 +9,27 @@ EXIT_OK = 0
 
 
 def why(error: Exception) -> str:
-    """What the system says, without the number and the path that an OSError puts around it."""
+    """Return what went wrong in words, without the number and the path that an OSError puts around it."""
     if isinstance(error, RecursionError):
         return "too many levels, one in another"
     return getattr(error, "strerror", None) or str(error)
 
 
 def no_package(error: ModuleNotFoundError) -> str:
-    """What a Python is told that lacks what the tools need."""
+    """Return the line for a user whose Python lacks a package of the tools: which, and where it is."""
     return (
         f"{sys.executable} has no {error.name}; the environment that nox makes has it: source .nox/shared/bin/activate"
     )
 
 
 class ScalingError(Exception):
-    """A run cannot go on. `str(error)` is the one line that the user reads."""
+    """The work cannot go on. `str(error)` is the one line that the user reads."""
 
     exit_code = 1
 
 
 class GateFailed(ScalingError):
-    """A gate (--gate, check, verify, a mapped test) said no."""
+    """A gate did not pass: --gate, check, verify, a mapped test."""
 
     exit_code = 1
 
@@ -59,7 +59,7 @@ class Killed(ScalingError):
 
 
 def of_port(error: Exception) -> ScalingError:
-    """What the port says of its input, as an error of ours: MemoryStopped where that does not fit, else BadInput."""
+    """Return the port's error as one of the automation: MemoryStopped if the input does not fit, else BadInput."""
     from nanobragg_torch.errors import DoesNotFit  # not here before the port is on the path
 
     return (MemoryStopped if isinstance(error, DoesNotFit) else BadInput)(str(error))

@@ -1,4 +1,4 @@
-"""Files that a kill leaves old or new, never half-written."""
+"""Writing files so that a kill leaves each of them old or new, never half-written."""
 
 import fcntl
 import json
@@ -18,29 +18,28 @@ _MARKED = 4096  # bytes in which a file of ours shows what it is
 
 
 def to_ascii(text: str) -> str:
-    """`text` with every non-ASCII character written as a backslash escape."""
+    """Return `text` with every non-ASCII character written as a backslash escape."""
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def one_line(text: str) -> str:
-    """`to_ascii` with line ends and other control characters escaped, too: others chose these names.
+    """Return `text` in ASCII with line ends and other control characters escaped, too.
 
-    So no name begins a line of its own, and none speaks to the terminal.
+    So a name that somebody else chose begins no line of its own, and gives the terminal no commands.
     """
     return "".join(c if " " <= c != "\x7f" else f"\\x{ord(c):02x}" for c in to_ascii(text))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """`write_all` of one file."""
+    """Write one file as `write_all` does."""
     write_all({Path(path): data})
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
     """Write every file beside its target, then rename each over it: a full disk leaves all of them as they were.
 
-    What is no regular file (/dev/null, a pipe) is opened as it is; a symbolic link is followed,
-    so that the link stays a link. Raises BadInput when the folder or the disk refuses, or when a path
-    is a protected file (design: no tool of ours writes those).
+    What is no regular file (/dev/null, a pipe) is opened as it is; a symbolic link is followed, so that it stays a
+    link. Raises BadInput if the folder or the disk refuses, or if a path is a protected file, which no tool writes.
     """
     for path in contents:
         refuse_protected(path)
@@ -50,7 +49,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def _ready(path: Path, data: bytes, stack: ExitStack) -> Callable[[], object]:
-    """Bring `data` to the disk; what is returned puts it in its place, and `stack` removes what is left over."""
+    """Bring `data` to the disk, and return a step that puts it in place; `stack` removes what is left over."""
     with _refusals(path):
         if path.exists() and not path.is_file():
             return lambda: _pour(path, data)
@@ -78,7 +77,7 @@ def _pour(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _beside(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
-    """`data` on the disk, in the folder of `path`; what is yielded renames it to `path`."""
+    """Bring `data` to the disk in the folder of `path`, and yield a step that renames it to `path`."""
     mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
     handle, name = _nameless(path.parent), ""
     if handle is None:
@@ -114,7 +113,7 @@ def _nameless(folder: Path) -> int | None:
 
 
 def _named(handle: int, path: Path) -> str:
-    """Give a nameless file a temporary name beside `path`."""
+    """Give the open file `handle`, which has no name, a temporary one beside `path`, and return that."""
     name = str(path.parent / f".{path.name}.{secrets.token_hex(4)}")
     # an explicit folder, or os.link would link the link in /proc
     os.link(f"/proc/self/fd/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
@@ -128,9 +127,10 @@ def _umask() -> int:
 
 
 def refuse_foreign(marks: Mapping[Path, bytes]) -> None:
-    """BadInput if one of these files, which the user has not named, is there and is not what we write in its place.
+    """Raise BadInput if one of these files, which the user has not named, is somebody else's.
 
-    marks: words near the beginning of every such file of ours. A regular file without them is somebody else's.
+    marks: each file that is to be written -> words near the beginning of every such file that the tools write. A
+    regular file without them is another's; what is not there is nobody's.
     """
     for path, mark in marks.items():
         try:
@@ -143,9 +143,9 @@ def refuse_foreign(marks: Mapping[Path, bytes]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """The folder `path` and those above it, where they are missing.
+    """Make the folder `path` and those above it, where they are missing.
 
-    Raises BadInput where that fails, or where one of them would take the place of a protected file.
+    Raises BadInput if that fails, or if one of them would take the place of a protected file.
     """
     for folder in (path, *path.parents):
         refuse_protected(folder)
@@ -156,18 +156,18 @@ def make_folder(path: Path) -> None:
 
 
 def text_bytes(text: str) -> bytes:
-    """`text`, discreet (discretion.py) and in ASCII; anything else in it is escaped."""
+    """Return `text` as it is written: discreet (discretion.py), in ASCII, other characters escaped."""
     return to_ascii(discreet(text)).encode("ascii")
 
 
 def json_bytes(value: Any) -> bytes:
-    """Indented JSON with a final newline, its strings discreet."""
+    """Return `value` as indented JSON with a final newline, its strings discreet."""
     return (json.dumps(discreet_json(value), indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time is in here for `folder`; where locks do not work, all are."""
+    """Let one process at a time work within, for `folder`; where locks do not work, it keeps nobody out."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
@@ -178,10 +178,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of `text_bytes`."""
+    """Write `text`, discreet and in ASCII, as `write_all` does."""
     write_bytes(path, text_bytes(text))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_bytes` of `json_bytes`."""
+    """Write `value` as JSON, its strings discreet, as `write_all` does."""
     write_bytes(path, json_bytes(value))

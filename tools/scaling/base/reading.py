@@ -1,4 +1,4 @@
-"""Reading what a user names: regular files, and pipes where a stream is as good; nothing is waited for in vain."""
+"""Reading a file that the user names: a regular one, or a pipe where a stream is as good; never waiting in vain."""
 
 import os
 import select
@@ -15,7 +15,7 @@ WAIT = 5.0  # seconds, for somebody who writes to a pipe
 
 
 def read_file(path: Path, most: int, source: str | None = None) -> bytes:
-    """The first `most` + 1 bytes of a regular file; `source` is its name in messages. Raises BadInput."""
+    """Return the first `most` + 1 bytes of a regular file; `source` is its name in messages. Raises BadInput."""
     try:
         with open_file(path) as stream:
             return stream.read(most + 1)
@@ -24,10 +24,10 @@ def read_file(path: Path, most: int, source: str | None = None) -> bytes:
 
 
 def read_stream(path: Path, source: str, what: str, most: int) -> bytes:
-    """The first `most` + 1 bytes of a regular file or a pipe, as of /dev/stdin or a process substitution.
+    """Return the first `most` + 1 bytes of a regular file or a pipe, such as /dev/stdin or a process substitution.
 
-    source: its name in messages; what: what it should be. Raises BadInput for a folder, a device, and a pipe to which
-    nobody writes.
+    source: its name in messages. what: what it should be, in words. Raises BadInput for a folder, a device, and a pipe
+    to which nobody writes.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -48,7 +48,10 @@ def read_stream(path: Path, source: str, what: str, most: int) -> bytes:
 
 
 def _pieces(handle: int, most: int, *, pipe: bool) -> Iterator[bytes]:
-    """What comes until the other end is closed: of a pipe, once somebody has opened it or WAIT seconds are over."""
+    """Yield at most `most` bytes, in pieces, until the file or the other end of the pipe ends.
+
+    A pipe that nobody has opened for writing after WAIT seconds has ended.
+    """
     begin, heard = time.monotonic(), not pipe
     while most > 0:
         try:

@@ -31,23 +31,23 @@ def port_on_path() -> None:
 
 
 def relative(path: Path) -> str:
-    """`path` as the tools write it: relative to the repo's root where it lies inside."""
+    """Return `path` as the tools write it: relative to the repository's root where it lies inside, else absolute."""
     path = Path(path).absolute()
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def inside(path: Path) -> bool:
-    """Whether `path` lies in the repository, by whatever links it is reached."""
+    """Return whether `path` lies in the repository, by whatever links it is reached."""
     return path.resolve().is_relative_to(ROOT)
 
 
 def from_root(path: str | Path) -> str:
-    """The user's `path` as the children, which run in the repo's root, find it, too: absolute if typed elsewhere."""
+    """Return the user's `path` as a child that runs in the repository's root finds it: absolute if typed elsewhere."""
     return str(path) if Path.cwd() == ROOT else str(Path(path).absolute())
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child that imports torch: ours with EXPORTS, src in front of PYTHONPATH."""
+    """Return the environment of a child that imports torch: this process's with EXPORTS, src first on PYTHONPATH."""
     paths = [str(ROOT / EXPORTS["PYTHONPATH"]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | EXPORTS | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
 def git_bytes(
     *arguments: str, stdin: bytes | None = None, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> bytes:
-    """The stdout of a git command run in `cwd`, with `env` beside ours.
+    """Run a git command in `cwd`, with `env` beside this process's environment, and return its standard output.
 
     Raises BadInput, with git's own words, if it fails; Killed if a signal ended it.
     """
@@ -74,12 +74,12 @@ def git_bytes(
 
 
 def git(*arguments: str, stdin: bytes | None = None, cwd: Path = ROOT) -> str:
-    """`git_bytes` as text."""
+    """Run a git command as `git_bytes` does, and return its standard output as text."""
     return git_bytes(*arguments, stdin=stdin, cwd=cwd).decode(errors="replace")
 
 
 def head() -> str:
-    """The commit of HEAD; BadInput where there is no repository or no commit."""
+    """Return the commit of HEAD. Raises BadInput where there is no repository or no commit."""
     top = git("rev-parse", "--show-toplevel").strip()
     if Path(top).resolve() != ROOT:
         raise BadInput(f"{ROOT}: expected a git repository with this root, got one rooted at {top}")
@@ -90,18 +90,18 @@ def head() -> str:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def protected_state() -> dict[str, str]:
-    """Protected path -> SHA-256, or 'absent'."""
+    """Return protected path -> its SHA-256, or 'absent'."""
     return {name: digest(ROOT / name) if (ROOT / name).is_file() else "absent" for name in PROTECTED}
 
 
 def changed_protected(before: dict[str, str]) -> list[str]:
-    """One line for each protected file whose state is no longer `before`."""
+    """Return a line for each protected file whose state is no longer that of `before`."""
     after = protected_state()
     return [
         f"{name}: protected, was {before[name][:12]}, is {after[name][:12]}"
@@ -111,7 +111,7 @@ def changed_protected(before: dict[str, str]) -> list[str]:
 
 
 def refuse_protected(path: Path) -> None:
-    """BadInput if `path` is a protected file, under whatever name or link."""
+    """Raise BadInput if `path` is a protected file, under whatever name or link."""
     for name in PROTECTED:
         target = ROOT / name
         same = target.exists() and path.exists() and target.samefile(path)

@@ -1,7 +1,7 @@
-"""Scratch folders, and what killed runs have left of them: whoever makes one removes the dead ones first.
+"""Scratch folders, and the removal of those that killed runs have left: making one removes the dead ones first.
 
-Each is locked by the process that made it for as long as it lives; what can be locked is nobody's. That holds across
-containers, where process ids do not.
+The process that made a folder locks it for as long as it lives; so a folder that can be locked is nobody's. Locks hold
+across containers, where process ids mean nothing.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ _NAME = re.compile(rf"{PREFIX}[a-z]+-\w{{8}}")
 
 @contextmanager
 def scratch(what: str) -> Iterator[Path]:
-    """A temporary folder for `what`, one word. It is gone afterwards, and a worktree in it with it."""
+    """Make a temporary folder for `what`, one word, and yield it; it is removed afterwards, with a worktree in it."""
     remove_dead()
     folder, lock = _made(what)
     try:
@@ -46,7 +46,7 @@ def _made(what: str) -> tuple[Path, int]:
 
 
 def remove_dead() -> None:
-    """Remove the folders and registered worktrees that killed runs of this user have left."""
+    """Remove the scratch folders that killed runs of this user have left, and git's records of worktrees in them."""
     trees = _registered()
     for folder in {*Path(tempfile.gettempdir()).glob(f"{PREFIX}*"), *(tree.parent for tree in trees)}:
         if _NAME.fullmatch(folder.name) and not folder.is_symlink():
@@ -74,7 +74,7 @@ def _remove(folder: Path) -> None:
 
 
 def _registered() -> list[Path]:
-    """The worktrees in such folders that git has in its books, also where they are gone."""
+    """Return the worktrees in scratch folders that git has registered, also those that are gone."""
     with suppress(BadInput):
         lines = git("worktree", "list", "--porcelain").splitlines()
         paths = (Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))

@@ -33,14 +33,13 @@ class Extent(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """One command line of the reference, and what is known of it.
+    """One command line of the reference, and what the reference has said to it.
 
-    flags: the reference's own command line, split. pixels: traced (slow, fast) pairs.
-    c_trace: the reference's log that the case names, or None. expected: mode -> the known
-    relative delta of I_before_scaling and its tolerance. images: the integer, PGM and noise images
-    that the folder holds, by file name. covers: what the case is for, in words. window: the part of the
-    detector that is looked at, (slow_min, slow_max, fast_min, fast_max), where the flags have no -roi.
-    c_image: the reference's float image of the window, that of -roi or the whole detector, or None.
+    flags: the reference's own command line, split. pixels: the traced (slow, fast) pairs. c_trace: the reference's log
+    that the case names, or None. expected: mode -> the known relative delta of I_before_scaling and its tolerance.
+    images: names of the integer, PGM and noise images in the folder. covers: in words, what the case is for. window:
+    (slow_min, slow_max, fast_min, fast_max), inclusive: the part of the detector to look at where the flags have no
+    -roi, or None. c_image: the reference's float image of the window, of -roi or of the whole detector, or None.
     """
 
     name: str
@@ -56,11 +55,14 @@ class Case:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where the files that the flags name are looked for."""
+        """The folders in which the files that the flags name are searched, in this order."""
         return (self.folder, self.folder.parent / "inputs")
 
     def reference(self, pixel: tuple[int, int]) -> Path | None:
-        """The reference's trace of `pixel`: the one the case names, or trace_SLOW_FAST.log beside it."""
+        """Return the reference's trace of `pixel` (slow, fast), or None.
+
+        It is the one that the case names, if `pixel` is the first, else trace_SLOW_FAST.log in the folder.
+        """
         if self.c_trace is not None and pixel == self.pixels[0]:
             return self.c_trace
         beside = self.folder / f"trace_{pixel[0]}_{pixel[1]}.log"
@@ -92,7 +94,7 @@ class Case:
 
 
 def find_case(name: str) -> Case:
-    """The case at path `name`, or the shipped one of that name. Raises BadInput."""
+    """Return the case at path `name`, or the shipped one of that name. Raises BadInput."""
     looked = [Path(name)] if "/" in name else [folder / name for folder in SHIPPED] + [Path(name)]
     for folder in looked:
         if kind_at(folder / "case.json") == "":

@@ -1,1 +1,1 @@
-"""The memory guard: no run dies of an unexplained SIGKILL, and none outlives its guard."""
+"""The memory guard: it runs a command within a memory limit, says why the command died, and leaves none running."""

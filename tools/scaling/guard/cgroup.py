@@ -1,4 +1,4 @@
-"""Linux memory cgroups, v1 and v2: whom the kernel killed in them, one of our own.
+"""Linux memory cgroups, v1 and v2: making one for a command, and the kernel's counts of what it killed in them.
 
 Every function takes `root`, the folder under which /proc and /sys are looked for. Where a file is missing,
 unreadable or says "max", there is no limit, or no counter, and nothing is raised.
@@ -26,18 +26,18 @@ class Cgroup:
     folder: Path
 
     def pids(self) -> list[int]:
-        """Every process in it, whoever its parent is and whatever session it is in."""
+        """Return the pids of all processes in it, whoever their parent is and whatever session they are in."""
         return [int(line) for line in lines(self.folder / "cgroup.procs") if line.isdigit()]
 
     def remove(self) -> bool:
-        """Remove it, once it is empty; False if it stays busy for a second."""
+        """Remove it, which must hold no process; return False if the kernel still calls it busy after a second."""
         return leash.remove(str(self.folder))
 
 
 def make_group(limit: int, root: Path = ROOT) -> Cgroup | None:
-    """A child of our own memory cgroup, limited to `limit` bytes, or None where the kernel gives us none.
+    """Make a child of this process's memory cgroup, limited to `limit` bytes; return None where that is refused.
 
-    Needs the right to write there (root, a delegated cgroup), and on v2 the memory controller for children.
+    It takes the right to write there (root, a delegated cgroup), and on v2 the memory controller for children.
     Groups that dead runs have left there are emptied and removed first.
     """
     for source, parent in _innermost(root):
@@ -63,8 +63,8 @@ def make_group(limit: int, root: Path = ROOT) -> Cgroup | None:
 
 
 def sweep(parent: Path) -> list[Path]:
-    """End what still lives in the groups of dead runs below `parent`, and remove them. Returns these groups."""
-    found = []
+    """End what still lives in the groups of dead runs below `parent`, remove the groups, and return them."""
+    swept = []
     with suppress(OSError):
         for folder in parent.iterdir():
             match = _NAME.fullmatch(folder.name)
@@ -74,12 +74,12 @@ def sweep(parent: Path) -> list[Path]:
             left = Cgroup("", folder)
             leash.act(left.pids, 0.0)
             left.remove()
-            found.append(folder)
-    return found
+            swept.append(folder)
+    return swept
 
 
 def _innermost(root: Path) -> list[tuple[str, Path]]:
-    """The cgroup that holds us in each hierarchy."""
+    """Return (source, folder) of the memory cgroup that holds this process, in each hierarchy."""
     nearest: dict[str, Path] = {}
     for source, folder in folders(root=root):
         nearest.setdefault(source, folder)
@@ -87,7 +87,7 @@ def _innermost(root: Path) -> list[tuple[str, Path]]:
 
 
 def _self_name(root: Path) -> str:
-    """This process in words that no other one has: its pid namespace, pid and start (pids are used again)."""
+    """Return a name of this process that no other one has: pid namespace, pid and start, as pids are used again."""
     return f"{_namespace()}-{os.getpid()}-{_start_of(os.getpid())}"
 
 
@@ -99,15 +99,15 @@ def _namespace() -> str:
 
 
 def _start_of(pid: int | str) -> str:
-    """When `pid` was started, in the kernel's ticks; empty for one that is gone."""
+    """Return when the process was started, in the kernel's ticks; empty if it is gone."""
     stat = "".join(lines(ROOT / "proc" / str(pid) / "stat")).rpartition(")")[2].split()
     return stat[19] if len(stat) > 19 and stat[0] not in "ZX" else ""
 
 
 class OomCounters:
-    """The kernel's own counts of OOM kills that concern a set of processes, each against its first reading.
+    """The kernel's counts of processes that it killed for want of memory, in the cgroups of a guarded command.
 
-    own: the group that the set was put in. Without one, the cgroup of this process is watched, too.
+    own: the cgroup that the command was put in; without one, that of this process is watched. `watch` adds others.
     """
 
     def __init__(self, root: Path = ROOT, own: Cgroup | None = None) -> None:
@@ -120,7 +120,7 @@ class OomCounters:
             self.watch("self")
 
     def _watch_file(self, source: str, folder: Path, shown: str = "") -> bool:
-        """Heed the counter of one cgroup; False if it has none."""
+        """Watch the counter of one cgroup, called `shown` in words; return False if it has none."""
         file = folder / ("memory.oom_control" if source == "cgroup v1" else "memory.events")
         count = table(file, "oom_kill").get("oom_kill")
         if count is not None and all(known != file for known, _ in self._first):
@@ -128,7 +128,7 @@ class OomCounters:
         return count is not None
 
     def watch(self, pid: int | str) -> None:
-        """From now on, heed the cgroup that `pid` is in."""
+        """Watch the memory cgroups that `pid` is in, from now on."""
         text = "\n".join(lines(self._root / "proc" / str(pid) / "cgroup"))
         if not text or text in self._seen:
             return
@@ -139,7 +139,7 @@ class OomCounters:
                 nearest.add(source)
 
     def moved(self) -> str:
-        """The counter that has risen, by how much, in words; empty if none has."""
+        """Return in words which counter has risen since it was first read, and by how much; empty if none has."""
         for (file, shown), first in self._first.items():
             if rise := table(file, "oom_kill").get("oom_kill", first) - first:
                 return f"oom_kill of {shown} rose by {rise}"

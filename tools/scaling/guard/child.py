@@ -1,4 +1,4 @@
-"""The memory guard: runs a command so that its process tree stays within a limit and dies with us.
+"""Guarded commands: a command's process tree stays within a memory limit and dies with this process.
 
 It stands on four functions: current_limit, measure and decide (limit.py) and act (leash.py). `Guarded` is a child that
 the caller talks to; `run` runs one command to its end.
@@ -38,13 +38,13 @@ Stream = int | IO[bytes] | None
 
 
 class Guarded:
-    """A child process in its own session, under a leash, watched by a thread 50 times a second.
+    """A child process in a session of its own, under a leash; a thread reads its memory 50 times a second.
 
-    argv, cwd, env, stdin, stdout, stderr: as in subprocess.Popen, whose pipes appear under the same names; a
-    pipe must be read by the caller. limit: fixed now, unless given. In a `with`, the child is stopped at its end.
-    group: run it in a memory cgroup of its own where one can be made; the kernel then kills nobody else for what
-    it takes, and its count of kills is about nobody else.
-    Raises BadInput, naming it, if the program or cwd is not there; Killed, if its leash is killed at once.
+    argv, cwd, env, stdin, stdout, stderr: as in subprocess.Popen, whose pipes appear under the same names; the caller
+    must read a pipe. limit: what the process tree may use; by default what the machine can give now. group: run it in
+    a memory cgroup of its own where one can be made; the kernel then kills no other process for what it takes, and
+    counts no other. In a `with`, the child is stopped at the end.
+    Raises BadInput if the program or cwd is not there, naming it; Killed if the leash is killed before it starts it.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Guarded:
         threading.Thread(target=self._watch, name=f"memory-guard-{self.pid}", daemon=True).start()
 
     def _first_word(self) -> tuple[int, int]:
-        """The pids of the started program and of its leash."""
+        """Read the leash's first line; return the pids of the started program and of its leash."""
         said = b""
         while b"\n" not in said and (part := self._socket.recv(64)):
             said += part
@@ -117,7 +117,7 @@ class Guarded:
         raise Killed(f"{self.argv[0]}: its leash was killed from outside before it could start it")
 
     def _living(self) -> list[int]:
-        """What the leash holds; without a subreaper, orphans in the program's session, too."""
+        """Return the pids of what the leash holds; without a subreaper, of orphans in the program's session, too."""
         roots = [self._leash.pid] if leash.LINUX else [self._leash.pid, self.pid]
         return [pid for pid in tree(*roots) if pid != self._holder]
 
@@ -147,7 +147,7 @@ class Guarded:
                 self._ask(GRACE)
 
     def _growth(self, usage: Mapping[int, int]) -> str:
-        """Which process grew, to how much, against which limit."""
+        """Return in words which process grew, to how much, and against which limit."""
         import psutil  # type: ignore[import-untyped]
 
         biggest = max(usage, key=usage.__getitem__, default=self.pid)
@@ -176,7 +176,7 @@ class Guarded:
             self._finish(said.split())
 
     def _until_ended(self) -> bytes:
-        """The leash's last line; empty if it died before it could say one."""
+        """Sample until the leash says its last line, and return that; empty if the leash died first."""
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         said, cost = self._said, 0.0
@@ -225,22 +225,22 @@ class Guarded:
         self._done.set()
 
     def _left_behind(self) -> list[int]:
-        """What is alive of a tree whose leash is dead."""
+        """Return the pids that are alive of a tree whose leash is dead."""
         known = {self.pid, *self._pids} & processes().keys()
         held = self._group.pids() if self._group is not None else []
         return [*known.union(tree(self._leash.pid, self.pid), held)]
 
     @property
     def warning(self) -> str:
-        """What grew past the warning threshold, in words; empty while nothing has."""
+        """In words, the growth past 70 % of the limit; empty while there was none."""
         return self._warning
 
     def peak(self) -> int:
-        """The most memory that the tree was seen to hold since its start, in bytes."""
+        """Return the most memory that the tree was seen to hold since its start, in bytes."""
         return self._peak
 
     def take_peak(self) -> int:
-        """The same since the last call; counts anew from what the tree holds now."""
+        """Return the most memory, in bytes, since the last call; the next call starts from what the tree holds now."""
         if not self._done.is_set():
             self._sample()
         with self._lock:
@@ -248,7 +248,7 @@ class Guarded:
         return peak
 
     def wait(self, timeout: float | None = None) -> GuardOutcome:
-        """The outcome, once nothing of the tree is left; TimeoutError after `timeout` seconds."""
+        """Wait until the tree has ended, and return the outcome. Raises TimeoutError after `timeout` seconds."""
         if not self._done.wait(timeout):
             raise TimeoutError(f"{self.argv[0]}: still running after {timeout} s")
         if self._broken is not None:
@@ -257,7 +257,7 @@ class Guarded:
         return self._outcome
 
     def stop(self, grace: float = GRACE) -> GuardOutcome:
-        """End the whole tree, SIGTERM first, and wait for that."""
+        """End the whole tree, by SIGTERM and after `grace` seconds by SIGKILL; return the outcome."""
         if not self._done.is_set():
             self._asked = True
             self._ask(grace)
@@ -290,10 +290,10 @@ def run(
     limit: Limit | None = None,
     memory_limit: int | None = None,
 ) -> GuardOutcome:
-    """Run one command to its end and keep what it wrote, however it ends.
+    """Run one command to its end; return its outcome, with what it wrote, however it ended.
 
-    limit: fixed for several commands by the caller; without it, it is taken now, with `memory_limit` bytes.
-    Raises as `Guarded`.
+    limit: what the process tree may use; by default what the machine can give now, at most `memory_limit` bytes.
+    Raises as `Guarded` does.
     """
     limit = current_limit(memory_limit) if limit is None else limit
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -305,6 +305,6 @@ def run(
 
 
 def _group_limit(limit: Limit) -> int:
-    """The limit of a group, in bytes: the last resort, should a tree outgrow `limit` between two readings."""
+    """Return the limit of a cgroup, in bytes: the last resort if a tree outgrows `limit` between two readings."""
     own = limit.source == "--memory-limit" or limit.source in RLIMITS
     return max(limit.bytes, LEAST_GROUP) + (UNCOUNTED if own else 0)

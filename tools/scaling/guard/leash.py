@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 def tree(*roots: int) -> list[int]:
-    """The living descendants of `roots`, roots left out: their children and, in sessions that these lead, orphans."""
+    """Return the pids that live below the processes `roots`: their descendants, and orphans in sessions of these."""
     table = processes()
     below = set(roots)
     while new := {pid for pid, above in table.items() if pid not in below and not below.isdisjoint(above)}:
@@ -38,7 +38,7 @@ def tree(*roots: int) -> list[int]:
 
 
 def processes() -> dict[int, tuple[int, int]]:
-    """pid -> (parent, session) of every living process; without /proc, the process group for the session."""
+    """Return pid -> (parent, session) of every living process; without /proc, its process group for its session."""
     table = {}
     if not LINUX:
         import subprocess
@@ -60,9 +60,9 @@ def processes() -> dict[int, tuple[int, int]]:
 
 
 def act(listing: Callable[[], Collection[int]], grace: float, hurry: Callable[[], bool] = bool) -> bool:
-    """End every process that `listing` finds: SIGTERM, `grace` seconds, SIGKILL until it finds none.
+    """End every process that `listing()` returns: by SIGTERM, after `grace` seconds by SIGKILL, until none is left.
 
-    hurry: asked all the time; True ends the grace. Returns whether SIGKILL was needed.
+    hurry: called all the time; True ends the grace. Returns whether SIGKILL was needed.
     """
     if grace > 0:
         _signal(listing(), signal.SIGTERM)
@@ -84,9 +84,9 @@ def _signal(pids: Collection[int], number: int) -> None:
 
 
 class Leash:
-    """One program, everything it starts, and the guard on the other end of the socket `fd`.
+    """What the leash's process holds: one program and all that it starts, and a socket `fd` to the guard.
 
-    lifeline: a pipe whose other end the keeper holds; group: the cgroup that the program enters, or empty.
+    lifeline: a pipe whose other end the keeper holds. group: the cgroup that the program enters, or empty.
     """
 
     def __init__(self, fd: int, lifeline: int, group: str) -> None:
@@ -106,11 +106,11 @@ class Leash:
             return b""
 
     def abandoned(self) -> bool:
-        """Whether the keeper is dead, or has found the guard to be."""
+        """Return whether the keeper is dead, or has closed its end of the lifeline because the guard is dead."""
         return bool(select.select([self.lifeline], [], [], 0)[0])
 
     def living(self) -> list[int]:
-        """Reap what is dead, return what is not; empty only when this process has no child left."""
+        """Reap what is dead and return the pids of what lives; empty only when this process has no child left."""
         while self._reap():
             if below := tree(os.getpid()):
                 return below
@@ -118,7 +118,7 @@ class Leash:
         return [] if LINUX else tree(self.program)
 
     def _reap(self) -> bool:
-        """Whether there are children left after it."""
+        """Reap every dead child, and return whether children are left."""
         try:
             while (dead := os.waitpid(-1, os.WNOHANG))[0]:
                 if dead[0] == self.program:
@@ -128,7 +128,7 @@ class Leash:
         return True
 
     def start(self, argv: list[str]) -> int:
-        """Fork and exec; 0 or the errno of the exec."""
+        """Start the program of `argv`; return 0, or the errno of its exec."""
         reading, writing = os.pipe()
         leash = os.getpid()
         self.program = os.fork()
@@ -157,7 +157,7 @@ class Leash:
         return int(said.removeprefix(INSIDE) or 0)
 
     def hold(self, wake: int) -> None:
-        """Wait for the program, the guard or SIGTERM; then leave nothing below."""
+        """Wait for the end of the program, a word of the guard or SIGTERM; then end all that is left, and say so."""
         grace, killed = self._wait(wake), False
         if grace is None:
             deadline = time.monotonic() + LINGER
@@ -169,7 +169,7 @@ class Leash:
         self.say(f"ended {self.status} {int(killed)} {int(self.abandoned())}")
 
     def _wait(self, wake: int) -> float | None:
-        """The grace with which to end the program, or None when it has exited by itself."""
+        """Wait; return the grace (s) with which to end the program, or None when it has exited by itself."""
         poller = select.poll()
         for fd in (self.fd, wake, self.lifeline):
             poller.register(fd, select.POLLIN)
@@ -194,7 +194,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def enter(group: str) -> bool:
-    """Move this process into the cgroup `group`; False where the kernel refuses."""
+    """Move this process into the cgroup `group`; return False if the kernel refuses."""
     try:
         with open(f"{group}/cgroup.procs", "wb", 0) as procs:  # noqa: PTH123
             procs.write(str(os.getpid()).encode())
@@ -204,9 +204,9 @@ def enter(group: str) -> bool:
 
 
 def keep(leash: int, guard: int, lifeline: int, group: str) -> None:
-    """Wait for the leash, with an eye on the guard; then end what a killed leash left, which is ours by now.
+    """The keeper's work: wait for the end of the leash, then end what a killed leash left, which this process adopted.
 
-    Without a guard nobody else removes the group.
+    Meanwhile it looks whether the guard lives, and tells the leash if not; it then also removes the cgroup `group`.
     """
     held = [lifeline]
 
@@ -234,9 +234,9 @@ def keep(leash: int, guard: int, lifeline: int, group: str) -> None:
 
 
 def remove(group: str) -> bool:
-    """Remove an empty cgroup, which is busy for a moment after its last process; False if it stays so.
+    """Remove the empty cgroup `group`, and the empty ones in it that a run within the run may have left.
 
-    With it go the empty ones in it, which a run within the run may have left.
+    A cgroup is busy for a moment after its last process has died. Returns False if it is so for a second.
     """
     for _ in range(200):
         if _removed(group):
@@ -259,7 +259,7 @@ def _removed(group: str) -> bool:
 
 
 def hold_on(fd: int, lifeline: int, group: str, argv: list[str]) -> None:
-    """The leash's own process, from start to end."""
+    """The leash's work, from start to end: run the program of `argv` and leave nothing of it behind."""
     leash = Leash(fd, lifeline, group)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake, woken = os.pipe()
@@ -282,7 +282,7 @@ def _let_go_of_streams() -> None:
 
 
 def main() -> None:
-    """Both processes."""
+    """Become keeper and leash, by a fork."""
     fd, guard, group = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     os.set_inheritable(fd, False)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited by a fork

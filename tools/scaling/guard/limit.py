@@ -1,4 +1,4 @@
-"""Memory in three functions: limit (what a process tree may use), read (what it uses), decide (what follows)."""
+"""What memory a process tree may use (current_limit), what it uses (read, measure), and what follows (decide)."""
 
 import ctypes
 import platform
@@ -40,10 +40,10 @@ def current_limit(memory_limit: int | None = None) -> Limit:
 
 
 def read(pids: Iterable[int]) -> dict[int, int]:
-    """pid -> its anonymous and shared memory in bytes; no mapped files, no page cache. Cheap.
+    """Return pid -> bytes of anonymous and shared memory, without mapped files and page cache, at little cost.
 
     What processes share after a fork counts in each of them. A process that is gone is left out.
-    Where there is no /proc: the resident set, which holds mapped files, too.
+    Where there is no /proc it is the resident set, which holds mapped files, too.
     """
     if sys.platform != "linux":
         return _resident(pids)
@@ -51,15 +51,15 @@ def read(pids: Iterable[int]) -> dict[int, int]:
 
 
 def read_proportional(pids: Iterable[int]) -> dict[int, int]:
-    """As `read`, but what n processes share counts 1/n in each: their sum is true.
+    """Return the same as `read`, with memory that n processes share counted 1/n in each, so that the sum is true.
 
-    It walks the page tables, some milliseconds a GiB; what the kernel does not tell is left out.
+    The kernel walks the page tables for it, some milliseconds a GiB. A process of which it does not tell is left out.
     """
     return _fields(pids, "smaps_rollup", b"\nPss_Anon:", b"\nPss_Shmem:")
 
 
 def measure(pids: Iterable[int], limit: Limit) -> dict[int, int]:
-    """`read`; where several processes come near `limit` by it, corrected by `read_proportional`."""
+    """Return pid -> bytes as `read` does; where their sum comes near `limit`, as `read_proportional` does."""
     usage = _each_space_once(read(pids))
     for _ in range(2):  # the second for a fork or an exit in the middle of the first, which then is too high
         if len(usage) > 1 and decide(sum(usage.values()), limit) is not Action.OK:
@@ -80,35 +80,35 @@ def _each_space_once(usage: dict[int, int]) -> dict[int, int]:
 
 
 def _same_space(one: int, two: int) -> bool:
-    """Whether two processes share their memory as threads do; False where the kernel does not tell."""
+    """Return whether two processes share one address space, as threads do; False where the kernel does not tell."""
     call = KCMP.get(platform.machine()) if sys.platform == "linux" else None
     return call is not None and ctypes.CDLL(None).syscall(call, one, two, KCMP_VM, 0, 0) == 0
 
 
 def _fields(pids: Iterable[int], file: str, *names: bytes) -> dict[int, int]:
-    """pid -> the sum of the named `Name: number kB` fields of /proc/PID/FILE, where it has them all."""
-    found = {}
+    """Return pid -> bytes, the sum of the named fields (`Name: number kB`) of /proc/PID/FILE, where it has them all."""
+    usage = {}
     for pid in pids:
         with suppress(OSError, ValueError):
             with open(f"/proc/{pid}/{file}", "rb", 0) as stream:  # noqa: PTH123 - 50 times a second
                 text = stream.read()
             starts = [text.index(name) + len(name) for name in names]
-            found[pid] = 1024 * sum(int(text[start : text.index(b"kB", start)]) for start in starts)
-    return found
+            usage[pid] = 1024 * sum(int(text[start : text.index(b"kB", start)]) for start in starts)
+    return usage
 
 
 def _resident(pids: Iterable[int]) -> dict[int, int]:
     import psutil  # type: ignore[import-untyped]
 
-    found = {}
+    usage = {}
     for pid in pids:
         with suppress(psutil.Error):
-            found[pid] = int(psutil.Process(pid).memory_info().rss)
-    return found
+            usage[pid] = int(psutil.Process(pid).memory_info().rss)
+    return usage
 
 
 def decide(usage: int, limit: Limit) -> Action:
-    """STOP from 80 % of the limit on, WARN from 70 %; both in bytes."""
+    """Return STOP if `usage` (bytes) is 80 % of the limit or more, WARN from 70 % on, else OK."""
     if usage * 100 >= limit.bytes * STOP_PERCENT:
         return Action.STOP
     return Action.WARN if usage * 100 >= limit.bytes * WARN_PERCENT else Action.OK

@@ -1,4 +1,4 @@
-"""What became of a guarded command: a frozen record, its verdict, and one line that a user can act on."""
+"""How a guarded command ended: a record, its verdict, and one line that a user can act on."""
 
 import shlex
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class GuardVerdict(Enum):
 class GuardOutcome:
     """One guarded command that has ended.
 
-    Exactly one of exit_code and signal (its name) is set; neither, if the leash itself was killed.
-    peak_bytes: the most anonymous and shared memory that the process tree was seen to hold.
-    grown: what the guard stopped it for. oom: the OOM counter that rose meanwhile, in words.
-    warning: the moment it passed the warning threshold, in words. asked: its owner ended it.
+    exit_code, signal: exactly one of them is set, signal by its name; neither, if the leash itself was killed.
+    peak_bytes: the most anonymous and shared memory that the process tree was seen to hold. grown: in words, the growth
+    for which the guard stopped it. oom: in words, the kernel's counter of OOM kills that rose meanwhile. warning: in
+    words, the growth past the warning threshold. asked: whether its owner ended it. Empty words: it was not so.
     """
 
     argv: tuple[str, ...]
@@ -62,7 +62,7 @@ class GuardOutcome:
 
     @property
     def message(self) -> str:
-        """One ASCII line: the command, what became of it, and why."""
+        """One ASCII line that says the command, how it ended, and why."""
         command = shlex.join(self.argv)
         command = command if len(command) <= 80 else command[:77] + "..."
         line = f"{command}: {self._end()}; {self.seconds:.1f} s, peak memory {mebibytes(self.peak_bytes)}"
@@ -104,7 +104,7 @@ class GuardOutcome:
 
 
 def signal_name(number: int) -> str:
-    """SIGKILL for 9; the number itself for one without a name (real-time signals)."""
+    """Return "SIGKILL" for 9, and "signal 40" for one without a name (real-time signals)."""
     try:
         return Signals(number).name
     except ValueError:
