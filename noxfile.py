@@ -8,9 +8,11 @@ nothing is installed and everything runs with the Python that runs nox.
 import functools
 import hashlib
 import platform
+import runpy
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nox
 from packaging.requirements import Requirement
@@ -80,70 +82,18 @@ def phase_m1(session: nox.Session) -> None:
     scaling(session, "phase-m1")
 
 
-@on_request()
-def provenance(session: nox.Session) -> None:
-    """Steps 1-6: open a bundle (commit, status, exports, installed package)."""
-    scaling(session, "step", "provenance")
+def step_session(row: Any) -> None:
+    """Make the session of one step, as the table of the steps describes it."""
+
+    def session(session: nox.Session) -> None:
+        scaling(session, "step", row.name)
+
+    session.__doc__ = row.sentence
+    on_request(session, name=row.name)
 
 
-@on_request()
-def harness_traces(session: nox.Session) -> None:
-    """Steps 7-9, 11: c-parity, spec and legacy traces, inspected."""
-    scaling(session, "step", "harness_traces")
-
-
-@on_request()
-def env_snapshot(session: nox.Session) -> None:
-    """Step 10: env.json."""
-    scaling(session, "step", "env_snapshot")
-
-
-@on_request()
-def comparison(session: nox.Session) -> None:
-    """Steps 14-19, 26: the traces compared with the reference, metrics checked."""
-    scaling(session, "step", "comparison")
-
-
-@on_request()
-def image(session: nox.Session) -> None:
-    """Optional: the window, or -- --image whole, against the reference's image."""
-    scaling(session, "step", "image")
-
-
-@on_request()
-def collect_only(session: nox.Session) -> None:
-    """Step 20: pytest --collect-only of the mapped tests."""
-    scaling(session, "step", "collect_only")
-
-
-@on_request()
-def parity_tests(session: nox.Session) -> None:
-    """Steps 21-22: the mapped tests; -- --device cuda for another device."""
-    scaling(session, "step", "parity_tests")
-
-
-@on_request()
-def ledger(session: nox.Session) -> None:
-    """Steps 24-25: the plan's M1 row and one Attempt in docs/fix_plan.md."""
-    scaling(session, "step", "ledger")
-
-
-@on_request()
-def handoff(session: nox.Session) -> None:
-    """Steps 27, 30: final status, protected files, extra diagnostics."""
-    scaling(session, "step", "handoff")
-
-
-@on_request()
-def checksums(session: nox.Session) -> None:
-    """Step 23: seal the bundle."""
-    scaling(session, "step", "checksums")
-
-
-@on_request()
-def stage(session: nox.Session) -> None:
-    """Step 28: git add of exactly what the run wrote."""
-    scaling(session, "step", "stage")
+for _row in runpy.run_path(str(ROOT / "tools/scaling/procedure/table.py"))["TABLE"]:
+    step_session(_row)
 
 
 @on_request()

@@ -11,7 +11,7 @@ import torch
 from tools.scaling import cli
 from tools.scaling.base.repo import CANONICAL_TRACE, ROOT
 from tools.scaling.bundle.bundle import create
-from tools.scaling.bundle.environment import Change
+from tools.scaling.bundle.environment import EnvironmentChange
 from tools.scaling.bundle.history import history
 from tools.scaling.bundle.verify import verify_all, verify_bundle
 from tools.scaling.cli.junit import (
@@ -223,7 +223,7 @@ def records(root, trace):
         "verify-all": [verify_all(root).to_dict()],
         "replay": [
             Replay("b", "c", False, True, ("x",), None, ()).to_dict(),
-            Replay("b", "c", False, False, (), first, (Change("torch", "1", None),)).to_dict(),
+            Replay("b", "c", False, False, (), first, (EnvironmentChange("torch", "1", None),)).to_dict(),
         ],
         "history": [history(root).to_dict()],
         "images": [found.to_dict() for found in image_reports()],

@@ -10,7 +10,7 @@ from tools.scaling.base.files import json_bytes, one_line, text_bytes
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.text import code, plain
 from tools.scaling.bundle.layout import CommandRecord
-from tools.scaling.bundle.ledger import ATTEMPTS, Entry, with_attempt, with_plan_row
+from tools.scaling.bundle.ledger import ATTEMPTS, LedgerEntry, with_attempt, with_plan_row
 
 # A folder of the system, in which this checkout may lie, tells nothing of anybody and stays as it is.
 BESIDE = str(ROOT.parent) if str(ROOT.parent) in ("/usr", "/usr/local", "/tmp", "/var/tmp") else ".."
@@ -60,7 +60,7 @@ def test_the_words_of_a_users_command_are_not_recorded():
 
 
 FORGED = "x)\n\n### Attempt 999 - 20260101T000000Z: PASS (`<b>|\x1b[31m\u202e"
-ENTRY = Entry("20261123T120000Z", "reports/x/20261123T120000Z", f"PASS ({FORGED})", {"Case": plain(FORGED)})
+ENTRY = LedgerEntry("20261123T120000Z", "reports/x/20261123T120000Z", f"PASS ({FORGED})", {"Case": plain(FORGED)})
 
 
 def test_a_name_cannot_forge_an_entry_of_a_ledger():

@@ -10,10 +10,10 @@ from tools.scaling.base import repo
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.repo import ROOT
 from tools.scaling.bundle import ledger
-from tools.scaling.bundle.ledger import ATTEMPTS, Entry, with_attempt, with_plan_row
+from tools.scaling.bundle.ledger import ATTEMPTS, LedgerEntry, with_attempt, with_plan_row
 
-ENTRY = Entry("20261123T120000Z", "reports/x/20261123T120000Z", "PASS", {"Commit": "abc", "Case": "supervisor"})
-LATER = Entry("20261123T130000Z", "reports/x/20261123T130000Z", "DIVERGENT", {"Commit": "def"})
+ENTRY = LedgerEntry("20261123T120000Z", "reports/x/20261123T120000Z", "PASS", {"Commit": "abc", "Case": "supervisor"})
+LATER = LedgerEntry("20261123T130000Z", "reports/x/20261123T130000Z", "DIVERGENT", {"Commit": "def"})
 PLAN = "# Plan\n\n| id | task | state | last run | evidence |\n|---|---|---|---|---|\n| M1 | prove it | - | - | - |\n\nEnd\n"  # noqa: E501
 FIX = f"# Fix plan\n\n{ATTEMPTS}\n"
 
@@ -64,7 +64,7 @@ ledger.ROOT = Path(sys.argv[1])
 ledger.git = lambda *words, **options: repo.git(*words, cwd=ledger.ROOT, **options)
 print("ready", flush=True)
 sys.stdin.readline()
-entry = ledger.Entry(sys.argv[2], f"reports/{sys.argv[2]}", "PASS", {"Commit": "abc"})
+entry = ledger.LedgerEntry(sys.argv[2], f"reports/{sys.argv[2]}", "PASS", {"Commit": "abc"})
 ledger.write(entry)
 repo.with_index(lambda: ledger.stage(entry), lambda line: None)
 """

@@ -9,7 +9,7 @@ import typer
 from tools.scaling import cli
 from tools.scaling.base.repo import REPORTS_ROOT, ROOT
 from tools.scaling.cli.options import PANELS, app
-from tools.scaling.procedure.runner import Settings
+from tools.scaling.procedure.settings import Settings
 from tools.scaling.procedure.steps import STEPS
 
 MENU = typer.main.get_command(app)

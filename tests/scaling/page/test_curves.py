@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.scaling.page import curves
-from tools.scaling.page.view import Cause, Series, Step, Trend
+from tools.scaling.page.view import CauseRow, PhiSeries, PhiStep, Trend
 
 
-def series(values: list[tuple[float, float | None, float | None]]) -> Series:
-    steps = tuple(Step(x, c, py, None if c is None or py is None else py - c, "PASS") for x, c, py in values)
-    return Series("F_latt", "phi (deg)", steps, 1, None, 0)
+def series(values: list[tuple[float, float | None, float | None]]) -> PhiSeries:
+    steps = tuple(PhiStep(x, c, py, None if c is None or py is None else py - c, "PASS") for x, c, py in values)
+    return PhiSeries("F_latt", "phi (deg)", steps, 1, None, 0)
 
 
 def points(path: str) -> list[tuple[float, float]]:
@@ -68,8 +68,8 @@ reals = st.floats(allow_nan=False, allow_infinity=False)
 
 @given(st.lists(st.tuples(reals, reals, reals), min_size=1, max_size=12))
 def test_whatever_the_numbers_the_curve_stays_in_its_panel(values: list[tuple[float, float, float]]) -> None:
-    steps = tuple(Step(x, c, py, py - c if abs(py - c) < 1e308 else None, "PASS") for x, c, py in sorted(values))
-    drawn = curves.plot(Series("F_latt", "phi (deg)", steps, 1, None, 0))
+    steps = tuple(PhiStep(x, c, py, py - c if abs(py - c) < 1e308 else None, "PASS") for x, c, py in sorted(values))
+    drawn = curves.plot(PhiSeries("F_latt", "phi (deg)", steps, 1, None, 0))
     for panel in drawn.panels:
         heights = [y for line in panel.lines for _, y in points(line.path)] + [tick.at for tick in panel.ticks]
         assert all(panel.top <= y <= panel.bottom for y in heights)
@@ -80,7 +80,7 @@ def test_whatever_the_numbers_the_curve_stays_in_its_panel(values: list[tuple[fl
 
 
 def test_bars_keep_sign_and_proportion() -> None:
-    causes = [Cause("odet", "", None, effect, None, None) for effect in (-2.0e-3, 1.0e-3, None)]
+    causes = [CauseRow("odet", "", None, effect, None, None) for effect in (-2.0e-3, 1.0e-3, None)]
     assert [(bar.left, bar.width) for bar in curves.bars(causes)] == [(-1.0, 1.0), (0.0, 0.5), (0.0, 0.0)]
 
 

@@ -15,7 +15,7 @@ from tools.scaling.base.errors import BadInput, Killed
 from tools.scaling.base.repo import ROOT
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.procedure import phase
-from tools.scaling.procedure.runner import Settings
+from tools.scaling.procedure.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tools.scaling.base.errors import BadInput, Killed
@@ -117,11 +117,6 @@ def refuse_protected(path: Path) -> None:
         same = target.exists() and path.exists() and target.samefile(path)
         if same or path.resolve() == target.resolve():
             raise BadInput(f"{path}: refused, {name} is protected and no tool writes it")
-
-
-def stage(paths: Sequence[str]) -> None:
-    """`git add` of just these paths (relative to ROOT)."""
-    git("add", "--", *paths)
 
 
 def with_index(work: Callable[[], object], say: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from tools.scaling.base.scratch import TREE, scratch
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import COMMANDS, PROVENANCE, command_entries, read_record
 from tools.scaling.bundle.patch import apply
-from tools.scaling.bundle.verify import Signature, Standing, Verdict, verify_bundle
+from tools.scaling.bundle.verify import SealVerdict, Signature, Standing, verify_bundle
 
 
 def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = False) -> tuple[Bundle, Mapping[str, Any]]:
@@ -52,7 +52,7 @@ def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = Fals
     return bundle, known
 
 
-def _vouched(run_dir: Path, verdict: Verdict) -> bool:
+def _vouched(run_dir: Path, verdict: SealVerdict) -> bool:
     """Whether a signature holds, or this repository's git, and no other that came along, has the bundle."""
     if verdict.signature is Signature.VALID:
         return True

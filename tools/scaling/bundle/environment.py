@@ -186,7 +186,7 @@ def _version(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Change:
+class EnvironmentChange:
     """One entry of env.json that was `then` and is `now`; None where it was not recorded."""
 
     name: str
@@ -197,12 +197,12 @@ class Change:
         return f"{self.name}: was {self.then}, is {self.now}"
 
 
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[EnvironmentChange]:
     """What differs between two env.json, entry by entry; how they were called is left out."""
     old, new = (dict(_flat(side)) for side in (then, now))
     names = [*old, *(name for name in new if name not in old)]
     wanted = [name for name in names if name.split(".")[0] not in _INCIDENTAL]
-    return [Change(n, old.get(n), new.get(n)) for n in wanted if old.get(n) != new.get(n)]
+    return [EnvironmentChange(n, old.get(n), new.get(n)) for n in wanted if old.get(n) != new.get(n)]
 
 
 def same_numbers(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BundleRow:
     """One bundle. verdict: PASS, DIVERGENT, BLOCKED, OPEN (not sealed) or BROKEN (why: `problem`).
 
     worst: the largest |relative delta| among the nine factors. cause: the quantity in which explain found the
@@ -86,7 +86,7 @@ class Regression:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class QuantitySeries:
     """One quantity over the bundles of one key, oldest first. levels: as `level` says, 0 to 7."""
 
     case: str
@@ -105,8 +105,8 @@ class History:
 
     root: str
     since: str | None
-    rows: tuple[Row, ...]
-    series: tuple[Series, ...]
+    rows: tuple[BundleRow, ...]
+    series: tuple[QuantitySeries, ...]
     regressions: tuple[Regression, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def history(root: Path, since: str | None = None) -> History:
     except OSError as error:
         raise BadInput(f"{relative(root)}: expected a folder of bundles, got {error.strerror}") from error
     rows = tuple(_row(f"{root}/{name}", name) for name in names)
-    groups: dict[Key, list[Row]] = defaultdict(list)
+    groups: dict[Key, list[BundleRow]] = defaultdict(list)
     for row in rows:
         if row.statuses is not None and row.verdict != "OPEN":
             groups[row.key].append(row)
@@ -156,7 +156,7 @@ def _stamp_of(since: str) -> str:
     return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime(STAMP)
 
 
-def _row(folder: str, stamp: str) -> Row:
+def _row(folder: str, stamp: str) -> BundleRow:
     """The row of one bundle; BROKEN, and why, if what it must have is not there or cannot be read."""
     try:
         names = frozenset(os.listdir(folder))  # noqa: PTH208 - this and str paths are four times as fast as Path
@@ -178,13 +178,13 @@ def _row(folder: str, stamp: str) -> Row:
         if METRICS not in names:
             if state is None:
                 raise ValueError(f"{METRICS}: missing")
-            return Row(**common, verdict=state)
-        return Row(**common, **_measured(folder, state), cause=_cause(folder) if EXPLAINED in names else None)
+            return BundleRow(**common, verdict=state)
+        return BundleRow(**common, **_measured(folder, state), cause=_cause(folder) if EXPLAINED in names else None)
     except OSError as error:
-        return Row(stamp, problem=f"{Path(error.filename or folder).name}: {error.strerror}")
+        return BundleRow(stamp, problem=f"{Path(error.filename or folder).name}: {error.strerror}")
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         detail = str(error) if type(error) is ValueError else f"expected a bundle's record, got {error!r}"
-        return Row(stamp, problem=detail)
+        return BundleRow(stamp, problem=detail)
 
 
 def _measured(folder: str, state: str | None) -> dict[str, Any]:
@@ -228,13 +228,13 @@ def _json(folder: str, name: str, whole: bool = False) -> dict[str, Any]:
         raise ValueError(f"{name}: expected JSON, got {why(error)}") from error
 
 
-def _series(key: Key, rows: list[Row]) -> list[Series]:
+def _series(key: Key, rows: list[BundleRow]) -> list[QuantitySeries]:
     names = dict.fromkeys(name for row in rows for name in row.deltas or ())
     found = []
     for name in names:
         deltas = tuple((row.deltas or {}).get(name) for row in rows)
         levels = tuple(map(level, deltas))
-        found.append(Series(*key, name, tuple(row.stamp for row in rows), deltas, levels))
+        found.append(QuantitySeries(*key, name, tuple(row.stamp for row in rows), deltas, levels))
     return found
 
 
@@ -245,7 +245,7 @@ def level(delta: float | None) -> int | None:
     return bisect_left(_LEVELS, abs(delta))
 
 
-def _regressions(groups: Iterable[list[Row]]) -> list[Regression]:
+def _regressions(groups: Iterable[list[BundleRow]]) -> list[Regression]:
     """What passed in a bundle and does not in the next one of its group."""
     found = []
     for rows in groups:

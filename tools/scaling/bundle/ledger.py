@@ -21,7 +21,7 @@ _M1 = re.compile(r"^\| M1 \|.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """What a run says of itself. outcome: plain text. lines: the Attempt's bullet points, name -> Markdown."""
 
     stamp: str
@@ -30,7 +30,7 @@ class Entry:
     lines: Mapping[str, str]
 
 
-def with_plan_row(text: str, entry: Entry) -> str:
+def with_plan_row(text: str, entry: LedgerEntry) -> str:
     """The plan with its M1 row telling of `entry`."""
     row = _M1.search(text)
     if row is None:
@@ -42,7 +42,7 @@ def with_plan_row(text: str, entry: Entry) -> str:
     return text[: row.start()] + _made(new) + text[row.end() :]
 
 
-def with_attempt(text: str, entry: Entry, number: int | None = None) -> str:
+def with_attempt(text: str, entry: LedgerEntry, number: int | None = None) -> str:
     """The fix plan with one Attempt for `entry`, in the order of their numbers: the next, unless one is given."""
     if ATTEMPTS not in text:
         raise BadInput(f"{FIX_PLAN}: expected the line '{ATTEMPTS}', got none")
@@ -69,10 +69,10 @@ def _attempt(text: str, stamp: str) -> re.Match[str] | None:
     return re.search(rf"{begin}.*?(?=^### |\Z)", text, flags=re.MULTILINE | re.DOTALL)
 
 
-LEDGERS: dict[str, Callable[[str, Entry], str]] = {PLAN: with_plan_row, FIX_PLAN: with_attempt}
+LEDGERS: dict[str, Callable[[str, LedgerEntry], str]] = {PLAN: with_plan_row, FIX_PLAN: with_attempt}
 
 
-def write(entry: Entry) -> list[str]:
+def write(entry: LedgerEntry) -> list[str]:
     """Make both entries in the working tree. Returns the ledgers that changed; both or none are made."""
     with alone(ROOT):
         texts = {name: _read(name) for name in LEDGERS}
@@ -90,7 +90,7 @@ def attempt_of(stamp: str) -> str:
     return found[0]
 
 
-def stage(entry: Entry) -> list[str]:
+def stage(entry: LedgerEntry) -> list[str]:
     """Put the entries, and nothing else that the user changed in the ledgers, into git's index."""
     found = _attempt(_read(FIX_PLAN), entry.stamp)
     number = int(found[1]) if found else None  # the number is that of the working tree

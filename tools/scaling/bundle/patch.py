@@ -65,7 +65,7 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(map(one_line, names[:NAMED])) + more
 
 
-def record(bundle: Bundle, include_untracked: bool) -> tuple[dict[str, object], list[str]]:
+def record_patch(bundle: Bundle, include_untracked: bool) -> tuple[dict[str, object], list[str]]:
     """Write dirty.patch into the bundle where the tree is dirty.
 
     Returns the entries for provenance.json, and the lines that tell of them.

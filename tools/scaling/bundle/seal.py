@@ -28,7 +28,7 @@ _LINE = re.compile(rf"({_SHA256.pattern})  ([^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*)
 _OWN = (SEAL, ATTESTATION)  # made by the seal itself, so it has no sizes of them
 
 
-class Kind(StrEnum):
+class Damage(StrEnum):
     """What is wrong with a file of a bundle, or with a bundle of a chain."""
 
     CHANGED = "changed"
@@ -50,7 +50,7 @@ class Problem:
     """One thing that does not hold. name: the file in the bundle, or the bundle in the chain."""
 
     name: str
-    kind: Kind
+    kind: Damage
     detail: str
 
     def __str__(self) -> str:
@@ -221,17 +221,17 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     found = []
     text = read_record(folder / MANIFEST).decode(errors="replace")
     if "\r\n" in text:
-        found.append(Problem(MANIFEST, Kind.MANIFEST, "expected lines that end in LF, got CR LF"))
+        found.append(Problem(MANIFEST, Damage.MANIFEST, "expected lines that end in LF, got CR LF"))
         text = text.replace("\r\n", "\n")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = _LINE.fullmatch(line)
         if not match or match[2] in listed:
             detail = f"expected 'SHA256  PATH' once a file, got {line[:60]!r}"
-            found.append(Problem(f"{MANIFEST}:{number}", Kind.MANIFEST, detail))
+            found.append(Problem(f"{MANIFEST}:{number}", Damage.MANIFEST, detail))
         else:
             listed[match[2]] = match[1]
     if not text.endswith("\n"):
-        found.append(Problem(MANIFEST, Kind.TRUNCATED, "truncated, its last line has no end"))
+        found.append(Problem(MANIFEST, Damage.TRUNCATED, "truncated, its last line has no end"))
     return listed, found
 
 
@@ -241,9 +241,9 @@ def problems(folder: Path) -> list[Problem]:
     if what == "none":
         part = irregular(folder / SEAL) != "none"
         detail = "missing, the seal is not whole" if part else "missing, the bundle was never sealed"
-        return [Problem(MANIFEST, Kind.MISSING if part else Kind.UNSEALED, detail)]
+        return [Problem(MANIFEST, Damage.MISSING if part else Damage.UNSEALED, detail)]
     if what is not None:
-        return [Problem(MANIFEST, Kind.CHANGED, f"changed: expected a plain file, got {what}")]
+        return [Problem(MANIFEST, Damage.CHANGED, f"changed: expected a plain file, got {what}")]
     listed, found = manifest(folder)
     names, empty, unread = _walk(folder)
     sizes, unreadable = _sizes(folder)
@@ -257,10 +257,10 @@ def problems(folder: Path) -> list[Problem]:
             found.append(_gone(name, value, added))
         elif actual[name] != value:
             found.append(_changed(folder, name, actual[name], (sizes or {}).get(name)))
-    found += [Problem(name, Kind.ADDED, f"added, not in {MANIFEST}") for name in added]
-    found += [Problem(name, Kind.ADDED, "added, an empty folder") for name in empty]
-    found += [Problem(name, Kind.CHANGED, why_not) for name, why_not in unread.items()]
-    if unreadable is not None and (unreadable.kind is Kind.NEWER or SEAL not in {one.name for one in found}):
+    found += [Problem(name, Damage.ADDED, f"added, not in {MANIFEST}") for name in added]
+    found += [Problem(name, Damage.ADDED, "added, an empty folder") for name in empty]
+    found += [Problem(name, Damage.CHANGED, why_not) for name, why_not in unread.items()]
+    if unreadable is not None and (unreadable.kind is Damage.NEWER or SEAL not in {one.name for one in found}):
         found.append(unreadable)
     return found if sizes is None else found + _against_sizes(folder, sizes, listed, actual)
 
@@ -270,7 +270,7 @@ def _sizes(folder: Path) -> tuple[Mapping[str, int] | None, Problem | None]:
     try:
         return read_seal(folder).sizes, None
     except BadInput as error:
-        kind = Kind.NEWER if "newer version" in str(error) else Kind.CHANGED
+        kind = Damage.NEWER if "newer version" in str(error) else Damage.CHANGED
         return None, Problem(SEAL, kind, str(error).split(": ", 1)[1])
 
 
@@ -279,16 +279,16 @@ def _against_sizes(
 ) -> list[Problem]:
     """What a manifest that was made anew would hide: seal.json does not have these files, or not so long."""
     found = [
-        Problem(name, Kind.MISSING, f"missing, from {MANIFEST} too")
+        Problem(name, Damage.MISSING, f"missing, from {MANIFEST} too")
         for name in sorted(sizes.keys() - listed.keys() - actual.keys())
     ]
     for name in listed:
         if name in _OWN or actual.get(name) != listed[name]:
             continue
         if name not in sizes:
-            found.append(Problem(name, Kind.ADDED, f"added, not in {SEAL}"))
+            found.append(Problem(name, Damage.ADDED, f"added, not in {SEAL}"))
         elif (now := (folder / name).stat().st_size) != sizes[name]:
-            found.append(Problem(name, Kind.CHANGED, f"changed: {now} bytes, {SEAL} has {sizes[name]}"))
+            found.append(Problem(name, Damage.CHANGED, f"changed: {now} bytes, {SEAL} has {sizes[name]}"))
     return found
 
 
@@ -296,20 +296,20 @@ def _gone(name: str, value: str, added: dict[str, str]) -> Problem:
     """Missing, or renamed to a file that was added; that one is then no longer among `added`."""
     other = next((new for new, its in added.items() if its == value), None)
     if other is None:
-        return Problem(name, Kind.MISSING, "missing")
+        return Problem(name, Damage.MISSING, "missing")
     del added[other]
-    return Problem(name, Kind.RENAMED, f"renamed to {other}")
+    return Problem(name, Damage.RENAMED, f"renamed to {other}")
 
 
 def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
     if not _SHA256.fullmatch(actual):
-        return Problem(name, Kind.CHANGED, f"changed: {actual}")
+        return Problem(name, Damage.CHANGED, f"changed: {actual}")
     now = (folder / name).stat().st_size
     if size is not None and now < size:
-        return Problem(name, Kind.TRUNCATED, f"truncated, {now} of {size} bytes")
+        return Problem(name, Damage.TRUNCATED, f"truncated, {now} of {size} bytes")
     if name == SEAL and not read_record(folder / SEAL).endswith(b"}\n"):
-        return Problem(name, Kind.TRUNCATED, "truncated or changed at its end")
-    return Problem(name, Kind.CHANGED, "changed")
+        return Problem(name, Damage.TRUNCATED, "truncated or changed at its end")
+    return Problem(name, Damage.CHANGED, "changed")
 
 
 def _digest(path: Path, most: int) -> str:

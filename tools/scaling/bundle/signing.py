@@ -22,7 +22,7 @@ from tools.scaling.bundle.layout import (
     read_object,
     read_record,
 )
-from tools.scaling.bundle.seal import Kind, Problem, manifest
+from tools.scaling.bundle.seal import Damage, Problem, manifest
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD = "application/vnd.in-toto+json"
@@ -173,4 +173,4 @@ def _subjects_hold(folder: Path, subjects: dict[str, dict[str, str]]) -> list[Pr
 
 
 def _bad(detail: str) -> Problem:
-    return Problem(ATTESTATION, Kind.SIGNATURE, detail)
+    return Problem(ATTESTATION, Damage.SIGNATURE, detail)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from tools.scaling.base.files import one_line
 from tools.scaling.base.text import counted
-from tools.scaling.bundle.history import History, Regression, Row, Series
-from tools.scaling.bundle.verify import ChainVerdict, Signature, Standing, Verdict
+from tools.scaling.bundle.history import BundleRow, History, QuantitySeries, Regression
+from tools.scaling.bundle.verify import ChainVerdict, SealVerdict, Signature, Standing
 
 _STANDING = {
     Standing.COMMITTED: "git has it committed",
@@ -36,12 +36,12 @@ def history_lines(history: History) -> Iterator[str]:
     yield f"{counted(len(history.rows), 'bundle')}, {counted(len(history.regressions), 'regression')}"
 
 
-def sparkline(series: Series) -> str:
+def sparkline(series: QuantitySeries) -> str:
     """The newest levels, a blank where there is none."""
     return "".join(" " if level is None else SPARKS[level] for level in series.levels[-WIDTH:])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: BundleRow) -> tuple[str, ...]:
     commit = "-" if row.commit is None else row.commit[:10]
     if row.verdict == "BROKEN":
         return (row.time, "-", "-", "-", row.verdict, one_line(row.problem or "")[:80], "", "")
@@ -53,7 +53,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _sparklines(series: Iterable[Series]) -> Iterator[str]:
+def _sparklines(series: Iterable[QuantitySeries]) -> Iterator[str]:
     title = None
     for each in series:
         here = one_line(f"{each.case} pixel {each.pixel} {each.device} {each.dtype}")
@@ -69,7 +69,7 @@ def _told(each: Regression) -> str:
     return one_line(f"REGRESSION {each.quantity}: PASS at {good} ({each.good}), {each.status} at {bad} ({each.bad})")
 
 
-def verdict_lines(verdict: Verdict) -> Iterator[str]:
+def verdict_lines(verdict: SealVerdict) -> Iterator[str]:
     """The problems, one a line, then what holds."""
     for problem in verdict.problems:
         yield one_line(f"{verdict.bundle}: {problem}")

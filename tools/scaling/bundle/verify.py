@@ -18,7 +18,7 @@ from tools.scaling.base.repo import digest, git, relative
 from tools.scaling.bundle.bundle import Bundle, bundles
 from tools.scaling.bundle.layout import ATTESTATION, MANIFEST, SEAL, STAMPED, read_record
 from tools.scaling.bundle.seal import (
-    Kind,
+    Damage,
     Link,
     Problem,
     Seal,
@@ -48,7 +48,7 @@ class Signature(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SealVerdict:
     """What verify says of one bundle. files: how many its sha256.txt covers. unasked: why git could not be asked."""
 
     bundle: str
@@ -82,7 +82,7 @@ class ChainVerdict:
     """
 
     root: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[SealVerdict, ...]
     lost: tuple[Problem, ...]
     newest: str | None
     standing: Standing
@@ -148,7 +148,7 @@ def _asked(root: Path) -> tuple[Mapping[str, Known], str]:
         return {}, str(error)
 
 
-def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
+def verify_bundle(run_dir: Path, public_key: Path | None = None) -> SealVerdict:
     """Hash one bundle again, hold its manifest against git, and its signature against `public_key`.
 
     Raises BadInput where `run_dir` is no folder or was sealed by a newer version.
@@ -158,13 +158,13 @@ def verify_bundle(run_dir: Path, public_key: Path | None = None) -> Verdict:
     bundle = Bundle(run_dir.absolute())
     known, unasked = _asked(run_dir.parent)
     verdict = _verdict(bundle, known.get(bundle.stamp), public_key, unasked)
-    newer = [problem for problem in verdict.problems if problem.kind is Kind.NEWER]
+    newer = [problem for problem in verdict.problems if problem.kind is Damage.NEWER]
     if newer:
         raise BadInput(f"{bundle.shown(newer[0].name)}: {newer[0].detail}")
     return verdict
 
 
-def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unasked: str) -> Verdict:
+def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unasked: str) -> SealVerdict:
     signature, files = Signature.NONE, 0
     try:
         found = problems(bundle.folder)
@@ -178,15 +178,15 @@ def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unask
         standing, against = _held_against_git(bundle, known)
     except OSError as error:  # one that cannot be read does not end the verdict on the others
         name = Path(error.filename or "").name or MANIFEST
-        problem = Problem(name, Kind.CHANGED, f"cannot be read: {error.strerror}")
-        return Verdict(bundle.shown(), 0, (problem,), Standing.UNKNOWN if unasked else Standing.ALONE, signature)
+        problem = Problem(name, Damage.CHANGED, f"cannot be read: {error.strerror}")
+        return SealVerdict(bundle.shown(), 0, (problem,), Standing.UNKNOWN if unasked else Standing.ALONE, signature)
     if against:  # git knows better than the folder
-        found = [problem for problem in found if problem.kind is not Kind.UNSEALED]
+        found = [problem for problem in found if problem.kind is not Damage.UNSEALED]
     if unasked and standing is Standing.ALONE:
         standing = Standing.UNKNOWN
     with suppress(BadInput):  # what keeps it from being read is among the problems
         files = len(bundle.files()) if bundle.sealed else 0
-    return Verdict(bundle.shown(), files, (*found, *against), standing, signature, unasked)
+    return SealVerdict(bundle.shown(), files, (*found, *against), standing, signature, unasked)
 
 
 def _readable(bundle: Bundle) -> bool:
@@ -199,13 +199,13 @@ def _held_against_git(bundle: Bundle, known: Known | None) -> tuple[Standing, li
         return (Standing.ALONE if bundle.sealed else Standing.OPEN), []
     standing = Standing.COMMITTED if known.committed else Standing.STAGED
     if not bundle.sealed:
-        return Standing.OPEN, [Problem(MANIFEST, Kind.DELETED, f"missing, git has it {standing.value}")]
+        return Standing.OPEN, [Problem(MANIFEST, Damage.DELETED, f"missing, git has it {standing.value}")]
     if not _readable(bundle):
         return standing, []
     data = read_record(bundle.path(MANIFEST))
     for value, word in ((known.committed, "committed"), (known.staged, "staged")):
         if value is not None and blob_id(data, value) != value:
-            return standing, [Problem(MANIFEST, Kind.REWRITTEN, f"rewritten, git has another {word}")]
+            return standing, [Problem(MANIFEST, Damage.REWRITTEN, f"rewritten, git has another {word}")]
     return standing, []
 
 
@@ -271,7 +271,7 @@ def _chain_problems(
 ) -> list[tuple[str, Problem]]:
     """What the chain says against the bundles that are there, as (bundle, problem)."""
     found = [
-        (name, Problem("folder", Kind.CHANGED, "changed: expected a folder, got a link"))
+        (name, Problem("folder", Damage.CHANGED, "changed: expected a folder, got a link"))
         for name, bundle in present.items()
         if bundle.folder.is_symlink()
     ]
@@ -282,7 +282,7 @@ def _chain_problems(
         followers[seal.previous].append(name)
         if seal.bundle != name:
             detail = f"slipped in or renamed, its seal is that of {seal.bundle}"
-            found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
+            found.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
     for link, names in followers.items():
         found += _against_followers(link, names, links, present)
         if len(names) > 1:
@@ -290,7 +290,7 @@ def _chain_problems(
             for name in _suspects(names, followers, known):
                 others = ", ".join(other for other in names if other != name)
                 detail = f"slipped in, or made elsewhere: it {after}, and so does {others}"
-                found.append((name, Problem(SEAL, Kind.SLIPPED_IN, detail)))
+                found.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
     return found
 
 
@@ -304,13 +304,13 @@ def _against_followers(
             return []
         if digest(present[link.bundle].path(MANIFEST)) != link.sha256:
             detail = f"rewritten, {', '.join(names)} recorded it as {link.sha256[:12]}..."
-            return [(link.bundle, Problem(MANIFEST, Kind.REWRITTEN, detail))]
+            return [(link.bundle, Problem(MANIFEST, Damage.REWRITTEN, detail))]
         before = links.get(link.bundle)
         if before is None:
             return []
         number = before.number + 1
     wrong = [(name, seal.number) for name in names if (seal := links[name]) is not None and seal.number != number]
-    return [(name, Problem(SEAL, Kind.CHANGED, f"changed: number {its}, expected {number}")) for name, its in wrong]
+    return [(name, Problem(SEAL, Damage.CHANGED, f"changed: number {its}, expected {number}")) for name, its in wrong]
 
 
 def _suspects(names: list[str], followers: Mapping[Link | None, list[str]], known: Mapping[str, Known]) -> list[str]:
@@ -333,7 +333,7 @@ def _lost(links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known
     for name, known_as in known.items():
         if name not in present:
             word = "committed" if known_as.committed else "staged"
-            lost[name] = Problem(name, Kind.DELETED, f"deleted, git has it {word}")
+            lost[name] = Problem(name, Damage.DELETED, f"deleted, git has it {word}")
     numbers = {seal.number for seal in links.values() if seal is not None}
     for name, seal in links.items():
         if seal is not None and seal.previous is not None:
@@ -341,8 +341,8 @@ def _lost(links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known
             if before not in present:
                 gap = seal.number - 2 - max((n for n in numbers if n < seal.number), default=0)
                 more = f", and {gap} more before it" if gap > 0 and not known else ""
-                lost.setdefault(before, Problem(before, Kind.DELETED, f"deleted, {name} follows it{more}"))
+                lost.setdefault(before, Problem(before, Damage.DELETED, f"deleted, {name} follows it{more}"))
             elif not present[before].sealed:
                 detail = f"its {MANIFEST} is deleted, {name} recorded it"
-                lost.setdefault(before, Problem(before, Kind.DELETED, detail))
+                lost.setdefault(before, Problem(before, Damage.DELETED, detail))
     return [lost[name] for name in sorted(lost)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.scaling.base.errors import ScalingError
 from tools.scaling.base.files import one_line, write_text
-from tools.scaling.bundle.verify import ChainVerdict, Standing, Verdict
+from tools.scaling.bundle.verify import ChainVerdict, SealVerdict, Standing
 from tools.scaling.images.report import ImageReport
 from tools.scaling.matrix.judge import CaseResult, Matrix, Outcome
 from tools.scaling.traces.report import FactorRow, Orphan, QuantityRow, Report, Status
@@ -158,7 +158,7 @@ def _judged(name: str, problems: Sequence[str]) -> JunitCase:
     return JunitCase(name, JunitOutcome.FAILED, "; ".join(problems)) if problems else JunitCase(name)
 
 
-def verdict_junit(verdict: Verdict) -> str:
+def verdict_junit(verdict: SealVerdict) -> str:
     """Return a report with one test case, the bundle, which fails with every problem of it."""
     return junit("verify", {"bundles": [_bundle(verdict)]})
 
@@ -169,7 +169,7 @@ def chain_junit(chain: ChainVerdict) -> str:
     return junit("verify", {"bundles": [*lost, *map(_bundle, chain.verdicts)]})
 
 
-def _bundle(verdict: Verdict) -> JunitCase:
+def _bundle(verdict: SealVerdict) -> JunitCase:
     if not verdict.ok:
         return JunitCase(verdict.bundle, JunitOutcome.FAILED, "; ".join(map(str, verdict.problems)))
     if verdict.standing is Standing.OPEN:

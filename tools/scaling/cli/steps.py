@@ -25,15 +25,12 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
+from tools.scaling.procedure.table import TABLE
 
 Image = Annotated[
     Extent | None,
     typer.Option(help="Simulate this too, and compare it with the reference's image.", show_default="no image"),
 ]
-NAMES = (  # of steps.STEPS, whose import would take longer than the menu
-    "provenance", "harness_traces", "env_snapshot", "comparison", "image", "collect_only", "parity_tests", "ledger",
-    "handoff", "checksums", "stage",
-)  # fmt: skip
 IncludeUntracked = Annotated[
     bool | None, typer.Option("--include-untracked", help="Keep files that git does not track, too, in dirty.patch.")
 ]
@@ -65,7 +62,7 @@ def phase_m1(
     from tools.scaling.bundle.layout import REPORT
     from tools.scaling.procedure.phase import Blocked
     from tools.scaling.procedure.phase import phase_m1 as run_all
-    from tools.scaling.procedure.runner import Settings
+    from tools.scaling.procedure.settings import Settings
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
     changes["include_untracked"] = include_untracked
@@ -80,7 +77,7 @@ def phase_m1(
 
 @app.command(rich_help_panel=PROCEDURE)
 def step(
-    name: Annotated[str, typer.Argument(metavar="STEP", help=f"One of {', '.join(NAMES)}.")],
+    name: Annotated[str, typer.Argument(metavar="STEP", help=f"One of {', '.join(row.name for row in TABLE)}.")],
     run_dir: RunDir = None,
     case: CaseOrKept = None,
     c: Reference = None,
@@ -129,14 +126,9 @@ def _named_step(name: str) -> Callable[..., None]:
     return alone
 
 
-for _name, _help in (
-    ("provenance", "Make a new bundle: commit, status, exports, installed package."),
-    ("ledger", "The plan's M1 row and one Attempt in docs/fix_plan.md, once a bundle."),
-    ("handoff", "Final git status; protected files untouched; extra diagnostics named."),
-    ("checksums", "Seal the bundle: sha256.txt over every file, verified."),
-    ("stage", "git add of exactly what the run wrote."),
-):
-    app.command(name=_name, help=_help, rich_help_panel=PROCEDURE)(_named_step(_name))
+for _row in TABLE:
+    if _row.name in ("provenance", "ledger", "handoff", "checksums", "stage"):  # the others have parts of their own
+        app.command(name=_row.name, help=_row.sentence, rich_help_panel=PROCEDURE)(_named_step(_row.name))
 
 
 @app.command(hidden=True)

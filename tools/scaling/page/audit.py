@@ -3,18 +3,18 @@
 from itertools import groupby
 
 from tools.scaling.page.reading import LONG, short
-from tools.scaling.page.view import Block
+from tools.scaling.page.view import AuditBlock
 
 
-def blocks_of(text: str) -> tuple[Block, ...]:
+def blocks_of(text: str) -> tuple[AuditBlock, ...]:
     """Headings, paragraphs, lists of names, and indented code."""
-    blocks: list[Block] = []
+    blocks: list[AuditBlock] = []
     for kind, lines in groupby(text.splitlines(), _kind):
         found = tuple(_bare(kind, line) for line in lines)
         if kind == "heading":
-            blocks += [Block(kind, (line,)) for line in found]
+            blocks += [AuditBlock(kind, (line,)) for line in found]
         elif kind:
-            blocks.append(Block(kind, found))
+            blocks.append(AuditBlock(kind, found))
     return tuple(blocks)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tools.scaling.base.repo import EXPORTS
 from tools.scaling.bundle.layout import COMMANDS, CommandEntry, command_blocks, command_entry
-from tools.scaling.page.view import Command
+from tools.scaling.page.view import CommandRow
 
 _EXPORTS = " ".join(f"{name}={value}" for name, value in EXPORTS.items())
 MOST, COMMAND, LAST, GATES = 5000, 600, 200, 12  # entries read; characters shown; lines of gates
@@ -23,10 +23,10 @@ def read_commands(text: str) -> tuple[list[CommandEntry], int]:
     return others, max(len(blocks) - MOST, 0)
 
 
-def shown_command(entry: CommandEntry, folder: str) -> Command:
+def shown_command(entry: CommandEntry, folder: str) -> CommandRow:
     """The entry as a page shows it: without what `exports_line` sets, and with $RUN_DIR for the bundle's folder."""
     said = [line for line in entry.out if line.strip()]
-    return Command(
+    return CommandRow(
         number=entry.number,
         started=entry.started,
         step=entry.step,

@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.scaling.bundle.layout import EXPLAINED, METRICS, MODES, SUMMARY, Mode
 from tools.scaling.page.reading import LONG, Reader, finite, number, short
-from tools.scaling.page.view import Attribution, Cause, Comparison, Differing, Factor, Pair, Series, Step
+from tools.scaling.page.view import Attribution, CauseRow, Comparison, Differing, Factor, Pair, PhiSeries, PhiStep
 
 EXPECTED = {
     "c-parity": "The port as it is. It must agree with the reference.",
@@ -94,7 +94,7 @@ def _orphan(row: dict[str, Any]) -> Pair:
     return Pair(short(str(row["name"])), short(f"{row['c_count']} times in C, {row['py_count']} in PY{note}"))
 
 
-def _series(rows: Sequence[dict[str, Any]]) -> tuple[Series, ...]:
+def _series(rows: Sequence[dict[str, Any]]) -> tuple[PhiSeries, ...]:
     """Each quantity of the first sweep over its phi steps, against phi where it was traced."""
     by_name: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
@@ -111,17 +111,17 @@ def _series(rows: Sequence[dict[str, Any]]) -> tuple[Series, ...]:
         kept = thinned(steps)
         sizes = [abs(rel) for rel in (number(row["rel"]) for row in found.values()) if rel is not None]
         worst = math.nan if any(map(math.isnan, sizes)) else max(sizes, default=None)
-        made.append(Series(short(name), axis, kept, sweeps, worst, len(steps) - len(kept)))
+        made.append(PhiSeries(short(name), axis, kept, sweeps, worst, len(steps) - len(kept)))
     return tuple(made)
 
 
-def _step(x: Any, row: dict[str, Any]) -> Step:
+def _step(x: Any, row: dict[str, Any]) -> PhiStep:
     c, py = finite(number(row["c"])), finite(number(row["py"]))
     difference = None if c is None or py is None else finite(py - c)
-    return Step(float(x), c, py, difference, short(str(row["status"])))
+    return PhiStep(float(x), c, py, difference, short(str(row["status"])))
 
 
-def thinned(steps: Sequence[Step]) -> tuple[Step, ...]:
+def thinned(steps: Sequence[PhiStep]) -> tuple[PhiStep, ...]:
     """At most POINTS steps: of every stretch the lowest, the highest and the one that differs most."""
     if len(steps) <= POINTS:
         return tuple(steps)
@@ -137,7 +137,7 @@ def thinned(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def _attribution(data: dict[str, Any]) -> Attribution:
     causes = [
-        Cause(
+        CauseRow(
             short(str(each["quantity"])),
             short(str(each.get("variant") or "no known variant"), LONG),
             *(number(each[key]) for key in ("defect_rel", "effect_rel", "share", "amplification")),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.scaling.page.view import Cause, Number, Series, Trend
+from tools.scaling.page.view import CauseRow, Number, PhiSeries, Trend
 
 WIDTH, LEFT, RIGHT = 340.0, 62.0, 328.0
 UPPER, LOWER = (12.0, 132.0), (162.0, 222.0)  # top and bottom of the panel of values and that of differences
@@ -38,7 +38,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CurveLine:
     """A curve: `kind` names its style (c, py, difference), `path` is an SVG path with gaps where nothing is known."""
 
     kind: str
@@ -51,7 +51,7 @@ class Panel:
     top: float
     bottom: float
     ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[CurveLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ShareBar:
     """A bar from `left` to `left + width` on an axis from -1 to 1."""
 
     left: float
@@ -93,7 +93,7 @@ class _Scale:
         return round(self.start + share * (self.end - self.start), 2)
 
 
-def plot(series: Series) -> Plot:
+def plot(series: PhiSeries) -> Plot:
     """The drawing of a quantity over the phi steps."""
     steps = series.steps
     x = _scale([s.x for s in steps], LEFT + 6, RIGHT - 6, margin=0.0)
@@ -105,11 +105,11 @@ def plot(series: Series) -> Plot:
     return Plot(_ticks(x, 4), (upper, lower))
 
 
-def bars(causes: Sequence[Cause]) -> tuple[Bar, ...]:
+def bars(causes: Sequence[CauseRow]) -> tuple[ShareBar, ...]:
     """One bar a cause, from 0 to its effect, the largest effect reaching 1."""
     sizes = [c.effect_rel if c.effect_rel is not None and math.isfinite(c.effect_rel) else 0.0 for c in causes]
     longest = max((abs(s) for s in sizes), default=0.0) or 1.0
-    return tuple(Bar(round(min(s / longest, 0.0), 4), round(abs(s) / longest, 4)) for s in sizes)
+    return tuple(ShareBar(round(min(s / longest, 0.0), 4), round(abs(s) / longest, 4)) for s in sizes)
 
 
 def spark(trend: Trend) -> Spark:
@@ -140,7 +140,7 @@ def _panel(
             for (px, py), a, v in zip(points, xs, values)
             if py is not None and v is not None
         ]
-        lines.append(Line(kind, _path(points), tuple(dots) if len(values) <= DOTS else ()))
+        lines.append(CurveLine(kind, _path(points), tuple(dots) if len(values) <= DOTS else ()))
     return Panel(at[0], at[1], _ticks(y, 4 if not zero else 3), tuple(lines))
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import REPORTS_ROOT, ROOT
-from tools.scaling.bundle.history import UPSTREAM, History, Regression, Row, Series, history
+from tools.scaling.bundle.history import UPSTREAM, BundleRow, History, QuantitySeries, Regression, history
 from tools.scaling.bundle.layout import REPORT
 from tools.scaling.bundle.seal import irregular
 from tools.scaling.page.html import index_page
@@ -39,7 +39,7 @@ def index_of(found: History, root: Path, beside: Path) -> Index:
     for each in found.regressions:
         worse[each.bad].append(each)
     rows = tuple(_row(row, root, prefix, worse[row.stamp]) for row in reversed(found.rows))
-    groups: dict[str, list[Series]] = defaultdict(list)
+    groups: dict[str, list[QuantitySeries]] = defaultdict(list)
     for series in found.series:
         groups[f"{series.case}, pixel {series.pixel}, {series.device} {series.dtype}"].append(series)
     latest = sorted(groups, key=lambda name: groups[name][0].stamps[-1], reverse=True)
@@ -48,7 +48,7 @@ def index_of(found: History, root: Path, beside: Path) -> Index:
     return Index(found.root, rows, tuple(sorted(counts.items())), trends, len(latest) - len(trends))
 
 
-def _row(row: Row, root: Path, prefix: str, worse: Sequence[Regression]) -> IndexRow:
+def _row(row: BundleRow, root: Path, prefix: str, worse: Sequence[Regression]) -> IndexRow:
     page = REPORT if irregular(root / row.stamp / REPORT) is None else ""
     pixel = "" if row.pixel is None else f" {row.pixel[0]} {row.pixel[1]}"
     return IndexRow(
@@ -77,7 +77,7 @@ def _regression(worse: Sequence[Regression]) -> str:
     return short(f"Regression: {first.quantity}{more} passed in {first.good} ({then}), now {status} ({now}).", LONG)
 
 
-def _trends(what: str, series: Sequence[Series]) -> Trends:
+def _trends(what: str, series: Sequence[QuantitySeries]) -> Trends:
     exact = tuple(short(each.quantity) for each in series if not any(each.deltas) and None not in each.deltas)
     drawn = tuple(Trend(short(each.quantity), _fewer(each.deltas)) for each in series if any(each.deltas))
     return Trends(short(what), max(len(each.stamps) for each in series), drawn, exact)

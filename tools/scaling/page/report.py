@@ -38,7 +38,7 @@ from tools.scaling.page.commands import exports_line, folder_in, gates, read_com
 from tools.scaling.page.comparison import comparisons_of
 from tools.scaling.page.html import report_page
 from tools.scaling.page.reading import LONG, Reader, flat, number, plain, short, when
-from tools.scaling.page.view import Change, Comparison, Page, Pair, Previous, RawFile
+from tools.scaling.page.view import ChangedFact, Comparison, Page, Pair, Previous, RawFile
 
 PICTURE, AGREEMENT, SIMULATED = (f"{IMAGE_FOLDER}/{name}" for name in (TRIPTYCH, IMAGES, IMAGE_RECORD))
 LIMIT = 500_000  # bytes of a report.html
@@ -172,7 +172,7 @@ def _previous(
     was = before.provenance()
     now = _compared_facts(verdict, known, env, comparisons)
     then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json(ENVIRONMENT) or {}, its)
-    found = [Change(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
+    found = [ChangedFact(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
     page = f"../{last}/{REPORT}" if before.bundle.path(REPORT).is_file() else f"../{last}/"
     return Previous(last, page, tuple(found[:CHANGES]), max(len(found) - CHANGES, 0))
 

@@ -39,7 +39,7 @@ class Differing:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PhiStep:
     """One phi step of a series. difference: py - c. None where a side has no value, or none that is finite."""
 
     x: float
@@ -50,19 +50,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class PhiSeries:
     """A traced quantity over the phi steps. sweeps: how often the trace goes through them (the first is shown)."""
 
     name: str
     axis: str
-    steps: tuple[Step, ...]
+    steps: tuple[PhiStep, ...]
     sweeps: int
     worst_rel: Number
     left_out: int
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class CauseRow:
     """One defect; effect_rel: the relative change of the target that it makes alone. share: of the whole delta."""
 
     quantity: str
@@ -81,7 +81,7 @@ class Attribution:
     target: str
     delta_rel: Number
     explained_rel: Number
-    causes: tuple[Cause, ...]
+    causes: tuple[CauseRow, ...]
     left_out: int
 
 
@@ -101,7 +101,7 @@ class Comparison:
     differing: tuple[Differing, ...]
     differing_count: int
     traced_count: int
-    series: tuple[Series, ...]
+    series: tuple[PhiSeries, ...]
     orphans: tuple[Pair, ...]
     orphans_count: int
     attribution: Attribution | None
@@ -109,7 +109,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandRow:
     """An entry of commands.txt. last: the last line that it printed, of so many `lines`."""
 
     number: str
@@ -125,7 +125,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AuditBlock:
     """A part of a Markdown text. kind: heading, text, list or code."""
 
     kind: str
@@ -133,7 +133,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedFact:
     """What is not as it was in the bundle before."""
 
     name: str
@@ -156,7 +156,7 @@ class Previous:
 
     stamp: str
     href: str
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedFact, ...]
     left_out: int
 
 
@@ -175,7 +175,7 @@ class Page:
     facts: tuple[Pair, ...]
     gates: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
-    commands: tuple[Command, ...]
+    commands: tuple[CommandRow, ...]
     commands_left_out: int
     exports: str
     environment: tuple[Pair, ...]
@@ -184,7 +184,7 @@ class Page:
     image: str | None
     image_note: str
     image_facts: tuple[Pair, ...]
-    audit: tuple[Block, ...]
+    audit: tuple[AuditBlock, ...]
     audit_cut: bool
     notes: tuple[str, ...]
 

@@ -17,7 +17,8 @@ from tools.scaling.base.text import code
 from tools.scaling.bundle.bundle import Bundle, open_bundle
 from tools.scaling.bundle.layout import AUDIT
 from tools.scaling.page.report import write_report
-from tools.scaling.procedure.runner import Run, Settings, StepFailed
+from tools.scaling.procedure.runner import ProcedureRun, StepFailed
+from tools.scaling.procedure.settings import Settings
 from tools.scaling.procedure.steps import STEPS, Step, new_bundle
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,11 +54,11 @@ def go_deaf() -> None:
             signal.signal(each, lambda *_: None)
 
 
-def run_step(run: Run, step: Step) -> None:
+def run_step(run: ProcedureRun, step: Step) -> None:
     """One step, announced with its seconds."""
     run.step = step.name
     started = time.perf_counter()
-    run.say(f"[{step.numbers:>10}] {step.name}: {step.what}")
+    run.say(f"[{step.row.numbers:>10}] {step.name}: {step.row.what}")
     step.work(run)
     run.say(f"             done in {time.perf_counter() - started:.1f} s")
 
@@ -69,7 +70,7 @@ def step_alone(
 
     changes: settings that differ from those that the bundle's provenance recorded.
     """
-    with interruptible(), Run(Settings(), say) as run:
+    with interruptible(), ProcedureRun(Settings(), say) as run:
         if step.name == "provenance":
             run.settings = run.settings.with_changes(**changes)
             new_bundle(run, root, run_dir)
@@ -93,7 +94,7 @@ def _bundle_for(step: Step, root: Path, run_dir: Path | None, say: Callable[[str
     try:
         return open_bundle(root, run_dir)
     except BadInput:
-        if step.needs_bundle or run_dir is not None:
+        if step.row.needs_bundle or run_dir is not None:
             raise
         say("no open bundle: what this step runs is not recorded")
         return None
@@ -122,13 +123,14 @@ def phase_m1(
     Raises the failure after the blocked evidence is written and sealed; its exit code is the step's own.
     """
     page = _words(on_blocked) if on_blocked else []
-    with interruptible(), Run(settings, say, sign=_signing_key(sign)) as run:
+    with interruptible(), ProcedureRun(settings, say, sign=_signing_key(sign)) as run:
         try:
             run.step = STEPS[0].name
             new_bundle(run, root, None)
             say(f"RUN_DIR {run.made.shown()}")
+            left_out = {"image": settings.image is None, "stage": not staged}
             for step in STEPS:
-                if step.asked(settings) and (step.name != "stage" or staged):
+                if not left_out.get(step.name):
                     run_step(run, step)
             go_deaf()
             return run.made
@@ -150,7 +152,7 @@ def phase_m1(
 class Blocked(ScalingError):
     """A halted run. `str` is the last line on the terminal; the exit code is the step's own."""
 
-    def __init__(self, cause: ScalingError, run: Run) -> None:
+    def __init__(self, cause: ScalingError, run: ProcedureRun) -> None:
         kept = f"; evidence: {run.bundle.shown()}" if run.bundle is not None else ""
         super().__init__(f"BLOCKED {run.step}: {cause} (exit {cause.exit_code}){kept}")
         self.exit_code = cause.exit_code
@@ -174,7 +176,7 @@ def _signing_key(path: Path | None) -> Path | None:
     return path
 
 
-def _block(run: Run, error: ScalingError, say: Callable[[str], None]) -> None:
+def _block(run: ProcedureRun, error: ScalingError, say: Callable[[str], None]) -> None:
     """Write and seal the evidence of a run that halted; if even that fails, say so."""
     bundle = run.bundle
     if bundle is None or bundle.sealed:
@@ -188,7 +190,7 @@ def _block(run: Run, error: ScalingError, say: Callable[[str], None]) -> None:
         say(f"the blocked evidence could not be sealed: {problem}")
 
 
-def audit(run: Run, error: ScalingError) -> str:
+def audit(run: ProcedureRun, error: ScalingError) -> str:
     """instrumentation_audit.md: which step, why, with what output, and what was kept."""
     bundle = run.made
     kept = "".join(f"- {code(name)}\n" for name in bundle.files())

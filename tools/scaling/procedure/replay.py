@@ -20,7 +20,7 @@ from tools.scaling.base.errors import BadInput, GateFailed, why
 from tools.scaling.base.repo import ROOT, digest, environment, inside, relative
 from tools.scaling.bundle.bundle import Bundle, bundles
 from tools.scaling.bundle.checkout import outcomes, replayable, worktree
-from tools.scaling.bundle.environment import Change, changes, same_numbers
+from tools.scaling.bundle.environment import EnvironmentChange, changes, same_numbers
 from tools.scaling.bundle.layout import (
     COMMANDS,
     ENVIRONMENT,
@@ -38,7 +38,7 @@ from tools.scaling.bundle.patch import files_of
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.limit import current_limit
 from tools.scaling.procedure.phase import interruptible
-from tools.scaling.procedure.runner import Settings
+from tools.scaling.procedure.settings import Settings
 
 _METRICS = tuple(mode.path(METRICS) for mode in MODES.values())
 _IMAGE = f"{IMAGE_FOLDER}/{IMAGE_RECORD}"
@@ -79,7 +79,7 @@ class Replay:
     bitwise: bool
     compared: tuple[str, ...]
     first: Difference | None
-    environment: tuple[Change, ...]
+    environment: tuple[EnvironmentChange, ...]
     left_out: tuple[str, ...] = ()
 
     @property
@@ -170,7 +170,7 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
     return Replay(then.shown(), known["git_sha"], patched, bitwise, tuple(compared), first, tuple(changed), left_out)
 
 
-def _changed_inputs(known: Mapping[str, Any]) -> tuple[Change, ...]:
+def _changed_inputs(known: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
     """What the run read that no commit and no patch has, from outside or untracked, and that is not what it was."""
     recorded = known.get("inputs")
     if not isinstance(recorded, Mapping):
@@ -181,7 +181,9 @@ def _changed_inputs(known: Mapping[str, Any]) -> tuple[Change, ...]:
     folders = tuple(name for name in left_out if name.endswith("/"))
     kept = {n for n, path in places.items() if inside(path) and n not in own and not n.startswith(folders)}
     now = {name: digest(path) if path.is_file() else None for name, path in places.items() if name not in kept}
-    return tuple(Change(f"input {name}", recorded[name], its) for name, its in now.items() if recorded[name] != its)
+    return tuple(
+        EnvironmentChange(f"input {name}", recorded[name], its) for name, its in now.items() if recorded[name] != its
+    )
 
 
 def _environment(bundle: Bundle) -> Mapping[str, Any]:

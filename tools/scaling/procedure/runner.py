@@ -9,58 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nanobragg_torch.memory import Limit
-from tools.scaling.base.discretion import located
 from tools.scaling.base.errors import BadInput, Killed, ScalingError
 from tools.scaling.base.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.cases.case import Case, find_case
-from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 from tools.scaling.guard.child import Guarded, run
 from tools.scaling.guard.limit import current_limit
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run compares, where and how. Kept in provenance.json, so that a step run alone knows it.
-
-    image: window or whole, what is simulated beside the traces, or None. image_c: the reference's image of it.
-    include_untracked: whether dirty.patch holds the untracked files, too.
-    """
-
-    case: str = "supervisor"
-    pixel: tuple[int, int] | None = None
-    c: str | None = None
-    hkl: str | None = None
-    device: str = "cpu"
-    dtype: str = "float64"
-    tolerance: float = DEFAULT_TOLERANCE
-    memory_limit: int | None = None
-    image: str | None = None
-    image_c: str | None = None
-    include_untracked: bool = False
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> "Settings":
-        """From the JSON of provenance.json."""
-        known = {k: v for k, v in value.items() if k in cls.__dataclass_fields__}
-        known |= {name: located(known[name]) for name in ("case", "c", "hkl", "image_c") if known.get(name)}
-        return cls(**known | {"pixel": tuple(known["pixel"]) if known.get("pixel") else None})
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def with_changes(self, **changes: Any) -> "Settings":
-        """These settings with every change that is not None."""
-        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+from tools.scaling.procedure.settings import Settings
 
 
 class StepFailed(ScalingError):
@@ -82,7 +46,7 @@ def held_back(number: int) -> Iterator[None]:
 
 
 @dataclass
-class Run:
+class ProcedureRun:
     """One run of one or more steps. bundle: where commands are recorded, or None (nothing is).
 
     say: prints one line for whoever is watching. sign: the private key that signs the seal, or None.
@@ -98,7 +62,7 @@ class Run:
     _limit: Limit | None = None
     _last_warning: str = ""
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "ProcedureRun":
         self._scratch = self._stack.enter_context(scratch("run"))
         return self
 

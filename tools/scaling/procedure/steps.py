@@ -1,4 +1,4 @@
-"""The numbered steps of the parity procedure, in order, as one table (design, section 3)."""
+"""What each numbered step of the parity procedure does; table.py lists them in order."""
 
 import shlex
 import sys
@@ -14,11 +14,11 @@ from tools.scaling.base.repo import (
     MAPPED_TESTS,
     ROOT,
     changed_protected,
+    git,
     head,
     inside,
     protected_state,
     relative,
-    stage,
     with_index,
 )
 from tools.scaling.base.text import code, plain
@@ -43,32 +43,28 @@ from tools.scaling.bundle.layout import (
     read_metrics,
     read_object,
 )
-from tools.scaling.bundle.patch import input_digests
-from tools.scaling.bundle.patch import record as record_patch
+from tools.scaling.bundle.patch import input_digests, record_patch
 from tools.scaling.cases.case import Extent
 from tools.scaling.images.region import Region, find_region, plan_region
 from tools.scaling.page.report import write_report
 from tools.scaling.procedure.check import signed
-from tools.scaling.procedure.runner import Run, Settings, StepFailed
+from tools.scaling.procedure.runner import ProcedureRun, StepFailed
+from tools.scaling.procedure.table import TABLE, StepRow
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `numbers` of the procedure, its session's name, what it does, the work.
+    """A row of the table, and the function that does its work."""
 
-    needs_bundle: False for the steps that leave no artifact; without an open bundle they run unrecorded.
-    asked: whether phase_m1 runs it with these settings.
-    """
+    row: StepRow
+    work: Callable[[ProcedureRun], None]
 
-    numbers: str
-    name: str
-    what: str
-    work: Callable[[Run], None]
-    needs_bundle: bool = True
-    asked: Callable[[Settings], bool] = lambda settings: True
+    @property
+    def name(self) -> str:
+        return self.row.name
 
 
-def reference_of(run: Run) -> Path:
+def reference_of(run: ProcedureRun) -> Path:
     """The reference's trace of the run's pixel. Raises Unavailable."""
     given = run.settings.c
     path = Path(given) if given else run.case.reference(run.pixel)
@@ -81,8 +77,8 @@ def reference_of(run: Run) -> Path:
     return path
 
 
-def provenance(run: Run) -> None:
-    """Steps 1-6: commit, status, exports, the installed package; makes the bundle's first files."""
+def provenance(run: ProcedureRun) -> None:
+    """Commit, status, exports, the installed package; makes the bundle's first files."""
     bundle, reference = run.made, reference_of(run)
     commit = head()
     known = {
@@ -107,7 +103,7 @@ def provenance(run: Run) -> None:
         _plan(run, _region(run))  # before torch is imported, so that what cannot fit is refused at once
 
 
-def _inputs(run: Run, reference: Path) -> list[Path]:
+def _inputs(run: ProcedureRun, reference: Path) -> list[Path]:
     """What the run reads: its case, the files that the case's flags name, another list, the reference's trace."""
     case = run.case
     named = [folder / word for folder in case.folders for word in case.flags]
@@ -115,12 +111,9 @@ def _inputs(run: Run, reference: Path) -> list[Path]:
     return [case.folder / "case.json", *named, *other, reference]
 
 
-def harness_traces(run: Run) -> None:
-    """Steps 7-9, 11: the c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
-    settings, (slow, fast) = run.settings, run.pixel
-    common = ["--case", settings.case, "--pixel", str(slow), str(fast)]
-    common += ["--device", settings.device, "--dtype", settings.dtype]
-    common += ["--hkl", settings.hkl] if settings.hkl else []
+def harness_traces(run: ProcedureRun) -> None:
+    """The c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
+    common = run.settings.with_changes(pixel=run.pixel).options()
     for mode in MODES.values():
         extra = ["--dump-per-phi"] if mode.name == "c-parity" else []
         run.scaling("harness", *common, *mode.options, "--out", run.made.shown(mode.log), *extra)
@@ -128,13 +121,13 @@ def harness_traces(run: Run) -> None:
         run.scaling("inspect", run.made.shown(mode.log))
 
 
-def env_snapshot(run: Run) -> None:
-    """Step 10: env.json."""
+def env_snapshot(run: ProcedureRun) -> None:
+    """Write env.json."""
     run.scaling("env", "--out", run.made.shown(ENVIRONMENT))
 
 
-def comparison(run: Run) -> None:
-    """Steps 14-19, 26: compare's help, three comparisons, each explained, the outputs listed, the metrics checked."""
+def comparison(run: ProcedureRun) -> None:
+    """Compare's help, three comparisons, each explained, the outputs listed, the metrics checked."""
     bundle, reference = run.made, relative(reference_of(run))
     run.scaling("compare", "--help")
     for mode in MODES.values():
@@ -157,12 +150,12 @@ def comparison(run: Run) -> None:
     _say_lines(run, checked)
 
 
-def _say_lines(run: Run, record: CommandRecord) -> None:
+def _say_lines(run: ProcedureRun, record: CommandRecord) -> None:
     for line in record.stdout.splitlines():
         run.say(f"    {line}")
 
 
-def image(run: Run) -> None:
+def image(run: ProcedureRun) -> None:
     """The window or the whole detector, in blocks that fit, compared with the reference's image where there is one."""
     settings, region = run.settings, _region(run)
     cut = _plan(run, region)
@@ -173,19 +166,16 @@ def image(run: Run) -> None:
     run.say(f"    {done.stdout.strip().splitlines()[-1]}")
 
 
-def _region(run: Run) -> Region:
+def _region(run: ProcedureRun) -> Region:
     hkl = Path(run.settings.hkl) if run.settings.hkl else None
     return find_region(run.settings.case, Extent(run.settings.image or "window"), pixel=run.pixel, hkl=hkl)
 
 
-def _region_options(run: Run, region: Region) -> list[str]:
-    settings, (slow, fast) = run.settings, run.pixel
-    options = ["--case", settings.case, "--extent", region.extent.value, "--pixel", str(slow), str(fast)]
-    options += ["--device", settings.device, "--dtype", settings.dtype]
-    return options + (["--hkl", settings.hkl] if settings.hkl else [])
+def _region_options(run: ProcedureRun, region: Region) -> list[str]:
+    return [*run.settings.with_changes(pixel=run.pixel).options(), "--extent", region.extent.value]
 
 
-def _plan(run: Run, region: Region) -> Plan:
+def _plan(run: ProcedureRun, region: Region) -> Plan:
     """Plan the region's memory; its line goes to commands.txt. Raises StepFailed (exit 4) where it cannot fit."""
     made: list[Plan] = []
 
@@ -198,22 +188,22 @@ def _plan(run: Run, region: Region) -> Plan:
     return made[0]
 
 
-def collect_only(run: Run) -> None:
-    """Step 20: pytest --collect-only of the mapped test files, one by one."""
+def collect_only(run: ProcedureRun) -> None:
+    """Run pytest --collect-only on the mapped test files, one by one."""
     for name in MAPPED_TESTS:
         run.scaling("collect", name)
 
 
-def parity_tests(run: Run) -> None:
-    """Steps 21-22: the mapped tests on the CPU, and on CUDA: pass, or skip with its reason."""
+def parity_tests(run: ProcedureRun) -> None:
+    """The mapped tests on the CPU, and on CUDA: pass, or skip with its reason."""
     wanted = [[run.settings.device]] if run.settings.device != "cpu" else [["cpu"], ["cuda", "--optional"]]
     for options in wanted:
         done = run.scaling("pytest", "--device", *options)
         run.say(f"    {options[0]}: {done.stdout.strip().splitlines()[-1]}")
 
 
-def ledger(run: Run) -> None:
-    """Steps 24-25: the plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
+def ledger(run: ProcedureRun) -> None:
+    """The plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
     bundle = run.made
 
     def write() -> str:
@@ -225,8 +215,8 @@ def ledger(run: Run) -> None:
     run.here(f"python -m tools.scaling ledger --run-dir {bundle.shown()}", write)
 
 
-def handoff(run: Run) -> None:
-    """Steps 27, 30: final status; protected files untouched; extra diagnostics named in the Attempt."""
+def handoff(run: ProcedureRun) -> None:
+    """Final status; protected files untouched; extra diagnostics named in the Attempt."""
     bundle = run.made
     run.external(["git", "status", "-sb"])
 
@@ -246,13 +236,13 @@ def handoff(run: Run) -> None:
     run.here(f"python -m tools.scaling page {bundle.shown()}", lambda: f"wrote {relative(write_report(bundle))}")
 
 
-def checksums(run: Run) -> None:
-    """Step 23: the seal. sha256.txt over every artifact, verified after writing."""
+def checksums(run: ProcedureRun) -> None:
+    """The seal. sha256.txt over every artifact, verified after writing."""
     run.say(f"    sealed {run.made.seal(run.sign)} files in {run.made.shown(MANIFEST)}")
 
 
-def stage_run(run: Run) -> None:
-    """Step 28: git add of exactly what the run wrote."""
+def stage(run: ProcedureRun) -> None:
+    """Stage (git add) exactly what the run wrote."""
     bundle = run.made
     if not inside(bundle.folder):
         run.say(f"    {bundle.shown()} lies outside the repository: not staged")
@@ -260,34 +250,18 @@ def stage_run(run: Run) -> None:
     staged = [bundle.folder.resolve().relative_to(ROOT).as_posix()]
 
     def work() -> None:
-        stage(staged[:1])
+        git("add", "--", *staged[:1])
         staged[1:] = ledgers.stage(entry_of(run)) if _has_attempt(run) else []
 
     with_index(work, run.say)
     run.say("    staged " + ", ".join(staged))
 
 
-STEPS = (
-    Step("1-6", "provenance", "stamp, RUN_DIR, commit, status, exports, installed package", provenance),
-    Step("7-9, 11", "harness_traces", "c-parity, spec and legacy traces, inspected", harness_traces),
-    Step("10", "env_snapshot", "env.json", env_snapshot),
-    Step(
-        "14-19, 26", "comparison", "the traces compared with the reference and explained, metrics checked", comparison
-    ),
-    Step(
-        "optional",
-        "image",
-        "the window or the whole detector against the reference's image",
-        image,
-        asked=lambda settings: settings.image is not None,
-    ),
-    Step("20", "collect_only", "pytest --collect-only of the mapped tests", collect_only, needs_bundle=False),
-    Step("21-22", "parity_tests", "the mapped tests, CPU and CUDA", parity_tests, needs_bundle=False),
-    Step("24-25", "ledger", "the plan's M1 row and one Attempt in docs/fix_plan.md", ledger),
-    Step("27, 30", "handoff", "final status, protected files, extra diagnostics", handoff),
-    Step("23", "checksums", "the seal: sha256.txt, verified", checksums),
-    Step("28", "stage", "git add of exactly what the run wrote", stage_run),
-)
+_WORK = (
+    provenance, harness_traces, env_snapshot, comparison, image, collect_only, parity_tests, ledger, handoff, checksums,
+    stage,
+)  # fmt: skip
+STEPS = tuple(Step(row, {work.__name__: work for work in _WORK}[row.name]) for row in TABLE)
 
 
 def find_step(name: str) -> Step:
@@ -297,21 +271,21 @@ def find_step(name: str) -> Step:
     raise BadInput(f"{name}: expected a step, one of {', '.join(s.name for s in STEPS)}")
 
 
-def new_bundle(run: Run, reports_root: Path, run_dir: Path | None) -> None:
+def new_bundle(run: ProcedureRun, reports_root: Path, run_dir: Path | None) -> None:
     """Give the run its RUN_DIR. Fails before making one when git or the reference is missing."""
     head()
     reference_of(run)
     run.bundle = create(reports_root, run_dir)
 
 
-def diagnostics_of(run: Run) -> list[str]:
+def diagnostics_of(run: ProcedureRun) -> list[str]:
     """The files beyond the c-parity comparison: what a reader may want and would not look for."""
     usual = {MODES["c-parity"].log, COMMANDS, ENVIRONMENT, PROVENANCE, METRICS, METADATA, SUMMARY, REPORT}
     usual |= {SEAL, ATTESTATION}
     return [name for name in run.made.files() if name not in usual]
 
 
-def entry_of(run: Run) -> ledgers.Entry:
+def entry_of(run: ProcedureRun) -> ledgers.LedgerEntry:
     """The run's ledger entry, from its own files."""
     bundle = run.made
     known = bundle.provenance()
@@ -338,10 +312,10 @@ def entry_of(run: Run) -> ledgers.Entry:
         "Extra diagnostics": ", ".join(map(code, diagnostics_of(run))),
     }
     outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
-    return ledgers.Entry(bundle.stamp, bundle.shown(), outcome, lines)
+    return ledgers.LedgerEntry(bundle.stamp, bundle.shown(), outcome, lines)
 
 
-def _image_line(run: Run) -> dict[str, str]:
+def _image_line(run: ProcedureRun) -> dict[str, str]:
     """What the comparison of the images says; nothing where there was none."""
     path = run.made.path(f"{IMAGE_FOLDER}/{IMAGES}")
     if not path.is_file():
@@ -355,7 +329,7 @@ def _upstream(metrics: dict[str, Any]) -> str:
     return str(metrics.get("first_upstream_divergence") or "none")
 
 
-def _has_attempt(run: Run) -> bool:
+def _has_attempt(run: ProcedureRun) -> bool:
     try:
         ledgers.attempt_of(run.made.stamp)
     except BadInput:
