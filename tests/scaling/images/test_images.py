@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from tools.scaling.engine import blocks as image_pass
 from tools.scaling.images import measure as image_stats
-from tools.scaling.images import sweep as image_pass
 from tools.scaling.images.measure import measure
 from tools.scaling.images.open import in_memory
 from tools.scaling.images.report import Bin, ImageReport, Limits

@@ -13,7 +13,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.cases.case import find_case
 from tools.scaling.cli import main
 from tools.scaling.matrix.effects import QuirkEffect, quirk_effects
-from tools.scaling.matrix.effects_text import quirk_lines
+from tools.scaling.matrix.text import quirk_lines
 
 FLAGS = (
     "-cell 30 40 50 80 95 105 -default_F 1 -lambda 1.1 -distance 100 -detpixels 6 -pixel 2 -N 5 -oversample 1 "

@@ -10,7 +10,7 @@ import typer
 
 from tools.scaling.base.errors import GateFailed
 from tools.scaling.base.files import write_text
-from tools.scaling.cli.options import IMAGES, AsJson, Junit, app, say
+from tools.scaling.cli.options import IMAGES, AsJson, Device, Junit, app, say
 
 
 @app.command(rich_help_panel=IMAGES)
@@ -26,6 +26,7 @@ def images(
     ] = (0, 0),
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
+    device: Device = "cpu",
     as_json: AsJson = False,
     junit: Junit = None,
 ) -> None:
@@ -37,9 +38,10 @@ def images(
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
     for name, numbers in (("--shape", shape), ("--roi", roi), ("--origin", origin)):
         command += "".join(f" {item}" for item in (name, *numbers)) if numbers and any(numbers) else ""
+    command += f" --device {shlex.quote(device)}" if device != "cpu" else ""
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
         report = compare_image_files(
-            c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, progress=progress
+            c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, device=device, progress=progress
         )
     if junit:
         write_text(junit, images_junit(report))

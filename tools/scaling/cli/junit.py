@@ -14,7 +14,7 @@ from tools.scaling.base.errors import ScalingError
 from tools.scaling.base.files import one_line, write_text
 from tools.scaling.bundle.verify import ChainVerdict, SealVerdict, Standing
 from tools.scaling.images.report import ImageReport
-from tools.scaling.matrix.judge import CaseResult, Matrix, Outcome
+from tools.scaling.matrix.judge import CaseResult, Matrix, MatrixOutcome
 from tools.scaling.traces.report import FactorRow, Orphan, QuantityRow, Report, Status
 
 
@@ -136,7 +136,7 @@ def _comparisons(case: CaseResult, dtype: str) -> list[JunitCase]:
             one if one.outcome is JunitOutcome.FAILED else JunitCase(one.name, JunitOutcome.SKIPPED, reason)
             for one in tests
         ]
-    outcomes = {Outcome.PASS: JunitOutcome.PASSED, Outcome.FAIL: JunitOutcome.FAILED}
+    outcomes = {MatrixOutcome.PASS: JunitOutcome.PASSED, MatrixOutcome.FAIL: JunitOutcome.FAILED}
     return tests + [
         JunitCase(file.name, outcomes.get(file.outcome, JunitOutcome.SKIPPED), file.note) for file in case.files
     ]

@@ -86,7 +86,7 @@ def quirks(
 
     from tools.scaling.cases.case import find_case
     from tools.scaling.matrix.effects import quirk_effects
-    from tools.scaling.matrix.effects_text import quirk_lines
+    from tools.scaling.matrix.text import quirk_lines
 
     found = quirk_effects(find_case(case), pixel, device)
     for line in [json.dumps([asdict(row) for row in found])] if as_json else quirk_lines(case, found):

@@ -17,6 +17,8 @@ UNIT_ROUNDOFF = MappingProxyType({"float64": 2.0**-53, "float32": 2.0**-24})
 LARGEST_STEP = MappingProxyType({name: 2.0 * roundoff for name, roundoff in UNIT_ROUNDOFF.items()})  # of normal numbers
 LEAST_SUM = 1e-30  # float32 loses sums of squares below this: the squares are below 2^-126
 
+LEAST_NORMAL = MappingProxyType({"float64": 2.0**-1022, "float32": 2.0**-126})
+
 # Steps of a pixel that are rounding, whatever they are relatively; of counts none.
 FREE_STEPS = MappingProxyType({"float32": 2, "float64": 2})
 

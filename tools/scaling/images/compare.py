@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
+from tools.scaling.cases.case import Window
 
 if TYPE_CHECKING:
+    import torch
+
     from tools.scaling.images.open import Image
     from tools.scaling.images.report import ImageReport, Limits
-
-Region = tuple[int, int, int, int]
 
 
 def compare_image_files(
@@ -21,20 +22,22 @@ def compare_image_files(
     *,
     shape: tuple[int, int] | None = None,
     origin: tuple[int, int] = (0, 0),
-    roi: Region | None = None,
+    roi: Window | None = None,
     kept: int = 10,
     tolerance: float | None = None,
     out: Path | None = None,
     command: str = "",
+    device: str = "cpu",
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "ImageReport":
     """Compare the image file `py` with `c`, the reference: raw float32 or float64, .npy or SMV.
 
-    shape: (slow, fast); raw files need it. origin, roi: as in `compare_opened`.
+    shape: (slow, fast); raw files need it. origin, roi: as in `compare_opened`. device: where the engine computes.
     out: a folder for images.md, images.json and the pictures. progress is called with (parts done, parts).
-    Raises BadInput (one line) for files that cannot be compared.
+    Raises BadInput (one line) for files that cannot be compared, Unavailable without the device.
     """
+    from tools.scaling.engine.diff import open_device
     from tools.scaling.images.open import open_image
     from tools.scaling.images.report import Limits
 
@@ -45,13 +48,15 @@ def compare_image_files(
     limits = Limits() if tolerance is None else Limits(tolerance=tolerance)
     if out is not None:
         refuse_foreign(images_marks(out))
+    place = open_device(device)
     reference, candidate = open_image(c, shape), open_image(py, shape)
     report = compare_opened(
-        reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress
-    )
+        reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, device=place, threads=threads,
+        progress=progress,
+    )  # fmt: skip
     if out is not None:
         make_folder(out)
-        write_all(images_contents(report, reference, candidate, out, command))
+        write_all(images_contents(report, reference, candidate, out, place, command))
     return report
 
 
@@ -60,27 +65,32 @@ def compare_opened(
     candidate: "Image",
     *,
     origin: tuple[int, int] = (0, 0),
-    roi: Region | None = None,
+    roi: Window | None = None,
     kept: int = 10,
     limits: "Limits | None" = None,
+    device: "torch.device | None" = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "ImageReport":
     """`measure`, and where the images differ, what kind of difference it is.
 
     origin: (slow, fast) on the detector of the images' first pixel. roi: (slow_min, slow_max, fast_min, fast_max) on
-    the detector, inclusive.
+    the detector, inclusive. device: where the engine computes, by default on the CPU.
     """
-    from tools.scaling.images.measure import measure
+    from tools.scaling.images.measure import CPU, measure
+
+    device = device or CPU
 
     if roi is not None:
         roi = (roi[0] - origin[0], roi[1] - origin[0], roi[2] - origin[1], roi[3] - origin[1])
-    report = measure(reference, candidate, roi=roi, kept=kept, limits=limits, threads=threads, progress=progress)
+    report = measure(
+        reference, candidate, roi=roi, kept=kept, limits=limits, device=device, threads=threads, progress=progress
+    )
     report = report.placed_at(origin)
     if report.unequal or report.nonfinite:
         from tools.scaling.images.kinds import kinds_of
 
-        report = replace(report, kinds=kinds_of(reference, candidate, report))
+        report = replace(report, kinds=kinds_of(reference, candidate, report, device))
     return report
 
 
@@ -90,14 +100,14 @@ def images_marks(out: Path) -> dict[Path, bytes]:
 
 
 def images_contents(
-    report: "ImageReport", reference: "Image", candidate: "Image", out: Path, command: str = ""
+    report: "ImageReport", reference: "Image", candidate: "Image", out: Path, device: "torch.device", command: str = ""
 ) -> dict[Path, bytes]:
     """images.md, images.json and three pictures of the compared images, as they will lie in the folder `out`."""
     from tools.scaling.images import pictures
     from tools.scaling.images.overview import overview
     from tools.scaling.images.text import images_markdown
 
-    view = overview(reference, candidate, report)
+    view = overview(reference, candidate, report, device)
     return {
         out / "images.md": text_bytes(images_markdown(report, command)),
         out / "images.json": json_bytes(report.to_dict()),

@@ -15,6 +15,7 @@ from nanobragg_torch.errors import NanoBraggError
 from nanobragg_torch.io.inputs import open_file, size_of
 from nanobragg_torch.io.smv import MAGIC, read_smv
 from tools.scaling.base.errors import BadInput
+from tools.scaling.engine.blocks import PixelBlock
 
 _NPY = b"\x93NUMPY"
 _NPY_HEADER = 1 << 16  # bytes at most
@@ -64,12 +65,16 @@ class Image:
         wide = part.to(_VALUES[self.dtype])
         return wide & _UNSIGNED[self.dtype] if self.dtype in _UNSIGNED else wide
 
+    def flat(self, block: PixelBlock) -> Tensor:
+        """The values of a block, one row after the other; of a whole block of floats a view of the file."""
+        return self.values(self.pixels[block.slow : block.slow_end, block.fast : block.fast_end].reshape(-1))
+
     def read(self, top: int, bottom: int, left: int, right: int) -> Tensor:
         """A copy of the values of some rows and columns, ends exclusive; the file's pages are let go."""
-        found = self.values(self.pixels[top:bottom, left:right]).clone()
+        values = self.values(self.pixels[top:bottom, left:right]).clone()
         width = self.shape[1]
         self.release(top * width + left, (bottom - 1) * width + right)
-        return found
+        return values
 
     def release(self, first: int, last: int) -> None:
         """Drop the pages of pixels first..last (flat) from this process; the file stays in the page cache."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool1d
 
 from nanobragg_torch.scan.threads import one_thread_per_operation
+from tools.scaling.engine.reduction import count_pairs, farthest_from_zero, raise_tiles
+from tools.scaling.images.measure import CPU
 from tools.scaling.images.open import Image
 from tools.scaling.images.report import ImageReport
 
@@ -47,32 +48,33 @@ class Overview:
 
 
 @one_thread_per_operation()
-def overview(reference: Image, candidate: Image, report: ImageReport) -> Overview:
-    """Reduce both images over the region of their comparison."""
+def overview(reference: Image, candidate: Image, report: ImageReport, device: torch.device = CPU) -> Overview:
+    """Reduce both images over the region of their comparison, on `device`; what is returned lies on the CPU."""
     slow_min, slow_max, fast_min, fast_max = report.roi_in_file
     slow, fast = slow_max - slow_min + 1, fast_max - fast_min + 1
     factor = max(1, -(-max(slow, fast) // SIDE))
     brightest = max(_positive(report.reference.maximum), _positive(report.candidate.maximum)) or 1.0
-    edges = _edges(report, brightest)
-    pairs = torch.zeros(PAIR_BINS**2, dtype=torch.int64)
+    edges = _edges(report, brightest).to(device)
+    pairs = torch.zeros(PAIR_BINS, PAIR_BINS, dtype=torch.int64, device=device)
     tiles = (4, -(-slow // factor), -(-fast // factor))
-    highest = torch.full(tiles, -math.inf, dtype=torch.float64)  # of reference, candidate, residual, -residual
+    highest = torch.full(
+        tiles, -math.inf, dtype=torch.float64, device=device
+    )  # of reference, candidate, residual, -residual
     for rows, columns in _parts(slow, fast, factor):
-        x, y = (_part(image, rows, columns, slow_min, fast_min) for image in (reference, candidate))
+        x, y = (_part(image, rows, columns, slow_min, fast_min).to(device) for image in (reference, candidate))
         at = highest[:, rows.start // factor : -(-rows.stop // factor), columns.start // factor :]
         at = at[:, :, : -(-(columns.stop - columns.start) // factor)]
         if not x.any() and not y.any():  # dark on both sides, as much of a detector is
             at.clamp_(min=0.0)
             continue
-        pairs += torch.bincount(_pair_bins(x, y, edges), minlength=PAIR_BINS**2)
+        pairs += count_pairs(x, y, edges)
         for layer, part in zip(at, (x, y, y - x, x - y)):
-            _raise(layer, part.masked_fill(~part.isfinite(), -math.inf), factor)
-    highest[highest == -math.inf] = math.nan
-    x, y, high, minus_low = highest
-    residual = torch.where((high > minus_low) | ((high == minus_low) & _every_other(high)), high, -minus_low)
+            raise_tiles(layer, part, factor)
+    x, y, high, minus_low = highest.masked_fill_(highest == -math.inf, math.nan).cpu()
+    residual = farthest_from_zero(high, minus_low)
     positive = torch.cat([x[x > 0.0], y[y > 0.0]])
     brightest = float(positive.amax()) if len(positive) else 1.0
-    cropped, edges = _cropped(pairs.view(PAIR_BINS, PAIR_BINS), edges)
+    cropped, edges = _cropped(pairs.cpu(), edges.cpu())
     return Overview(
         factor=factor,
         reference=x,
@@ -106,25 +108,6 @@ def _parts(slow: int, fast: int, factor: int) -> Iterator[tuple[slice, slice]]:
                 yield slice(row, min(row + height, bottom)), slice(left, min(left + width, fast))
 
 
-def _raise(highest: Tensor, part: Tensor, factor: int) -> None:
-    """Raise each tile to the largest of its pixels in `part`, which begins with a tile's first column."""
-    whole = part.shape[0] // factor * factor
-    if 0 < whole < part.shape[0]:
-        _raise(highest[: whole // factor], part[:whole], factor)
-        _raise(highest[whole // factor :], part[whole:], factor)
-        return
-    if factor > 1:
-        part = part.view(len(highest), -1, part.shape[1]).amax(dim=1)
-        part = max_pool1d(part, factor, ceil_mode=True)
-    torch.maximum(highest, part, out=highest)
-
-
-def _every_other(tiles: Tensor) -> Tensor:
-    """True in every other tile, like the fields of one colour on a chessboard."""
-    rows, columns = (torch.arange(n, device=tiles.device) for n in tiles.shape)
-    return (rows[:, None] + columns) % 2 == 0
-
-
 def _positive(value: float) -> float:
     return value if value > 0.0 else 0.0  # a NaN too
 
@@ -133,15 +116,6 @@ def _part(image: Image, rows: slice, columns: slice, slow_min: int, fast_min: in
     """Pixels of the region as float64, to be worked on."""
     top, left = rows.start + slow_min, columns.start + fast_min
     return image.read(top, rows.stop + slow_min, left, columns.stop + fast_min).double()
-
-
-def _pair_bins(x: Tensor, y: Tensor, edges: Tensor) -> Tensor:
-    """The bin of each pair that is above 0 and finite on both sides, reference-major; the first holds all below."""
-    inside = (x > 0.0) & (y > 0.0) & x.isfinite() & y.isfinite()
-    width = edges[1] - edges[0]
-    places = (((side[inside].log10() - edges[0]) / width).floor().long() for side in (x, y))
-    rows, columns = (place.clamp_(0, PAIR_BINS - 1) for place in places)
-    return rows * PAIR_BINS + columns
 
 
 def _cropped(pairs: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:

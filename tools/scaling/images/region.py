@@ -142,7 +142,7 @@ def simulate_region(
     from tools.scaling.images.compare import compare_opened, images_contents, images_marks
     from tools.scaling.images.open import in_memory, open_image
 
-    open_device(device)
+    place = open_device(device)
     found = c or region.reference
     reference = open_image(found, region.shape) if found else None
     if reference is None and (out / IMAGES).exists():
@@ -172,8 +172,8 @@ def simulate_region(
     if reference is not None:
         image = in_memory(_pixels(values, region.shape), str(path))
         origin = (region.window[0], region.window[2])
-        report = compare_opened(reference, image, origin=origin, threads=threads, progress=progress)
-        contents |= images_contents(report, reference, image, out, command)
+        report = compare_opened(reference, image, origin=origin, device=place, threads=threads, progress=progress)
+        contents |= images_contents(report, reference, image, out, place, command)
     write_all(contents)
     return report, list(contents)
 

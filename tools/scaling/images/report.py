@@ -84,7 +84,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DifferenceKind:
     """A kind of difference, in a word and in a sentence. share: of the differing pixels, that it accounts for."""
 
     name: str
@@ -127,7 +127,7 @@ class ImageReport:
     peaks: tuple[Peak, ...]
     limits: Limits
     origin: tuple[int, int] = (0, 0)
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[DifferenceKind, ...] = ()
 
     def placed_at(self, origin: tuple[int, int]) -> "ImageReport":
         """The same of images that are a window of a detector, which begins at `origin` (slow, fast)."""

@@ -56,7 +56,7 @@ def _edges(run: "Run", slow: int, fast: int) -> list[Edge]:
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None
     pixel = simulate.Pixels(order, order + 1, first)
-    found: list[Edge] = []
+    edges: list[Edge] = []
     indices = exp.pixel_indices(order, order + 1)
     for first_of, _, scattered in simulate.scattered_blocks(run, simulate.empty_sums(exp, 1), *indices):
         q = scattered.q.flatten(0, 1)
@@ -66,8 +66,8 @@ def _edges(run: "Run", slow: int, fast: int) -> list[Edge]:
         for low, high, begin, end in simulate.term_blocks(run, q.shape[0], 1):
             axes = simulate.orientation_block(run, pixel, first_of, low, high, begin, end)
             terms = evaluate.lattice_terms(exp, q[low:high].unsqueeze(1), axes)
-            found += _edges_of_terms(exp, terms, spread[low:high].unsqueeze(1))
-    return found
+            edges += _edges_of_terms(exp, terms, spread[low:high].unsqueeze(1))
+    return edges
 
 
 def _edges_of_terms(exp: "Experiment", terms: "Terms", spread: "Tensor") -> list[Edge]:
@@ -79,15 +79,15 @@ def _edges_of_terms(exp: "Experiment", terms: "Terms", spread: "Tensor") -> list
     hkl = torch.stack(terms.hkl, dim=-1)
     reach = (EDGE_ROUNDINGS * spread * torch.linalg.vector_norm(hkl, dim=-1)).expand(hkl.shape[:-1])
     fractions = hkl - torch.stack(terms.nearest, dim=-1)
-    found = [_nearest("rounding", (0.5 - fractions.abs()).abs().amin(dim=-1), reach)]
+    edges = [_nearest("rounding", (0.5 - fractions.abs()).abs().amin(dim=-1), reach)]
     if exp.config.crystal.shape == "TOPHAT":
         stars = (exp.axes.a_star, exp.axes.b_star, exp.axes.c_star)
         radius = lattice_factor.spot_radius_squared(fractions, exp.cells, *stars) * exp.fudge
         # radius = fudge (Na Nb Nc |D|)^2 and |dD| <= reach (|a*| + |b*| + |c*|)
         widest = sum(torch.linalg.vector_norm(star) for star in stars)
         slope = 2.0 * torch.sqrt(radius * exp.fudge) * exp.cells.prod() * widest
-        found.append(_nearest("TOPHAT", (radius - TOPHAT_EDGE).abs(), slope * reach))
-    return found
+        edges.append(_nearest("TOPHAT", (radius - TOPHAT_EDGE).abs(), slope * reach))
+    return edges
 
 
 def _nearest(kind: str, margin: "Tensor", reach: "Tensor") -> Edge:

@@ -55,14 +55,14 @@ def quirk_effects(case: Case, pixel: tuple[int, int] | None = None, device: str 
         usual = measured()
     except NanoBraggError as error:
         raise BadInput(f"{case.name}: {error}") from error
-    found = []
+    effects = []
     for quirk in TABLE:
         row = QuirkEffect(quirk.id, quirk.name, quirk.reference, quirk.right)
         try:
-            found.append(_compared(row, usual, measured("--quirk", f"{quirk.id}=off")))
+            effects.append(_compared(row, usual, measured("--quirk", f"{quirk.id}=off")))
         except NanoBraggError as error:
-            found.append(replace(row, refused=str(error)))
-    return found
+            effects.append(replace(row, refused=str(error)))
+    return effects
 
 
 def _run(config: "Config", pixel: tuple[int, int], device: str) -> "tuple[Tensor, list[object]]":
@@ -81,8 +81,9 @@ def _run(config: "Config", pixel: tuple[int, int], device: str) -> "tuple[Tensor
 def _compared(
     row: QuirkEffect, usual: "tuple[Tensor, list[object]]", other: "tuple[Tensor, list[object]]"
 ) -> QuirkEffect:
-    change = (other[0] - usual[0]).abs()
-    brightest = float(usual[0].abs().amax()) or 1.0
+    from tools.scaling.engine.bitwise import worst_share
+
+    (image, numbers), (changed, others) = usual, other
     # a trace of other lines (another convention, say) differs by those lines, too
-    unlike = sum(a != b for a, b in zip(usual[1], other[1])) + abs(len(usual[1]) - len(other[1]))
-    return replace(row, image=float(change.amax()) / brightest, pixels=int((change > 0).sum()), numbers=unlike)
+    unlike = sum(a != b for a, b in zip(numbers, others)) + abs(len(numbers) - len(others))
+    return replace(row, image=worst_share(image, changed), pixels=int((changed != image).sum()), numbers=unlike)

@@ -16,7 +16,7 @@ from tools.scaling.traces.report import QuantityRow, Report, Status
 from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
 
 if TYPE_CHECKING:
-    from tools.scaling.matrix.floats import ImageDiff, Pixel
+    from tools.scaling.engine.bitwise import BitDiff, PixelDiff
 
 LISTED = 10  # problems that are told one by one
 
@@ -29,16 +29,15 @@ _TORN = frozenset({"pix0_vector_meters", "F_cell"})  # what follows the tricubic
 _CONSTANT_TEXT = "convention_mapping"
 
 
-class Outcome(StrEnum):
-    """Of a case, or of one file of it. Not a bool: compare it with `is Outcome.PASS`."""
+class MatrixOutcome(StrEnum):
+    """Of a case, or of one file of it. Not a bool: compare it with `is MatrixOutcome.PASS`."""
 
     PASS = "PASS"
     FAIL = "FAIL"
     MEASURED = "MEASURED"
-    SKIPPED = "SKIPPED"
 
     def __bool__(self) -> bool:
-        raise TypeError("an Outcome is no bool: compare it with Outcome.PASS")
+        raise TypeError("a MatrixOutcome is no bool: compare it with MatrixOutcome.PASS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,10 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """An integer, PGM or noise image, compared byte for byte; `note` says why it is skipped or differs."""
+    """An integer, PGM or noise image, compared byte for byte; `note` says how many are equal, or how it differs."""
 
     name: str
-    outcome: Outcome
+    outcome: MatrixOutcome
     note: str = ""
 
 
@@ -145,24 +144,20 @@ class CaseResult:
     @property
     def problems(self) -> tuple[str, ...]:
         """One line for each reason to fail."""
-        found = list(self.errors)
+        lines = list(self.errors)
         for trace in self.traces:
-            found += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {line}" for line in trace.problems]
-        found += self.own_problems[len(self.errors) :]
+            lines += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {line}" for line in trace.problems]
+        lines += self.own_problems[len(self.errors) :]
         if self.image is not None:
-            found += [f"float image: {line}" for line in self.image.problems]
-        found += [f"{file.name}: {file.note}" for file in self.files if file.outcome is Outcome.FAIL]
-        return tuple(found)
+            lines += [f"float image: {line}" for line in self.image.problems]
+        lines += [f"{file.name}: {file.note}" for file in self.files if file.outcome is MatrixOutcome.FAIL]
+        return tuple(lines)
 
     @property
-    def skipped(self) -> tuple[FileResult, ...]:
-        return tuple(file for file in self.files if file.outcome is Outcome.SKIPPED)
-
-    @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> MatrixOutcome:
         if self.problems:
-            return Outcome.FAIL
-        return Outcome.PASS if self.dtype == "float64" else Outcome.MEASURED
+            return MatrixOutcome.FAIL
+        return MatrixOutcome.PASS if self.dtype == "float64" else MatrixOutcome.MEASURED
 
 
 @dataclass(frozen=True)
@@ -178,14 +173,10 @@ class Matrix:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        return tuple(case.name for case in self.cases if case.outcome is Outcome.FAIL)
+        return tuple(case.name for case in self.cases if case.outcome is MatrixOutcome.FAIL)
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: MatrixOutcome) -> int:
         return sum(case.outcome is outcome for case in self.cases)
-
-    @property
-    def skipped_files(self) -> int:
-        return sum(len(case.skipped) for case in self.cases)
 
     @property
     def numbers(self) -> int:
@@ -212,7 +203,7 @@ class Matrix:
                 worst_where=where,
                 problems=list(case.problems),
             )
-        return data | {"failed": list(self.failed), "skipped_files": self.skipped_files}
+        return data | {"failed": list(self.failed)}
 
 
 def judge_trace(
@@ -283,8 +274,8 @@ def _other_texts(c: Trace, py: Trace) -> Iterator[str]:
     for record in c.records:
         if record.text is None or record.name == _CONSTANT_TEXT:
             continue
-        mine = py.occurrences(record.name)
-        text = mine[record.occurrence].text if record.occurrence < len(mine) else None
+        candidates = py.occurrences(record.name)
+        text = candidates[record.occurrence].text if record.occurrence < len(candidates) else None
         if text != record.text:
             yield f"{record.name}: expected the text {record.text!r}, got {text!r}"
 
@@ -299,17 +290,17 @@ def _lines(trace: Trace, excused: set[str]) -> Iterator[str]:
 def _other_order(c: list[str], py: list[str], torn: str) -> list[str]:
     """The first line that comes at another place; `torn` may be left out once by `c`."""
     for at in range(max(len(c), len(py))):
-        mine, theirs = (names[at] if at < len(names) else "the end" for names in (c, py))
-        if mine == theirs:
+        reference, candidate = (names[at] if at < len(names) else "the end" for names in (c, py))
+        if reference == candidate:
             continue
-        if torn and theirs == torn:
+        if torn and candidate == torn:
             return _other_order(c, py[:at] + py[at + 1 :], "")
-        return [f"line {at + 1} of the trace: expected {mine}, got {theirs}"]
+        return [f"line {at + 1} of the trace: expected {reference}, got {candidate}"]
     return []
 
 
 def judge_image(
-    found: "ImageDiff", nearest_edge: Callable[[int, int], Edge | None], *, outside: int = 0, claim: bool = True
+    image: "BitDiff", nearest_edge: Callable[[int, int], Edge | None], *, outside: int = 0, claim: bool = True
 ) -> ImageResult:
     """Judge an image. nearest_edge(slow, fast): the discontinuity that could excuse a pixel.
 
@@ -317,16 +308,16 @@ def judge_image(
     """
     ties: list[Tie] = []
     problems: list[str] = []
-    figures = (found.pixels, found.unequal, found.worst_ulp, found.worst_share)
+    figures = (image.pixels, image.unequal, image.worst_ulp, image.worst_share)
     if outside:
         problems.append(f"{outside} pixels outside the region of interest are not 0")
     if not claim:
         return ImageResult(*figures, problems=tuple(problems))
-    if found.unequal > UNEQUAL_SHARE * found.pixels:
+    if image.unequal > UNEQUAL_SHARE * image.pixels:
         share = f"at most {UNEQUAL_SHARE:.1%} may be"
-        problems.append(f"{found.unequal} of {found.pixels} pixels are not bitwise equal, {share}")
-    far = [pixel for pixel in found.differing if pixel.ulp is None or pixel.ulp > FREE_STEPS["float32"]]
-    kept_all = len(found.differing) == found.unequal or len(far) < len(found.differing)
+        problems.append(f"{image.unequal} of {image.pixels} pixels are not bitwise equal, {share}")
+    far = [pixel for pixel in image.differing if pixel.ulp is None or pixel.ulp > FREE_STEPS["float32"]]
+    kept_all = len(image.differing) == image.unequal or len(far) < len(image.differing)
     if problems or not kept_all:  # too many is a fault, no tie: a few are enough to show it
         far = far[:LISTED]
     for pixel in far:
@@ -336,11 +327,11 @@ def judge_image(
         else:
             problems.append(_told_pixel(pixel, edge))
     if not kept_all:
-        problems.append(f"more than {len(found.differing)} pixels are {FREE_STEPS['float32'] + 1} ulp off or farther")
+        problems.append(f"more than {len(image.differing)} pixels are {FREE_STEPS['float32'] + 1} ulp off or farther")
     return ImageResult(*figures, tuple(ties), tuple(problems))
 
 
-def _told_pixel(pixel: "Pixel", edge: Edge | None) -> str:
+def _told_pixel(pixel: "PixelDiff", edge: Edge | None) -> str:
     off = "not a number" if pixel.ulp is None else f"{pixel.ulp} ulp off"
     line = f"pixel {pixel.slow} {pixel.fast}: expected {pixel.reference:.9g}, got {pixel.candidate:.9g}: {off}"
     if edge is None:

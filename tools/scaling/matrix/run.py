@@ -1,7 +1,6 @@
 """The parity matrix: the port beside the reference, for many cases. Prints nothing.
 
-Joins cases, port and parity: one case after the other in this process, so that torch is imported once and
-memory is that of one case.
+One case runs after the other in this process, so that torch is imported once and memory is that of one case.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from tools.scaling.matrix.judge import (
     FileResult,
     ImageResult,
     Matrix,
-    Outcome,
+    MatrixOutcome,
     TraceResult,
     judge_image,
     judge_trace,
@@ -31,11 +30,12 @@ from tools.scaling.matrix.judge import (
 from tools.scaling.matrix.reference import IMAGE_FLAGS, gather_inputs, record_reference
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nanobragg_torch.config import Config
 
 GOLDEN = ROOT / "tests" / "golden"
 _LARGEST = 1 << 31  # bytes of an image
-NOT_BUILT = "not built yet"  # how the port refuses a flag that it knows and cannot do
 _MACHINE = ("platform", "machine", "cpu_count", "python", "torch", "torch_cpu_capability", "numpy", "cuda", "gpus")
 
 
@@ -44,14 +44,14 @@ def matrix_cases(names: Sequence[str] = ()) -> list[Case]:
 
     A folder of cases stands for all of them. Raises BadInput for a name that is none.
     """
-    found: list[Case] = []
+    cases: list[Case] = []
     for name in names or [str(GOLDEN)]:
         inside = sorted(path.parent for path in Path(name).glob("*/case.json"))
         if inside and not (Path(name) / "case.json").is_file():
-            found += [find_case(str(folder.absolute())) for folder in inside]
+            cases += [find_case(str(folder.absolute())) for folder in inside]
         else:
-            found.append(find_case(name))
-    return found
+            cases.append(find_case(name))
+    return cases
 
 
 def run_matrix(
@@ -172,23 +172,36 @@ def _image(case: Case, config: "Config", device: str, dtype: str) -> ImageResult
     import torch
 
     from nanobragg_torch.scan.simulate import simulate
+    from tools.scaling.engine.bitwise import compare_bits
     from tools.scaling.matrix.edges import edge_finder
-    from tools.scaling.matrix.floats import compare_images, read_image
 
     roi = config.detector.rendered
     rows, columns = slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)
     size = max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0)
-    theirs = read_image(case.folder / "float.bin", *size)
+    reference = read_image(case.folder / "float.bin", *size).to(device)
     with torch.no_grad():
-        full = simulate(config, device=torch.device(device), dtype=getattr(torch, dtype)).float().cpu()
-    mine = full[rows, columns].clone()
+        full = simulate(config, device=torch.device(device), dtype=getattr(torch, dtype)).float()
+    candidate = full[rows, columns].clone()
     full[rows, columns] = 0.0
     return judge_image(
-        compare_images(theirs, mine, origin=(roi.slow_min, roi.fast_min)),
+        compare_bits(reference, candidate, origin=(roi.slow_min, roi.fast_min)),
         edge_finder(config),
         outside=int(torch.count_nonzero(full)),
         claim=dtype == "float64",
     )
+
+
+def read_image(path: Path, slow: int, fast: int) -> "Tensor":
+    """The float image (slow, fast) in `path`: little-endian float32, slow-major. Raises BadInput."""
+    import numpy
+    import torch
+
+    wanted = 4 * slow * fast
+    data = read_file(path, wanted, path.name)
+    if len(data) != wanted:
+        size = path.stat().st_size
+        raise BadInput(f"{path.name}: expected {slow} x {fast} float32, {wanted} bytes, got {size} bytes")
+    return torch.from_numpy(numpy.frombuffer(data, "<f4").astype(numpy.float32)).reshape(slow, fast)
 
 
 def _files(case: Case, device: str, dtype: str) -> list[FileResult]:
@@ -216,28 +229,28 @@ def _port_writes(flags: Sequence[str], folder: str) -> str:
 
 def _file(case: Case, name: str, folder: Path, refused: str, dtype: str) -> FileResult:
     if refused:
-        outcome = Outcome.SKIPPED if NOT_BUILT in refused else Outcome.FAIL
-        return FileResult(name, outcome, f"{NOT_BUILT}: {refused}" if outcome is Outcome.SKIPPED else refused)
+        return FileResult(name, MatrixOutcome.FAIL, refused)
     if name not in IMAGE_FLAGS:
-        return FileResult(name, Outcome.FAIL, f"expected one of {', '.join(IMAGE_FLAGS)} in case.json")
-    found = {}
+        return FileResult(name, MatrixOutcome.FAIL, f"expected one of {', '.join(IMAGE_FLAGS)} in case.json")
+    sides = []
     for side, path in (("reference", case.folder / name), ("port", folder / name)):
         try:
-            found[side] = read_file(path, _LARGEST)
+            sides.append(read_file(path, _LARGEST))
         except BadInput:
-            return FileResult(name, Outcome.FAIL, f"expected the {side}'s file, got none")
-    theirs, mine = found.values()
-    if theirs == mine:
-        return FileResult(name, Outcome.PASS, f"{len(mine)} bytes equal")
-    note = _first_difference(theirs, mine)
-    return FileResult(name, Outcome.FAIL if dtype == "float64" else Outcome.MEASURED, note)
+            return FileResult(name, MatrixOutcome.FAIL, f"expected the {side}'s file, got none")
+    reference, candidate = sides
+    if reference == candidate:
+        return FileResult(name, MatrixOutcome.PASS, f"{len(candidate)} bytes equal")
+    outcome = MatrixOutcome.FAIL if dtype == "float64" else MatrixOutcome.MEASURED
+    return FileResult(name, outcome, _first_difference(reference, candidate))
 
 
-def _first_difference(theirs: bytes, mine: bytes) -> str:
-    if len(theirs) != len(mine):
-        return f"expected {len(theirs)} bytes, got {len(mine)}"
-    differ = [at for at, (a, b) in enumerate(zip(theirs, mine)) if a != b]
-    return f"{len(differ)} of {len(mine)} bytes differ, the first at {differ[0]}"
+def _first_difference(reference: bytes, candidate: bytes) -> str:
+    """Where two files differ, in words."""
+    if len(reference) != len(candidate):
+        return f"expected {len(reference)} bytes, got {len(candidate)}"
+    differ = [at for at, (a, b) in enumerate(zip(reference, candidate)) if a != b]
+    return f"{len(differ)} of {len(candidate)} bytes differ, the first at {differ[0]}"
 
 
 def write_matrix(matrix: Matrix, folder: Path) -> list[Path]:

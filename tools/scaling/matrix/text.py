@@ -1,4 +1,4 @@
-"""Matrix -> Markdown, lines for a pipe, a table and a progress bar for a terminal. No arithmetic.
+"""Matrix, effects of quirks -> Markdown, lines for a pipe, a table and a progress bar for a terminal. No arithmetic.
 
 rich is imported only in the two functions that draw on a terminal.
 """
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import plain, table
-from tools.scaling.matrix.judge import CaseResult, FileResult, Matrix, Outcome, Tie
+from tools.scaling.matrix.effects import QuirkEffect
+from tools.scaling.matrix.judge import CaseResult, FileResult, Matrix, MatrixOutcome, Tie
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,21 +19,20 @@ _HEAD = (
     "case", "outcome", "numbers", "worst relative deviation", "by the bound", "pixels", "not bitwise equal",
     "worst ulp", "worst of maximum", "ties", "images", "s",
 )  # fmt: skip
-_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.MEASURED: "yellow", Outcome.SKIPPED: "yellow"}
+_STYLES = {MatrixOutcome.PASS: "green", MatrixOutcome.FAIL: "bold red", MatrixOutcome.MEASURED: "yellow"}
 
 
 def verdict_line(matrix: Matrix) -> str:
     """The last line of a run."""
-    parts = [f"{matrix.count(outcome)} {outcome.value}" for outcome in Outcome if matrix.count(outcome)]
-    skipped = f", {matrix.skipped_files} image files SKIPPED" if matrix.skipped_files else ""
+    parts = [f"{matrix.count(outcome)} {outcome.value}" for outcome in MatrixOutcome if matrix.count(outcome)]
     return (
-        f"{len(matrix.cases)} cases: {', '.join(parts)}{skipped}; {matrix.numbers} numbers, {matrix.unequal} of "
+        f"{len(matrix.cases)} cases: {', '.join(parts)}; {matrix.numbers} numbers, {matrix.unequal} of "
         f"{matrix.pixels} pixels not bitwise equal; {matrix.dtype} on {matrix.device}, {matrix.seconds:.1f} s"
     )
 
 
 def case_lines(case: CaseResult) -> list[str]:
-    """A case as plain lines: its row, then each problem, tie, note and skipped file."""
+    """A case as plain lines: its row, then each problem, tie, note and image file that was only measured."""
     cells = _cells(case)
     row = (
         f"{cells[1]:<8} {cells[0]:<28} {cells[2]:>6} numbers, worst {cells[3]}; {cells[6]} of {cells[5]} pixels differ"
@@ -79,6 +79,19 @@ def terminal_table(matrix: Matrix) -> "Table":
     return table
 
 
+def quirk_lines(case: str, effects: Sequence[QuirkEffect]) -> list[str]:
+    """A line a quirk: number, largest change of a pixel, pixels and traced numbers changed, name."""
+    lines = [f"{case}: each quirk switched off alone", f"{'id':<5}{'image':>10}{'pixels':>8}{'numbers':>9}  name"]
+    for row in effects:
+        if row.refused:
+            lines.append(f"{row.id:<5}{'refused':>10}{'':>17}  {row.name}: {row.refused}")
+        elif row.silent:
+            lines.append(f"{row.id:<5}{'-':>10}{'-':>8}{'-':>9}  {row.name}")
+        else:
+            lines.append(f"{row.id:<5}{row.image:>10.2e}{row.pixels:>8}{row.numbers:>9}  {row.name}")
+    return lines
+
+
 @contextmanager
 def progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[CaseResult], None]]:
     """A bar on a terminal while the cases run; gives what is to be called after each."""
@@ -122,12 +135,9 @@ def _remarks(case: CaseResult) -> list[str]:
         lines += [_tie(tie) for tie in case.image.ties]
     for trace in case.traces:
         lines += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {note}" for note in trace.notes]
-    lines += [f"{file.name} {file.outcome.value}: {file.note}" for file in case.files if _is_remarkable(file)]
+    measured = (file for file in case.files if file.outcome is MatrixOutcome.MEASURED)
+    lines += [f"{file.name} {file.outcome.value}: {file.note}" for file in measured]
     return lines
-
-
-def _is_remarkable(file: FileResult) -> bool:
-    return file.outcome in (Outcome.SKIPPED, Outcome.MEASURED)
 
 
 def _tie(tie: Tie) -> str:

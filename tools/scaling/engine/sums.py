@@ -62,6 +62,33 @@ class Sums:
     nonfinite_y: int = 0
     lengths: Tensor = field(default_factory=lambda: torch.zeros(65, dtype=torch.int64))
 
+    @property
+    def rmse(self) -> float | None:
+        """The root of the mean of d^2; None without a pair."""
+        return math.sqrt(self.sum_dd / self.moments.n) if self.moments.n else None
+
+    @property
+    def sum_ratio(self) -> float | None:
+        """sum y / sum x; None where it does not exist."""
+        return _ratio(self.sum_y, self.sum_x)
+
+    @property
+    def r(self) -> float | None:
+        """sum |d| / sum |x|; None where it does not exist."""
+        return _ratio(self.sum_abs_d, self.sum_abs_x)
+
+    @property
+    def high_ratio(self) -> float | None:
+        """The largest y by the largest x; None where it does not exist."""
+        return _ratio(self.high_y, self.high_x)
+
+    @property
+    def steps(self) -> list[tuple[int, int, int]]:
+        """(lowest, highest, pairs) of 0, 1, 2-3, 4-7, ... steps, up to the last that holds a pair."""
+        counts = self.lengths.tolist()
+        last = max((at for at, count in enumerate(counts) if count), default=0)
+        return [(2**at >> 1, max(2**at - 1, 0), counts[at]) for at in range(last + 1)]
+
     def span(self, low_x: float, high_x: float, low_y: float, high_y: float) -> None:
         self.low_x, self.high_x = min(self.low_x, low_x), max(self.high_x, high_x)
         self.low_y, self.high_y = min(self.low_y, low_y), max(self.high_y, high_y)
@@ -71,6 +98,10 @@ class Sums:
         self.span(other.low_x, other.high_x, other.low_y, other.high_y)
         for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b and math.isfinite(a) and math.isfinite(b) else None
 
 
 _ADDED = (
