@@ -26,8 +26,16 @@ from tools.scaling.cli.junit import (
 )
 from tools.scaling.images.measure import measure
 from tools.scaling.images.open import in_memory
-from tools.scaling.matrix.judge import CaseResult, Edge, FileResult, ImageResult, Matrix, Tie, TraceResult
-from tools.scaling.matrix.judge import Outcome as MatrixOutcome
+from tools.scaling.matrix.judge import (
+    CaseResult,
+    Edge,
+    FileResult,
+    ImageResult,
+    Matrix,
+    MatrixOutcome,
+    Tie,
+    TraceResult,
+)
 from tools.scaling.procedure.replay import Difference, Replay
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.read import parse_trace, read_trace
@@ -135,7 +143,7 @@ def matrices():
     off = ImageResult(100, 1, None, 0.5, (Tie(1, 2, 0.5, 1.5, None, Edge("h edge", 1e-9, 1e-8)),), ("pixel 1 2: off",))
     files = (
         FileResult("int.img", MatrixOutcome.PASS, "9 bytes equal"),
-        FileResult("image.pgm", MatrixOutcome.SKIPPED, "not built yet: -pgmfile"),
+        FileResult("image.pgm", MatrixOutcome.MEASURED, "2 of 9 bytes differ, the first at 1"),
         FileResult("noise.img", MatrixOutcome.FAIL, "1 of 9 bytes differ, the first at 3"),
     )
     found = [
@@ -161,7 +169,7 @@ def test_each_comparison_of_the_matrix_is_a_case_of_its_suite():
         "trace 3 4": ("failure", "polar: off; omega: off"),
         "float image": ("failure", "pixel 1 2: off"),
         "int.img": None,
-        "image.pgm": ("skipped", "not built yet: -pgmfile"),
+        "image.pgm": ("skipped", "2 of 9 bytes differ, the first at 1"),
         "noise.img": ("failure", "1 of 9 bytes differ, the first at 3"),
     }
     assert suites["bad #2"] == {

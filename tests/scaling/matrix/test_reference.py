@@ -15,7 +15,7 @@ import pytest
 from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
-from tools.scaling.matrix.judge import Outcome
+from tools.scaling.matrix.judge import MatrixOutcome
 from tools.scaling.matrix.reference import case_of, find_binary, record_reference
 from tools.scaling.matrix.run import GOLDEN, matrix_cases, run_case, run_matrix
 
@@ -182,7 +182,7 @@ def test_a_live_reference_that_differs_fails(binary: Path, monkeypatch: pytest.M
     text = binary.read_text().replace('print(log, end="")', 'print(log.replace("F_cell 100", "F_cell 101"), end="")')
     binary.write_text(text)
     result = run_case(find_case("cubic_mosflm"), binary=binary)
-    assert result.outcome is Outcome.FAIL
+    assert result.outcome is MatrixOutcome.FAIL
     assert result.problems[0].startswith("trace 32 32: F_cell: expected 101, got 100: relative -9.90e-03")
 
 
@@ -230,7 +230,7 @@ def test_two_runs_that_write_different_images_are_refused(binary, tmp_path, monk
     with pytest.raises(BadInput, match="expected the same image from every run, got 2 different ones"):
         record_reference(find_case("tilted_twotheta"), tmp_path / "mine", binary)
     result = run_case(find_case("tilted_twotheta"), binary=binary)
-    assert result.outcome is Outcome.FAIL
+    assert result.outcome is MatrixOutcome.FAIL
     assert "expected the same image from every run" in result.problems[0]
 
 
@@ -271,7 +271,7 @@ def test_flags_of_a_command_line_make_a_case(tmp_path: Path, monkeypatch: pytest
     assert case_of(shlex.split(text)).pixels == ((20, 20),)  # the middle of 40 x 40
     out = record_reference(case, tmp_path / "mine", binary)
     assert find_case(str(out)).flags == flags
-    assert run_case(find_case(str(out))).outcome is Outcome.PASS
+    assert run_case(find_case(str(out))).outcome is MatrixOutcome.PASS
 
 
 def test_a_case_by_name_keeps_its_pixels_and_images() -> None:
