@@ -10,7 +10,7 @@ from tools.scaling.base.repo import ROOT
 from tools.scaling.studies.traps.others import Tool, find_tools, verdict_of
 from tools.scaling.studies.traps.ours import our_verdict
 from tools.scaling.studies.traps.record import Trap, TrapVerdict
-from tools.scaling.studies.traps.run import OURS, Result, TrapRow, all_traps
+from tools.scaling.studies.traps.run import OURS, TrapRow, TrapStudy, all_traps
 from tools.scaling.studies.traps.text import traps_lines, traps_markdown
 
 TRAPS = all_traps()
@@ -83,7 +83,7 @@ def test_a_tool_that_is_not_installed_is_said_so(monkeypatch):
     tools = find_tools()
     assert [tool.judge for tool in tools] == [None] * 5
     trap = Trap("a pair", TrapVerdict.FAIL, b"", b"")
-    text = traps_markdown(Result((TrapRow(trap, {OURS: TrapVerdict.ERROR}, "refused"),), tuple(tools)))
+    text = traps_markdown(TrapStudy((TrapRow(trap, {OURS: TrapVerdict.ERROR}, "refused"),), tuple(tools)))
     assert "- Polygraphy was not run: polygraphy is not installed" in text
     assert "- h5diff was not run: h5diff is not installed (Debian: hdf5-tools)" in text
     assert "| a pair | fail | error |" in text
@@ -97,7 +97,7 @@ def test_a_wrong_verdict_of_ours_is_counted_shown_and_fails():
         TrapRow(trap, {OURS: TrapVerdict.PASS, "other": TrapVerdict.ERROR}, ""),
         TrapRow(harmless, {OURS: TrapVerdict.PASS, "other": TrapVerdict.FAIL}, ""),
     )
-    result = Result(rows, (tool,))
+    result = TrapStudy(rows, (tool,))
     assert [row.trap.name for row in result.wrong] == ["a pair"]
     assert traps_lines(result)[-1] == "FAIL: 1 of 2 traps judged rightly"
     assert "WRONG: a pair: expected fail, got pass" in "\n".join(traps_lines(result))

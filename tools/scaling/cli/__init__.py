@@ -1,4 +1,4 @@
-"""`python -m tools.scaling`: parse, call, render, exit. The only printer."""
+"""`python -m tools.scaling`: it parses, calls, renders and exits. Nothing else in the automation prints."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ def prepare() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Returns the exit code of design section 3."""
+    """Run one subcommand, by default that of sys.argv; return its exit code (docs/development/bundle.md)."""
     prepare()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_empty(argv: Sequence[str]) -> None:
-    """BadInput for a value that is there and empty: an unset variable in a script, never what is meant."""
+    """Raise BadInput for a value that is there and empty: an unset variable in a script, never what is meant."""
     for before, word in zip(["", *argv], argv):
         option, equals, value = word.partition("=")
         if not word or (equals and not value and option.startswith("--")):

@@ -22,7 +22,7 @@ WHOLE = 1000  # more than any sentence of help has characters
 
 
 class Menu(TyperGroup):
-    """Subcommands by what they are for, each with its whole sentence; in plain text, as errors are."""
+    """A help page that lists the subcommands by what they are for, each with its whole sentence, in plain text."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {name: [] for name in PANELS}
@@ -123,14 +123,14 @@ DEFAULT_ROOT = ROOT / REPORTS_ROOT
 
 
 def say(line: str, end: str = "\n") -> None:
-    """A line, or lines, for whoever is watching; what others have put into them speaks to no terminal."""
+    """Print a line, or lines; control characters that others have put into them reach no terminal."""
     from nanobragg_torch.io import standard_output
 
     standard_output.say("\n".join(map(one_line, line.split("\n"))), end)
 
 
 def tell(line: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     from nanobragg_torch.io import standard_output
 
     standard_output.tell(one_line(line))

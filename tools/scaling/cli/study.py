@@ -1,4 +1,4 @@
-"""`study NAME`: what measures the product itself. A study prints what it found; with --out it writes its page."""
+"""`study NAME`: what measures the product itself. A study prints its results, and with --out it writes its page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -134,12 +134,12 @@ def bench(
     """Measure ratios of speed, and peaks of memory, in one run."""
     from tools.scaling.studies.bench import run as work
 
-    found = work.study(repeats)
-    page = work.page(found)
+    measured = work.study(repeats)
+    page = work.page(measured)
     for line in page.splitlines():
         say(line)
     if out is not None:
-        write_json(out / "performance.json", found)
+        write_json(out / "performance.json", measured)
         write_text(out / "performance.md", page)
 
 

@@ -58,7 +58,7 @@ print(list(image.shape))
 
 @dataclass(frozen=True)
 class Request:
-    """One real simulation; with `outputs` the whole command line with its statistics and files."""
+    """One real simulation of the port: the image alone, or with `outputs` the whole command line and its files."""
 
     flags: Sequence[str]
     block: int
@@ -68,12 +68,12 @@ class Request:
 
 
 def command(request: Request) -> list[str]:
-    """The child that does it, to be run with `environment()`."""
+    """Return the command line of a child that does it, to be run with `environment()`."""
     return [sys.executable, "-c", CHILD, json.dumps(vars(request))]
 
 
 def peak(request: Request, limit: Limit | None = None) -> int:
-    """The most memory that the request's process was seen to hold, in bytes."""
+    """Run the request and return the most memory that its process was seen to hold, in bytes."""
     env = environment() | {"OMP_NUM_THREADS": "1"}
     outcome = run(command(request), cwd=ROOT, env=env, limit=limit)
     if outcome.verdict is not GuardVerdict.OK:
@@ -86,7 +86,7 @@ def _square(edge: int, *more: str) -> tuple[str, ...]:
 
 
 def measure(say: Callable[[str], None]) -> Footprint:
-    """The figures of this machine, without any margin; `say` gets each as it is measured."""
+    """Measure and return the figures of this machine, without any margin; `say` gets each as it is measured."""
     listed = ("-hkl", str(ROOT / "tests/golden/inputs/p1.hkl"))
     base, edge = peak(Request(_square(64), SMALL)), 2000
     pixel8, pixel4 = ((peak(Request(_square(edge), SMALL, dtype=dtype)) - base) / edge**2 for dtype in DTYPES)
@@ -104,9 +104,9 @@ def measure(say: Callable[[str], None]) -> Footprint:
     return Footprint(base, *(max(0, round(x)) for x in (pixel8, pixel4, whole - alone, plain, tricubic, worker)))
 
 
-def figure_lines(found: Footprint) -> list[str]:
-    """What was measured beside the constants in use."""
+def figure_lines(measured: Footprint) -> list[str]:
+    """Return a line for each figure: as measured, with the margin, and the constant in use."""
     lines = [f"{'':<16}{'measured':>14}{f'x {MARGIN}':>14}{'in use':>14}"]
-    for name, value in vars(found).items():
+    for name, value in vars(measured).items():
         lines.append(f"{name:<16}{value:>14}{value * MARGIN:>14.0f}{getattr(FOOTPRINT, name):>14}")
     return lines

@@ -29,7 +29,7 @@ Snapshot = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Hit:
-    """What a mutation touched, as (bundle, file); file None where the whole bundle is meant."""
+    """What a mutation did, in words, and the places that it touched: (bundle, file), file None for a whole bundle."""
 
     what: str
     places: tuple[tuple[str, str | None], ...]
@@ -37,7 +37,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Tally:
-    """kind of mutation -> how many were made and how many named. missed: the first ones that were not."""
+    """How many mutations of each kind were made, and how many verify --all named. missed: the first that it did not."""
 
     seed: int
     made: dict[str, int]
@@ -50,7 +50,7 @@ class Tally:
 
 
 def run(count: int, seed: int, folder: Path) -> Tally:
-    """Make a chain in the empty `folder`, mutate it `count` times, and count what verify --all named."""
+    """Make a chain in the empty `folder`, mutate it `count` times, and return the count of what verify --all named."""
     root = build_chain(folder)
     dice = random.Random(seed)
     sound, known = _snapshot(root), known_to_git(root)
@@ -71,7 +71,7 @@ def run(count: int, seed: int, folder: Path) -> Tally:
 
 
 def is_named(hit: Hit, verdict: ChainVerdict) -> bool:
-    """Whether every place that was hit is named: the file itself, or for seal and manifest their bundle."""
+    """Return whether `verdict` names every place that was hit: the file, or for seal and manifest their bundle."""
     lines = {one.bundle.rsplit("/", 1)[-1]: [str(p) for p in one.problems] for one in verdict.verdicts}
     lost = [problem.name for problem in verdict.lost]
     alone = verdict.newest if verdict.standing is Standing.ALONE else None
@@ -83,7 +83,7 @@ def is_named(hit: Hit, verdict: ChainVerdict) -> bool:
 
 
 def build_chain(folder: Path) -> Path:
-    """BUNDLES sealed bundles in a new git repository: all but the last two committed, the others staged."""
+    """Make BUNDLES sealed bundles in a new git repository and return their root: the last two staged, not committed."""
     git = [
         "git",
         "-c",
@@ -291,7 +291,7 @@ def _restore(root: Path, sound: Snapshot) -> None:
 
 
 def tally_lines(tally: Tally) -> Iterator[str]:
-    """One line a kind of mutation, the missed ones, the sum."""
+    """Yield a line for each kind of mutation, for each one missed, and for the sum."""
     for kind, made in tally.made.items():
         yield f"{kind:<30} {tally.named.get(kind, 0):>6} of {made:>6} named"
     for line in tally.missed:

@@ -16,9 +16,9 @@ PORT, TOOLS = "nanobragg_torch", "tools.scaling"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """`python -m MODULE WORDS`, run in a folder of its own that holds the files of the attempt.
+    """A command line, `python -m MODULE WORDS`, to be run in a folder that holds the files of the attempt.
 
-    refused: it must end with an exit code above 0; otherwise an answer is as good as a refusal.
+    refused: whether it must end with an exit code above 0; otherwise an answer is as good as a refusal.
     """
 
     words: tuple[str, ...]
@@ -26,15 +26,15 @@ class Attempt:
     module: str = PORT
 
 
-# Writes the files of one attempt into the folder, and returns the attempt; the same Random gives the same attempt.
+# A kind of bad input: writes the files of an attempt into the folder and returns it; the same Random, the same attempt.
 Kind = Callable[[Random, Path], Attempt]
 
 
 def still(*words: str, refused: bool = True) -> Attempt:
-    """The small still with `words` behind it."""
+    """Return an attempt: the small still with `words` behind it."""
     return Attempt((*STILL, *words), refused)
 
 
 def tools(*words: str, refused: bool = True) -> Attempt:
-    """A subcommand of the automation."""
+    """Return an attempt: a subcommand of the automation."""
     return Attempt(words, refused, TOOLS)

@@ -1,11 +1,11 @@
-"""Run bad inputs one after the other, each in a clean folder under the memory guard, and judge how each ended."""
+"""`study inputs`: bad inputs, each run in a clean folder under the memory guard, and a judgement of how each ended."""
 
 import os
 import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,10 @@ _WARNING = re.compile(r"^\S+: warning: |^WARNING")
 
 @dataclass(frozen=True, slots=True)
 class InputEnding:
-    """How one attempt ended: its number, kind and command, and what was wrong with its end ("" if nothing)."""
+    """How one attempt ended.
+
+    exit_code: None if a signal ended it. said: its last line. fault: what is wrong with its end, empty if nothing is.
+    """
 
     number: int
     kind: str
@@ -40,26 +43,20 @@ class InputEnding:
 
 
 def attempts(count: int, seed: int) -> Iterator[tuple[int, str, Random]]:
-    """The number, kind and random stream of each attempt: kinds in turn, so that all have about the same share."""
+    """Yield number, kind and random stream of each attempt; the kinds come in turn, for about equal shares."""
     names = list(KINDS)
     for number in range(count):
         yield number, names[number % len(names)], Random(f"{seed} {number}")
 
 
-def run_study(
-    count: int, seed: int, jobs: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[InputEnding, ...]:
-    """Run `count` attempts of one seed, `jobs` at a time. The same seed gives the same attempts."""
-    endings: list[InputEnding] = []
+def run_study(count: int, seed: int, jobs: int) -> tuple[InputEnding, ...]:
+    """Run `count` attempts, `jobs` at a time, and return how they ended. The same seed gives the same attempts."""
     with ThreadPoolExecutor(jobs) as pool:
-        for ending in pool.map(lambda work: run_attempt(*work), attempts(count, seed)):
-            endings.append(ending)
-            progress(len(endings), count)
-    return tuple(endings)
+        return tuple(pool.map(lambda work: run_attempt(*work), attempts(count, seed)))
 
 
 def run_attempt(number: int, kind: str, rng: Random) -> InputEnding:
-    """One attempt in a scratch folder, ended after PATIENCE seconds or at MEMORY bytes."""
+    """Run one attempt in a scratch folder, for PATIENCE seconds and MEMORY bytes at most; return how it ended."""
     with tempfile.TemporaryDirectory(prefix="bad-input-") as scratch:
         folder = Path(scratch)
         attempt = KINDS[kind](rng, folder)
@@ -88,7 +85,10 @@ def _guarded(attempt: Attempt, folder: Path, out: object, err: object) -> tuple[
 
 
 def fault_of(attempt: Attempt, outcome: GuardOutcome, late: bool, out: str, err: str, left: set[str]) -> str:
-    """What is wrong with how an attempt ended; "" if it was answered, or refused in one line with nothing left."""
+    """Return what is wrong with how an attempt ended; empty if it was answered, or refused in one line with no trace.
+
+    late: whether it was stopped after PATIENCE seconds. out, err: what it said. left: files that it left behind.
+    """
     both = out + err
     lines = [line for line in err.splitlines() if line.strip() and not _WARNING.match(line)]
     refused = outcome.exit_code is not None and outcome.exit_code > 0

@@ -1,4 +1,4 @@
-"""Endings of bad inputs -> lines for a terminal, and the page."""
+"""How bad inputs ended -> lines for a terminal, and the page."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ def verdict_line(endings: Sequence[InputEnding]) -> str:
 
 
 def study_lines(endings: Sequence[InputEnding]) -> list[str]:
-    """Every fault with its command, and the verdict last."""
+    """Return every fault with its command, and the verdict last."""
     faults = [f"{ending.number}: {ending.fault}: {ending.command}" for ending in endings if ending.fault]
     return [to_ascii(line) for line in [*faults, verdict_line(endings)]]
 
 
 def study_markdown(endings: Sequence[InputEnding], seed: int) -> str:
-    """The page: a row for each kind, and what one attempt of it was told."""
+    """Return the page: a row for each kind, and what one attempt of it was told."""
     rows = []
     for kind in KINDS:
         alike = [ending for ending in endings if ending.kind == kind]

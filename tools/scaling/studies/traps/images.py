@@ -14,7 +14,7 @@ Pixels = NDArray[numpy.float32]
 
 
 def golden() -> Pixels:
-    """Spots on a dim background, float32, the same in each run and on each machine."""
+    """Return an image (slow, fast) of spots on a dim background, the same in each run and on each machine."""
     slow, fast = numpy.mgrid[: SHAPE[0], : SHAPE[1]].astype(numpy.float64)
     image = 0.5 + 0.01 * slow + 0.003 * fast
     for at, (s, f) in enumerate([(12, 9), (20, 44), (33, 27), (41, 55), (50, 13), (58, 38)]):
@@ -33,7 +33,7 @@ def npy(image: NDArray[numpy.generic]) -> bytes:
 
 
 def smv(image: Pixels, order: str = "<") -> bytes:
-    """Counts, 200 per unit, at most 65535."""
+    """Return an SMV file of counts, 200 per unit of `image`, at most 65535, in the byte order "<" or ">"."""
     counts = numpy.minimum(image * 200.0, 65535.0).astype(f"{order}u2")
     byte_order = "little_endian" if order == "<" else "big_endian"
     slow, fast = image.shape
@@ -83,7 +83,7 @@ def _scaled(factor: float) -> Pixels:
 
 
 def image_traps() -> list[Trap]:
-    """All of them; the harmless ones first."""
+    """Return all traps for images, the harmless ones first."""
     x = golden()
     harmless = [(name, TrapVerdict.PASS, *pair) for name, pair in _harmless(x).items()]
     wrong = [(name, TrapVerdict.FAIL, *pair) for name, pair in _wrong(x).items()]
@@ -142,7 +142,7 @@ def _wrong(x: Pixels) -> dict[str, tuple[Pixels, Pixels]]:
 
 
 def _files(x: Pixels) -> list[Trap]:
-    """Traps that lie in the file, not in its pixels."""
+    """Return the traps that lie in the file, not in its pixels."""
     count, wide = SHAPE[0] * SHAPE[1], x.astype(numpy.float64)
     one_off = bytearray(smv(x))
     one_off[-1] ^= 1  # the high byte of the last pixel

@@ -28,7 +28,7 @@ Judge = Callable[[Fields, Fields, Path], bool]  # reference, candidate, a folder
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. judge is None where it is not installed; `version` says then what is missing."""
+    """A comparison tool. judge: what calls it, None where it is not installed; `version` then says what is missing."""
 
     name: str
     version: str
@@ -36,7 +36,7 @@ class Tool:
 
 
 def find_tools() -> list[Tool]:
-    """All of them, installed or not."""
+    """Return all tools that are known here, installed or not."""
     return [
         _module("numpy.allclose", ("numpy",), _allclose),
         _module("torch.testing", ("torch",), _assert_close),
@@ -47,7 +47,7 @@ def find_tools() -> list[Tool]:
 
 
 def verdict_of(tool: Tool, trap: Trap, folder: Path) -> TrapVerdict:
-    """What the tool says; whatever it raises is an error."""
+    """Return the tool's verdict; whatever it raises but AssertionError is an ERROR. It may write to `folder`."""
     assert tool.judge is not None
     with (
         warnings.catch_warnings(),
@@ -65,7 +65,7 @@ def verdict_of(tool: Tool, trap: Trap, folder: Path) -> TrapVerdict:
 
 
 def read(trap: Trap, data: bytes) -> Fields:
-    """A file as a plain reader sees it."""
+    """Return one file of the trap as a plain reader sees it: arrays, or texts, by name."""
     return _trace(data) if trap.is_trace else {"image": _image(trap, data)}
 
 
@@ -73,8 +73,8 @@ _LINE = re.compile(r"(TRACE_\w+):? ?(\w+)[ \t=](.*)")
 
 
 def _trace(data: bytes) -> Fields:
-    """name -> float64, or the text where it is no number; a second one of the name is name.2."""
-    found: Fields = {}
+    """Return name -> float64 array, or the text where it is no number; a second line of a name is name.2."""
+    fields: Fields = {}
     for line in data.decode("latin-1").splitlines():
         match = _LINE.match(line)
         if match is None:
@@ -84,13 +84,13 @@ def _trace(data: bytes) -> Fields:
             row = dict(field.split("=") for field in line.split()[1:])
             pairs = [(f"phi_{row.get('phi_tic')}_{name}", value) for name, value in row.items()]
         for name, text in pairs:
-            count = 1 + sum(key.partition(".")[0] == name for key in found)
+            count = 1 + sum(key.partition(".")[0] == name for key in fields)
             try:
                 value: Array | str = numpy.array([float(token) for token in text.split()])
             except ValueError:
                 value = text
-            found[name if count == 1 else f"{name}.{count}"] = value
-    return found
+            fields[name if count == 1 else f"{name}.{count}"] = value
+    return fields
 
 
 def _image(trap: Trap, data: bytes) -> Array:
@@ -112,7 +112,7 @@ def _numbers(fields: Fields) -> dict[str, Array]:
 
 
 def _allclose(reference: Fields, candidate: Fields, _: Path) -> bool:
-    """All numbers of a trace as one array, in the order of the file."""
+    """Compare all numbers of a trace as one array, in the order of the file."""
     sides = [list(_numbers(side).values()) for side in (candidate, reference)]
     a, b = (values[0] if len(values) == 1 else numpy.concatenate([*values, numpy.zeros(0)]) for values in sides)
     return bool(numpy.allclose(a, b))
@@ -141,7 +141,7 @@ def _polygraphy(reference: Fields, candidate: Fields, _: Path) -> bool:
 
 
 def _fieldcompare(reference: Fields, candidate: Fields, folder: Path) -> bool:
-    """Its command line: a trace as CSV with a column a number, an image as VTK image data."""
+    """Call its command line: on a trace as CSV with a column for each number, on an image as VTK image data."""
     write, suffix = (_write_vti, "vti") if "image" in reference else (_write_csv, "csv")
     paths = [folder / f"{side}.{suffix}" for side in ("candidate", "reference")]
     for path, fields in zip(paths, (candidate, reference)):

@@ -1,4 +1,4 @@
-"""Our verdict of a trap, through the entry points that a user's command reaches."""
+"""The automation's own verdict on a trap, through the functions that a user's command calls."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ from tools.scaling.studies.traps.record import Trap, TrapVerdict
 
 
 def our_verdict(trap: Trap, folder: Path) -> tuple[TrapVerdict, str]:
-    """The verdict and its first line, from two files that are written to `folder`.
+    """Return the verdict on a trap and the first line of its reason, empty for a pass.
 
-    Traces go through compare and the parity matrix's judge_trace, images through the gate of images.
+    The two files are written to `folder`. Traces are judged by `compare` and by the matrix's judge_trace, images by the
+    gate of `images`.
     """
     c, py = folder / f"c{trap.suffix}", folder / f"py{trap.suffix}"
     c.write_bytes(trap.reference)
@@ -26,9 +27,9 @@ def _trace_problems(c: Path, py: Path) -> tuple[str, ...]:
     from tools.scaling.traces.compare import compare
     from tools.scaling.traces.read import read_trace
 
-    mine, theirs = read_trace(c, c.name), read_trace(py, py.name)
-    report = compare(mine, theirs)
-    problems = judge_trace((685, 1039), mine, theirs, report, tricubic=False, claim=True).problems
+    reference, candidate = read_trace(c, c.name), read_trace(py, py.name)
+    report = compare(reference, candidate)
+    problems = judge_trace((685, 1039), reference, candidate, report, tricubic=False, claim=True).problems
     factors = () if report.passed else (f"first_divergence {report.first_divergence}",)
     return (*factors, *problems)
 

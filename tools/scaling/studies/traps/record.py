@@ -1,11 +1,11 @@
-"""One trap, and what a tool said of it."""
+"""One trap, and the verdicts that there are on it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class TrapVerdict(StrEnum):
-    """What a tool says of a pair. ERROR: it refused the input or broke off, which nobody takes for a pass."""
+    """What a tool says of a trap. ERROR: it refused the input or broke off, which nobody takes for a pass."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -14,9 +14,10 @@ class TrapVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """Two files, `suffix` behind their names, and whether a comparison may pass them.
+    """A pair of files that look alike or differ in one thing, and the right verdict on them.
 
-    shape: (slow, fast) of raw images, None where the files say it; traces have none.
+    reference, candidate: what the files hold. suffix: of their names. shape: (slow, fast) of raw images; None for other
+    images, which say it themselves, and for traces.
     """
 
     name: str
@@ -31,5 +32,5 @@ class Trap:
         return self.suffix == ".log"
 
     def judges(self, verdict: TrapVerdict) -> bool:
-        """Is it the right one? An error is as good as a fail."""
+        """Return whether `verdict` is right; an error is as good as a fail."""
         return (verdict is TrapVerdict.PASS) is (self.right is TrapVerdict.PASS)

@@ -1,12 +1,12 @@
-"""All traps through all tools."""
+"""`study traps`: every trap judged by the automation and by every tool."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.scaling.studies.traps.images import image_traps
-from tools.scaling.studies.traps.others import Tool, find_tools, verdict_of
+from tools.scaling.studies.traps.others import Tool, verdict_of
 from tools.scaling.studies.traps.ours import our_verdict
 from tools.scaling.studies.traps.record import Trap, TrapVerdict
 from tools.scaling.studies.traps.traces import trace_traps
@@ -16,7 +16,7 @@ OURS = "ours"
 
 @dataclass(frozen=True, slots=True)
 class TrapRow:
-    """A trap with every verdict by the tool's name; `line` is what ours says where it is no pass."""
+    """A trap with the verdict of each tool by its name, and the reason of the automation's, empty for a pass."""
 
     trap: Trap
     verdicts: dict[str, TrapVerdict]
@@ -24,26 +24,28 @@ class TrapRow:
 
     @property
     def right(self) -> bool:
-        """Ours."""
+        """Whether the automation's own verdict is right."""
         return self.trap.judges(self.verdicts[OURS])
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How often a tool passed what is wrong, and objected to what is harmless."""
+    """How often a tool was wrong: missed, it passed what differs; alarms, it objected to what is harmless."""
 
     missed: int
     alarms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrapStudy:
+    """What all tools said of all traps."""
+
     rows: tuple[TrapRow, ...]
     tools: tuple[Tool, ...]
 
     @property
     def wrong(self) -> tuple[TrapRow, ...]:
-        """Where ours is wrong."""
+        """The rows in which the automation's own verdict is wrong."""
         return tuple(row for row in self.rows if not row.right)
 
     def count(self, right: TrapVerdict) -> int:
@@ -58,16 +60,12 @@ def all_traps() -> list[Trap]:
     return [*trace_traps(), *image_traps()]
 
 
-def run_traps(
-    tools: Sequence[Tool] | None = None, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Result:
-    """Every trap through ours and through `tools`, by default all that are known; progress gets (done, total)."""
-    found = find_tools() if tools is None else list(tools)
-    traps, rows = all_traps(), []
+def run_traps(tools: Sequence[Tool]) -> TrapStudy:
+    """Judge every trap by the automation and by those of `tools` that are installed."""
+    rows = []
     with tempfile.TemporaryDirectory(prefix="traps-") as scratch:
-        for done, trap in enumerate(traps, start=1):
+        for trap in all_traps():
             verdict, line = our_verdict(trap, Path(scratch))
-            others = {tool.name: verdict_of(tool, trap, Path(scratch)) for tool in found if tool.judge is not None}
+            others = {tool.name: verdict_of(tool, trap, Path(scratch)) for tool in tools if tool.judge is not None}
             rows.append(TrapRow(trap, {OURS: verdict} | others, line))
-            progress(done, len(traps))
-    return Result(tuple(rows), tuple(found))
+    return TrapStudy(tuple(rows), tuple(tools))

@@ -1,4 +1,4 @@
-"""Result of the traps -> Markdown and lines. No arithmetic."""
+"""What the study of traps measured -> lines for a terminal, and its page."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import table
 from tools.scaling.studies.traps.others import Tool
 from tools.scaling.studies.traps.record import TrapVerdict
-from tools.scaling.studies.traps.run import OURS, Result, TrapRow
+from tools.scaling.studies.traps.run import OURS, TrapRow, TrapStudy
 
 _INTRODUCTION = """\
 # Traps
@@ -25,13 +25,13 @@ docs/results/traps.md`, as measured.
   the order of lines, nor lines that are no numbers."""
 
 
-def verdict_line(result: Result) -> str:
+def verdict_line(result: TrapStudy) -> str:
     word = "FAIL" if result.wrong else "PASS"
     return f"{word}: {len(result.rows) - len(result.wrong)} of {len(result.rows)} traps judged rightly"
 
 
-def traps_lines(result: Result) -> list[str]:
-    """The score of each tool, what ours got wrong, the verdict last."""
+def traps_lines(result: TrapStudy) -> list[str]:
+    """Return the score of each tool, what the automation got wrong, and the verdict last."""
     lines = [
         f"{name:<16} {missed:>3} wrong pairs passed, {alarms:>3} harmless ones refused"
         for name, missed, alarms in _scores(result)
@@ -44,8 +44,8 @@ def traps_lines(result: Result) -> list[str]:
     return [*lines, verdict_line(result)]
 
 
-def traps_markdown(result: Result) -> str:
-    """The page."""
+def traps_markdown(result: TrapStudy) -> str:
+    """Return the page: the scores, and every verdict on every trap."""
     names = [OURS, *(tool.name for tool in result.tools if tool.judge is not None)]
     parts = [
         _INTRODUCTION,
@@ -74,17 +74,17 @@ def traps_markdown(result: Result) -> str:
 
 
 def lost_columns(tools: Sequence[Tool], page: str) -> list[str]:
-    """The tools of a page that are not installed here, so that a new page would be without their verdicts."""
+    """Return the tools of a page that are not installed here, so that a new page would lack their verdicts."""
     return [tool.name for tool in tools if tool.judge is None and f"\n| {tool.name} | " in page]
 
 
-def _scores(result: Result) -> Iterable[tuple[str, int, int]]:
+def _scores(result: TrapStudy) -> Iterable[tuple[str, int, int]]:
     for name in (OURS, *(tool.name for tool in result.tools if tool.judge is not None)):
         score = result.score(name)
         yield name, score.missed, score.alarms
 
 
-def _version(result: Result, name: str) -> str:
+def _version(result: TrapStudy, name: str) -> str:
     return next((tool.version for tool in result.tools if tool.name == name), "-")
 
 

@@ -12,12 +12,12 @@ Edit = Callable[[str], str]
 
 
 def _set(name: str, text: str) -> Edit:
-    """The value of the last line of `name`."""
+    """Return an edit that gives the line of `name` the value `text`."""
 
     def edit(trace: str) -> str:
-        found, count = re.subn(rf"(?m)^(TRACE_C: ?{name}[ =]).*$", lambda match: match[1] + text, trace)
+        edited, count = re.subn(rf"(?m)^(TRACE_C: ?{name}[ =]).*$", lambda match: match[1] + text, trace)
         assert count, name
-        return found
+        return edited
 
     return edit
 
@@ -28,9 +28,9 @@ def _drop(pattern: str) -> Edit:
 
 def _swap(pattern: str, text: str) -> Edit:
     def edit(trace: str) -> str:
-        found, count = re.subn(pattern, text, trace)
+        edited, count = re.subn(pattern, text, trace)
         assert count, pattern
-        return found
+        return edited
 
     return edit
 
@@ -126,10 +126,10 @@ _WRONG: dict[str, tuple[Edit, Edit]] = {
 
 
 def trace_traps() -> list[Trap]:
-    """All of them; the harmless ones first."""
+    """Return all traps for traces, the harmless ones first."""
     golden = GOLDEN.read_text("ascii")
     return [
-        Trap(name, right, mine(golden).encode(), theirs(golden).encode())
+        Trap(name, right, reference(golden).encode(), candidate(golden).encode())
         for right, traps in ((TrapVerdict.PASS, _HARMLESS), (TrapVerdict.FAIL, _WRONG))
-        for name, (mine, theirs) in traps.items()
+        for name, (reference, candidate) in traps.items()
     ]
