@@ -178,6 +178,13 @@ def lowest_versions() -> list[str]:
 
 
 @on_request()
+def docs(session: nox.Session) -> None:
+    """The documentation site, into build/docs; a dead link or a public name without documentation fails."""
+    told = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run(shared_python(session), "-m", "mkdocs", "build", "--strict", *session.posargs, external=True, env=told)
+
+
+@on_request()
 def lint(session: nox.Session) -> None:
     """ruff, mypy and the directions of the imports, over everything."""
     python = shared_python(session)
