@@ -130,6 +130,13 @@ TABLE = tuple(
 )  # fmt: skip
 
 IDS = tuple(quirk.id for quirk in TABLE)
+_IDS = frozenset(IDS)
+
+
+def _known(*quirks: str) -> None:
+    unknown = sorted(set(quirks) - _IDS)
+    if unknown:
+        raise ValueError(f"quirk: expected one of {', '.join(IDS)}, got {unknown[0]!r}")
 
 
 @dataclass(frozen=True)
@@ -150,21 +157,24 @@ class Quirks:
     chosen: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.off - set(IDS))
-        if unknown:
-            raise ValueError(f"quirk: expected one of {IDS[0]}..{IDS[-1]} of the table, got {unknown[0]!r}")
+        _known(*self.off, *self.chosen)
+        if not self.as_given <= set(VECTORS):
+            raise ValueError(f"as_given: expected some of {', '.join(VECTORS)}, got {', '.join(sorted(self.as_given))}")
 
     def on(self, quirk: str) -> bool:
-        """Whether `quirk` ("Q29") is as in the reference."""
+        """Whether `quirk` ("Q29") is as in the reference. Raises ValueError for one that is not in the table."""
+        _known(quirk)
         return quirk not in self.off
 
     def strict(self, *quirks: str) -> bool:
-        """Whether all of `quirks` are on and nobody asked for any of them."""
+        """Whether all of `quirks` are on and nobody asked for any of them. Raises ValueError as `on` does."""
+        _known(*quirks)
         return not self.chosen.intersection(quirks) and self.off.isdisjoint(quirks)
 
     def switched(self, quirk: str, on: bool) -> Quirks:
         """A copy with one switch set. Raises ValueError for one that is not in the table."""
-        return replace(self, off=self.off - {quirk} if on and quirk in IDS else self.off | {quirk})
+        _known(quirk)
+        return replace(self, off=self.off - {quirk} if on else self.off | {quirk})
 
     @property
     def phi_carry_over(self) -> bool:

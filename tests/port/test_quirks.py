@@ -59,8 +59,20 @@ def test_the_table() -> None:
         assert entry.where.startswith(("nanoBragg.c ~L", "semantics ")), entry.id
     assert of_mode("c-parity") == Quirks()
     assert of_mode("spec").off == set(IDS)
-    with pytest.raises(ValueError, match="quirk: expected one of Q01..Q67 of the table, got 'Q99'"):
-        Quirks().switched("Q99", False)
+    asked: list[Callable[[], object]] = [
+        lambda: Quirks().on("Q99"),
+        lambda: Quirks().strict("Q10", "Q99"),
+        lambda: Quirks().switched("Q99", True),
+        lambda: Quirks().switched("Q99", False),
+        lambda: Quirks(off=frozenset({"Q99"})),
+        lambda: Quirks(chosen=frozenset({"Q99"})),
+    ]
+    for ask in asked:
+        with pytest.raises(ValueError) as caught:
+            ask()
+        assert str(caught.value) == f"quirk: expected one of {', '.join(IDS)}, got 'Q99'"
+    with pytest.raises(ValueError, match="as_given: expected some of odet, sdet, fdet, beam, got odett"):
+        Quirks(as_given=frozenset({"odett"}))
 
 
 def test_the_page_is_the_table() -> None:

@@ -1,7 +1,4 @@
-"""Values that no experiment has: refused before anything is computed, in every mode.
-
-`given` is what flags and headers gave: keys of the flag table, and "typed", the flags by key as they were typed.
-"""
+"""Values that no experiment has: refused before anything is computed, in every mode."""
 
 from __future__ import annotations
 
@@ -9,17 +6,17 @@ import math
 from typing import Any
 
 from nanobragg_torch.errors import FlagError
-
-Given = dict[str, Any]
+from nanobragg_torch.flags.record import Field
+from nanobragg_torch.flags.table import Given
 
 VECTORS = {
-    "beam": "-beam_vector",
-    "fdet": "-fdet_vector",
-    "sdet": "-sdet_vector",
-    "odet": "-odet_vector",
-    "polar_vector": "-polar_vector",
-    "spindle": "-spindle_axis",
-    "twotheta_axis": "-twotheta_axis",
+    Given.beam: "-beam_vector",
+    Given.fdet: "-fdet_vector",
+    Given.sdet: "-sdet_vector",
+    Given.odet: "-odet_vector",
+    Given.polar_vector: "-polar_vector",
+    Given.spindle: "-spindle_axis",
+    Given.twotheta_axis: "-twotheta_axis",
 }
 
 _FLAT = 1e-12  # (V / 2abc)^2 of a cell without volume: 60 60 120 degrees come to 1e-17
@@ -32,13 +29,13 @@ def check(given: Given) -> None:
     _check_vectors(given)
     _check_distances(given)
     _check_beam(given)
-    if given.get("fudge", 1.0) < 0.0 and given.get("shape", "SQUARE") != "SQUARE":
-        raise FlagError(f"-fudge: expected at least 0, got {given['fudge']:g}")
+    if given.fudge < 0.0 and given.shape != "SQUARE":
+        raise FlagError(f"-fudge: expected at least 0, got {given.fudge:g}")
 
 
 def _check_cell(given: Given) -> None:
     """Of -cell as it is used: semantics 2.2 replaces edges and angles that are not above 0."""
-    values = given.get("cell", (0.0,))
+    values = given.cell
     if values[0] <= 0.0:
         return
     shown = f"-cell {' '.join(f'{x:g}' for x in values)}"
@@ -55,54 +52,51 @@ def _check_cell(given: Given) -> None:
         raise FlagError(f"{shown}: expected edges of 0.001 to 1e9 Angstrom, got {' '.join(odd)}")
     replaced = [name for name, x in zip(("a", "b", "c", "alpha", "beta", "gamma"), values) if x <= 0.0]
     if replaced:
-        given["warnings"].append(
+        given.warnings.append(
             f"{shown}: {', '.join(replaced)} not above 0: an edge becomes a, an angle 90 degrees, as in the reference"
         )
 
 
 def _check_vectors(given: Given) -> None:
-    for key, flag in VECTORS.items():
-        vector = given.get(key)
+    for field, flag in VECTORS.items():
+        vector = given.get(field)
         if vector is not None and not 1e-15 < math.hypot(*vector) < 1e15:
             raise FlagError(f"{flag}: expected a direction, got {' '.join(f'{x:g}' for x in vector)}")
 
 
 def _check_distances(given: Given) -> None:
     """The one that counts is above 0: the near distance where it is given, else that along the beam."""
-    key, flag = ("close_distance", "-close_distance") if "close_distance" in given else ("distance", "-distance")
-    value = given.get(key, 0.1)
-    name, hint = origin(given, key, flag)
+    if given.close_distance is not None:
+        value, negative = given.close_distance, "the detector is behind the crystal"
+        name, hint = origin(given, Given.close_distance, "-close_distance")
+    else:
+        value, negative = given.distance, "its sign has no effect, as in the reference"
+        name, hint = origin(given, Given.distance, "-distance")
     if value == 0.0:
         raise FlagError(f"{name}: expected a distance other than 0 mm, got 0{hint}")
     if value < 0.0:
-        given["warnings"].append(f"{name}: {1000 * value:g} mm: {_NEGATIVE[key]}")
+        given.warnings.append(f"{name}: {1000 * value:g} mm: {negative}")
 
 
-def origin(given: Given, key: str, flag: str) -> tuple[str, str]:
-    """The flag that was typed for `key`, else the keyword of a header; and what to do about the latter."""
-    if key in given["typed"]:
-        return given["typed"][key], ""
-    used = {name: text for read in given["headers"] for name, text in read.used.items()}
-    return f"a header's {used[key].partition(' ')[0]}" if key in used else flag, f"; {flag} overrides it"
-
-
-_NEGATIVE = {
-    "distance": "its sign has no effect, as in the reference",
-    "close_distance": "the detector is behind the crystal",
-}
+def origin(given: Given, field: Field[Any], flag: str) -> tuple[str, str]:
+    """The flag that was typed for `field`, else the keyword of a header; and what to do about the latter."""
+    if field in given.words:
+        return given.words[field], ""
+    used = {name: text for read in given.headers for name, text in read.used.items()}
+    return f"a header's {used[field].partition(' ')[0]}" if field in used else flag, f"; {flag} overrides it"
 
 
 def _check_beam(given: Given) -> None:
-    for key, flag, what, unit, per in (
-        ("wavelength", "-lambda", "a wavelength", "A", 1e10),
-        ("pixel", "-pixel", "a size", "mm", 1e3),
+    for field, flag, what, unit, per in (
+        (Given.wavelength, "-lambda", "a wavelength", "A", 1e10),
+        (Given.pixel, "-pixel", "a size", "mm", 1e3),
     ):
-        if given.get(key, 1.0) <= 0.0:
-            name, hint = origin(given, key, flag)
-            raise FlagError(f"{name}: expected {what} above 0 {unit}, got {per * given[key]:g}{hint}")
-    for key in ("fluence", "flux", "water"):
-        if given.get(key, 0.0) < 0.0:
-            raise FlagError(f"-{key}: expected at least 0, got a number below 0")
-    width = given.get("dispersion", 0.0)
-    if width >= 2.0 and "sourcefile" not in given:
+        if given.get(field) <= 0.0:
+            name, hint = origin(given, field, flag)
+            raise FlagError(f"{name}: expected {what} above 0 {unit}, got {per * given.get(field):g}{hint}")
+    for field in (Given.fluence, Given.flux, Given.water):
+        if given.get(field) < 0.0:
+            raise FlagError(f"-{field.name}: expected at least 0, got a number below 0")
+    width = given.dispersion
+    if width >= 2.0 and given.sourcefile is None:
         raise FlagError(f"-dispersion: expected less than 200 %, got {100 * width:g}: wavelengths of 0 and below")

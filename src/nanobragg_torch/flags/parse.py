@@ -17,15 +17,14 @@ from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.assemble import assemble
 from nanobragg_torch.flags.header import read_headers
 from nanobragg_torch.flags.hints import hint
-from nanobragg_torch.flags.table import OURS, REFERENCE, Flag
-from nanobragg_torch.flags.values import KINDS, LAST, LackingError
+from nanobragg_torch.flags.record import Field, Flag
+from nanobragg_torch.flags.table import OURS, REFERENCE, Given
+from nanobragg_torch.flags.values import AS_GIVEN, CACHE_FILE, INPUT_FILE, LAST, MODE, PHI_MODE, QUIRK, LackingError
 from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.numbers import number
 from nanobragg_torch.io.sources import read_columns
 from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
 from nanobragg_torch.units import radians
-
-Given = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
     quirks = _quirks(ours)
     words = [*ours, *theirs]
     named = tuple((word.argument, word.value) for word in words if isinstance(word.value, Path))
-    given: Given = {"warnings": [], "quirks": quirks, "dump": dump, "named": named, "typed": {}}
+    given = Given(quirks, dump, named)
     # the reference reads the headers first, the mask's before the image's, so that flags override them
-    files = {word.flag.key: word.value for word in words if word.flag.key in ("mask", "img")}
-    given.update(read_headers(files.get("mask"), files.get("img"), quirks))
+    files = {word.flag.fields[0]: word.value for word in words if word.flag.kind is INPUT_FILE}
+    read_headers(given, files.get(Given.mask), files.get(Given.img))
     for word in words:
         _store(word, given)
     return assemble(given)
@@ -104,22 +103,24 @@ def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
 
 def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Path]) -> tuple[Any, int]:
     """What follows a flag, and how many words that are."""
-    value, taken = KINDS[flag.values](argument, rest) if flag.values else ("", 0)
-    if flag.values == "file":
+    if flag.kind is None:
+        return None, 0
+    value, taken = flag.kind.take(argument, rest)
+    if flag.kind is INPUT_FILE:
         value = _existing(argument, value, folders)
-    elif flag.values == "cache":
-        value = next((folder / value for folder in folders if kind_at(folder / value) == ""), Path(value))
+    elif flag.kind is CACHE_FILE:
+        value = next((folder / value for folder in folders if kind_at(folder / value) == ""), value)
     return value, taken
 
 
 def _quirks(words: Sequence[_Word]) -> Quirks:
     """The switches: the last --mode first, then --quirk and --phi-mode in order."""
-    modes = [word.value for word in words if word.argument == "--mode"]
+    modes = [word.value for word in words if word.flag.kind is MODE]
     quirks = dataclasses.replace(of_mode(modes[-1] if modes else MODES[0]), chosen=frozenset(IDS if modes else ()))
     for word in words:
-        if word.flag.values in ("quirk", "phi mode"):
+        if word.flag.kind in (QUIRK, PHI_MODE):
             quirks = dataclasses.replace(quirks.switched(*word.value), chosen=quirks.chosen | {word.value[0]})
-        elif word.flag.key == "as_given":
+        elif word.flag.kind is AS_GIVEN:
             quirks = dataclasses.replace(quirks, as_given=word.value)
     return quirks
 
@@ -140,26 +141,24 @@ def _unknown(argument: str) -> str:
 
 
 def _store(word: _Word, given: Given) -> None:
-    """Put the value of a flag, in the Config's unit, into `given`, and what else the flag sets."""
-    flag, value = word.flag, word.value
-    without_effect = _without_effect(word, given["quirks"])
+    """Put the value of a flag, in the Config's unit, into `given`, and what else the flag gives."""
+    flag = word.flag
+    without_effect = _without_effect(word, given.quirks)
     if without_effect or flag.warning:
-        given["warnings"].append(f"{word.argument}: {without_effect or flag.warning}")
+        given.warnings.append(f"{word.argument}: {without_effect or flag.warning}")
     if without_effect:
         return
-    earlier = given["typed"].get(flag.stored[0]) if flag.stored else None
-    if earlier is not None and _find(earlier, REFERENCE) is not flag and flag.stored[0] not in _TOLD:
-        given["warnings"].append(f"{earlier}: no effect, {word.argument} follows it")
-    given["typed"].update(dict.fromkeys(flag.stored, word.argument))
+    earlier = given.typed(*flag.marked[:1])
+    if earlier and _find(earlier, REFERENCE) is not flag and flag.marked[0] not in _TOLD:
+        given.warnings.append(f"{earlier}: no effect, {word.argument} follows it")
+    given.words.update(dict.fromkeys(flag.marked, word.argument))
     # Q54: any vector flag of the reference leaves the named convention
-    if ("convention", "CUSTOM") not in flag.sets or given["quirks"].on("Q54"):
-        given.update(flag.sets)
-    if flag.unit is not None:
-        value = tuple(map(flag.unit, value)) if isinstance(value, tuple) else flag.unit(value)
-    if flag.key in _SPECIAL:
-        _SPECIAL[flag.key](given, value)
-    elif flag.key:
-        given[flag.key] = value
+    if flag.sets and (flag.sets.get(Given.convention) != "CUSTOM" or given.on("Q54")):
+        given.values.update(flag.sets)
+    given.values.update(dict.fromkeys(flag.fields, flag.converted(word.value)))
+    for field in flag.fields:
+        if field in _ALSO:
+            _ALSO[field](given)
 
 
 def _without_effect(word: _Word, quirks: Quirks) -> str:
@@ -170,78 +169,52 @@ def _without_effect(word: _Word, quirks: Quirks) -> str:
         return f"has no effect without its value, as in the reference (Q35): {word.lacking.partition(': ')[2]}"
     if word.flag.ignored and quirks.on("Q35"):
         return f"has no effect, as in the reference (Q35); {word.flag.ignored} has"
-    if word.flag.ignored and not word.flag.key:
+    if word.flag.ignored and not word.flag.fields:
         raise FlagError(f"{word.argument}: expected {word.flag.ignored}, which the reference has")
     if word.value is LAST and quirks.on("Q67"):
         return "has no effect as the last word, as in the reference (Q67)"
     return ""
 
 
-def _set_mu(given: Given, value: float) -> None:
-    given["mu"] = value
-    if value == 0.0:
-        given["thick"] = 0.0
+def _no_sensor(given: Given) -> None:
+    if given.mu == 0.0:
+        given.thick = 0.0
 
 
-def _set_twotheta_axis(given: Given, value: tuple[float, float, float]) -> None:
-    given["twotheta_axis"] = value
-    if given["quirks"].on("Q01"):  # the name also matches -twotheta, which takes the axis's x as an angle
-        given.update(twotheta=radians(value[0]), pivot="SAMPLE")
-        given["warnings"].append(
-            f"-twotheta_axis also sets twotheta to {value[0]:g} degrees and the pivot to SAMPLE (Q01)"
-        )
+def _axis_as_angle(given: Given) -> None:
+    """Q01: the name of the flag also matches -twotheta, which takes the axis's x as an angle."""
+    if given.twotheta_axis is not None and given.on("Q01"):
+        degrees = given.twotheta_axis[0]
+        given.twotheta, given.pivot = radians(degrees), "SAMPLE"
+        given.warnings.append(f"-twotheta_axis also sets twotheta to {degrees:g} degrees and the pivot to SAMPLE (Q01)")
 
 
-def _set_distance(given: Given, value: float) -> None:
-    given["distance"] = value
-    if "close_distance" in given["from_header"]:
-        if given["quirks"].on("Q07"):
-            given["warnings"].append("-distance: has no effect, the header's CLOSE_DISTANCE wins (Q07)")
+def _distance_of_header(given: Given) -> None:
+    if Given.close_distance in given.from_header:
+        if given.on("Q07"):
+            given.warnings.append("-distance: has no effect, the header's CLOSE_DISTANCE wins (Q07)")
         else:
-            given.pop("close_distance", None)
+            del given.close_distance
 
 
-def _set_pivot(given: Given, value: str) -> None:
-    given.update(pivot=value, pivot_asked=value)
-
-
-def _read_stol(given: Given, path: Path) -> None:
-    read_columns(path, "amorphous scattering (stol F)", 2)
-
-
-def _nothing(given: Given, value: Any) -> None:
-    """Read before all other flags."""
-
-
-def _several(*keys: str) -> Callable[[Given, Any], None]:
-    def store(given: Given, value: Any) -> None:
-        given.update(dict.fromkeys(keys, value))
-
-    return store
+def _read_stol(given: Given) -> None:
+    if given.stol is not None:
+        read_columns(given.stol, "amorphous scattering (stol F)", 2)
 
 
 # what advice says of two flags for one thing, where more than their order counts
-_TOLD = ("convention", "pivot", "printout")
+_TOLD = (Given.convention, Given.pivot, Given.printout)
 
-_SPECIAL: dict[str, Callable[[Given, Any], None]] = {
-    "N": _several("Na", "Nb", "Nc"),
-    "size": _several("size_x", "size_y", "size_z"),
-    "detsize": _several("detsize_f", "detsize_s"),
-    "detpixels": _several("detpixels_f", "detpixels_s"),
-    "divergence": _several("hdivrange", "vdivrange"),
-    "divsteps": _several("hdivsteps", "vdivsteps"),
-    "mu": _set_mu,
-    "twotheta_axis": _set_twotheta_axis,
-    "distance": _set_distance,
-    "pivot": _set_pivot,
-    "stol": _read_stol,
-    "mask": _nothing,
-    "img": _nothing,
-    "as_given": _nothing,
+# what else comes of a field
+_ALSO: dict[Field[Any], Callable[[Given], None]] = {
+    Given.mu: _no_sensor,
+    Given.twotheta_axis: _axis_as_angle,
+    Given.distance: _distance_of_header,
+    Given.stol: _read_stol,
 }
 
 
-def _existing(argument: str, name: str, folders: Sequence[Path]) -> Path:
+def _existing(argument: str, name: Path, folders: Sequence[Path]) -> Path:
     kinds = {folder / name: kind_at(folder / name) for folder in folders}
     for path, kind in kinds.items():
         if kind == "":

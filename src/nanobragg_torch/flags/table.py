@@ -1,247 +1,244 @@
-"""The flags of nanoBragg: one row each (semantics 1.2), in the order of the help."""
+"""The flags of nanoBragg: one row each (semantics 1.2), in the order of the help; and the record that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.config import Beam
+from nanobragg_torch.flags.record import Field, HeaderRead, Record, Rows
+from nanobragg_torch.flags.values import (
+    ABOVE_0,
+    ABSORPTION,
+    AS_GIVEN,
+    CACHE_FILE,
+    CELL,
+    INPUT_FILE,
+    INTEGER,
+    INTEGERS_2,
+    INTEGERS_4,
+    MAYBE_NUMBER,
+    MISSET,
+    MODE,
+    NUMBER,
+    NUMBERS_3,
+    PHI_MODE,
+    PIVOT,
+    QUIRK,
+    TEXT,
+)
+from nanobragg_torch.quirks import Quirks
 from nanobragg_torch.units import angstrom, energy, micron, radians, thousandth
 
-
-@dataclass(frozen=True)
-class Flag:
-    """One row of the table.
-
-    names: a trailing * stands for any longer spelling. values: what follows, by kind (see flag_values).
-    key: where the converted value goes. unit: converts one number. sets: what else the flag switches,
-    convention and pivot above all. default: the words that change nothing, or a text in brackets.
-    warning: what a user should know who gives it.
-    ignored: the reference's documents have the flag, its program does not (Q35): what to give instead. Without
-    Q35 it goes to `key`, or is refused where there is none.
-    needed: too few values are an error, with Q35 too (Q36: there the reference crashes, or reads half the flag).
-    """
-
-    names: str
-    values: str = ""
-    key: str = ""
-    unit: Callable[[float], float] | None = None
-    sets: tuple[tuple[str, Any], ...] = ()
-    meaning: str = ""
-    default: str = ""
-    warning: str = ""
-    ignored: str = ""
-    needed: bool = False
-
-    @property
-    def stored(self) -> tuple[str, ...]:
-        """Where the flag leaves its mark: its key, or what a flag without a value switches."""
-        return (self.key,) if self.key else tuple(dict(self.sets))
-
-    def matches(self, argument: str) -> bool:
-        for name in self.names.split():
-            if argument == name or (name.endswith("*") and argument.startswith(name[:-1])):
-                return True
-        return False
-
-
-_BEAM = (("pivot", "BEAM"),)
-_SAMPLE = (("pivot", "SAMPLE"),)
-_CUSTOM = (("convention", "CUSTOM"),)
 _INERT = "has no effect, as in the reference"
 _UNUSED = "amorphous scattering is not computed, as in the reference (Q18)"
 _CACHE = "names the cache in the place of Fdump.bin; the reference of the golden cases ignores it (Q61)"
+_NOT_GIVEN = radians(-1.0)  # an angle of the scan: the reference's rules test for what is below 0
+
+_flag = Rows()
 
 
-def _named(convention: str, pivot: str) -> tuple[tuple[str, Any], ...]:
-    return (("convention", convention), ("pivot", pivot))
+# fmt: off
+class Given(Record):
+    """What the command line and the headers gave, in the Config's units.
+
+    dump: the Fdump.bin that is read where there is no -hkl. named: (flag, file) that is named. warnings: lines for a
+    person. headers: what was read of them; from_header: the fields that they gave.
+    """
+
+    def __init__(self, quirks: Quirks, dump: Path | None = None, named: tuple[tuple[str, Path], ...] = ()) -> None:
+        super().__init__()
+        self.quirks, self.dump, self.named = quirks, dump, named
+        self.warnings: list[str] = []
+        self.headers: tuple[HeaderRead, ...] = ()
+        self.from_header: frozenset[Field[Any]] = frozenset()
+
+    def on(self, quirk: str) -> bool:
+        """Whether `quirk` is as in the reference."""
+        return self.quirks.on(quirk)
+
+    _flag.group("crystal")
+    Na = _flag.value("-Na", INTEGER, "cells along a", "1")
+    Nb = _flag.value("-Nb", INTEGER, "cells along b", "1")
+    Nc = _flag.value("-Nc", INTEGER, "cells along c", "1")
+    N = _flag.unset("-N", INTEGER, "cells along a, b and c", 1, Na, Nb, Nc)
+    cell = _flag.unset("-cell", CELL, "a b c (A) alpha beta gamma (deg)", (0.0,))
+    misset = _flag.maybe("-misset", MISSET, "rotations about x y z (deg), or 'random'", otherwise="none")
+    mat = _flag.maybe("-mat -matrix", INPUT_FILE, "MOSFLM orientation matrix")
+    hkl = _flag.maybe("-hkl", INPUT_FILE, "reflection list: h k l F")
+    default_F = _flag.value("-default_F", NUMBER, "F of reflections that are not listed", "0")
+    size_x, size_y, size_z = Field(0.0), Field(0.0), Field(0.0)
+    size = _flag.value("-samplesize -sample_size -xtalsize -xtal_size", NUMBER, "crystal size, all three axes (mm)",
+                       "0", size_x, size_y, size_z, unit=thousandth)
+    _flag.also("-sample_thick -sample_x -xtal_thick -xtal_x", NUMBER, "crystal size along a (mm)", size_x,
+               unit=thousandth)
+    _flag.also("-sample_width -sample_y -xtal_width -xtal_y -width", NUMBER, "crystal size along b (mm)", size_y,
+               unit=thousandth)
+    _flag.also("-sample_heigh* -sample_z -xtal_heigh* -xtal_z -heigh*", NUMBER, "crystal size along c (mm)", size_z,
+               unit=thousandth)
+    _flag.also("-density -sample_den* -MW -molec*", NUMBER, "no effect on an image")
+    shape = Field("SQUARE")
+    _flag.also("-square_xtal", None, "parallelepiped crystal", sets={shape: "SQUARE"}, otherwise="the default")
+    _flag.also("-round_xtal", None, "ellipsoidal crystal", sets={shape: "ROUND"})
+    _flag.also("-gauss_xtal", None, "Gaussian spots", sets={shape: "GAUSS"})
+    _flag.also("-binary_spots -tophat_spots", None, "spots of constant intensity", sets={shape: "TOPHAT"})
+    fudge = _flag.value("-fudge", NUMBER, "shape parameter", "1")
+    mosaic = _flag.value("-mosaic -mosaici* -mosaic_spr*", NUMBER, "mosaic spread (deg)", "0", unit=radians)
+    mosaic_domains = _flag.unset("-mosaic_dom*", INTEGER, "mosaic domains", -1, otherwise="10 with -mosaic")
+
+    _flag.group("detector")
+    convention, pivot = Field("MOSFLM"), Field("BEAM")
+    at_beam, at_sample, custom = {pivot: "BEAM"}, {pivot: "SAMPLE"}, {convention: "CUSTOM"}
+    distance = _flag.value("-distance", NUMBER, "along the beam (mm)", "100", unit=thousandth, sets=at_beam)
+    close_distance = _flag.maybe("-close_distance", NUMBER, "to the nearest point (mm)", unit=thousandth,
+                                 sets=at_sample, otherwise="from -distance")
+    x_beam = _flag.maybe("-Xbeam", NUMBER, "beam centre (mm)", unit=thousandth, sets=at_beam, otherwise="the middle")
+    y_beam = _flag.maybe("-Ybeam", NUMBER, "beam centre (mm)", unit=thousandth, sets=at_beam, otherwise="the middle")
+    x_close = _flag.maybe("-Xclose", NUMBER, "nearest point (mm)", unit=thousandth, sets=at_sample)
+    y_close = _flag.maybe("-Yclose", NUMBER, "nearest point (mm)", unit=thousandth, sets=at_sample)
+    orgx = _flag.maybe("-ORGX", NUMBER, "nearest point, XDS (pixels)", sets=at_sample)
+    orgy = _flag.maybe("-ORGY", NUMBER, "nearest point, XDS (pixels)", sets=at_sample)
+    pivot_asked = _flag.maybe("-pivot", PIVOT, "'sample' or 'beam'", pivot, otherwise="by convention")
+    _flag.also("-mosflm", None, "convention", sets={convention: "MOSFLM", **at_beam}, otherwise="the default")
+    _flag.also("-adxv", None, "convention", sets={convention: "ADXV", **at_beam})
+    _flag.also("-denzo", None, "convention", sets={convention: "DENZO", **at_beam})
+    _flag.also("-xds", None, "convention", sets={convention: "XDS", **at_sample})
+    _flag.also("-dials", None, "convention", sets={convention: "DIALS", **at_beam})
+    fdet = _flag.maybe("-fdet_vector", NUMBERS_3, "fast axis", sets=custom)
+    sdet = _flag.maybe("-sdet_vector", NUMBERS_3, "slow axis", sets=custom)
+    odet = _flag.maybe("-odet_vector", NUMBERS_3, "detector normal", sets=custom)
+    _flag.also("-xdet_vector", NUMBERS_3, "-fdet_vector", fdet, sets=custom, ignored="-fdet_vector")
+    _flag.also("-ydet_vector", NUMBERS_3, "-sdet_vector", sdet, sets=custom, ignored="-sdet_vector")
+    _flag.also("-zdet_vector", NUMBERS_3, "-odet_vector", odet, sets=custom, ignored="-odet_vector")
+    beam = _flag.maybe("-beam_vector", NUMBERS_3, "beam direction", sets=custom)
+    polar_vector = _flag.maybe("-polar_vector", NUMBERS_3, "polarization axis", sets=custom)
+    spindle = _flag.maybe("-spindle_axis", NUMBERS_3, "rotation axis of phi", sets=custom)
+    twotheta_axis = _flag.maybe("-twotheta_axis", NUMBERS_3, "twotheta axis; also sets twotheta to its x, in degrees"
+                                " (Q01)", sets=custom, needed=True)
+    pix0 = _flag.maybe("-pix0_vector", NUMBERS_3, "origin of the detector (m; not used: Q02)", sets=custom)
+    _flag.also("-pix0_vector_mm", NUMBERS_3, "origin of the detector (mm; not used: Q02)", pix0, unit=thousandth,
+               sets=custom)
+    twotheta = _flag.value("-twotheta", NUMBER, "detector swing (deg)", "0", unit=radians, sets=at_sample)
+    rotx = _flag.value("-detector_rotx", NUMBER, "detector tilt (deg)", "0", unit=radians)
+    roty = _flag.value("-detector_roty", NUMBER, "detector tilt (deg)", "0", unit=radians)
+    rotz = _flag.value("-detector_rotz", NUMBER, "detector tilt (deg)", "0", unit=radians)
+    detsize_f, detsize_s = Field(thousandth(102.4)), Field(thousandth(102.4))
+    detsize = _flag.value("-detsize", NUMBER, "detector size, both axes (mm)", "102.4", detsize_f, detsize_s,
+                          unit=thousandth)
+    _flag.also("-detsize_f", NUMBER, "detector size, fast (mm)", detsize_f, default="102.4", unit=thousandth)
+    _flag.also("-detsize_s", NUMBER, "detector size, slow (mm)", detsize_s, default="102.4", unit=thousandth)
+    detpixels_f, detpixels_s = Field(0), Field(0)
+    detpixels = _flag.unset("-detpixels", INTEGER, "pixels, both axes", 0, detpixels_f, detpixels_s,
+                            otherwise="-detsize / -pixel")
+    _flag.also("-detpixels_f -detpixels_x", INTEGER, "pixels, fast", detpixels_f)
+    _flag.also("-detpixels_s -detpixels_y", INTEGER, "pixels, slow", detpixels_s)
+    _flag.also("-detsize_x", NUMBER, "-detsize_f", detsize_f, unit=thousandth, ignored="-detsize_f")
+    _flag.also("-detsize_y", NUMBER, "-detsize_s", detsize_s, unit=thousandth, ignored="-detsize_s")
+    pixel = _flag.value("-pixel", NUMBER, "pixel size (mm)", "0.1", unit=thousandth)
+    curved = _flag.switch("-curved_det*", "curved detector", MAYBE_NUMBER)
+    point_pixel = _flag.switch("-point_pixel", "solid angle 1/R^2")
+    mu = _flag.unset("-detector_abs*", ABSORPTION, "attenuation depth (um), or 'inf'", -1.0, otherwise="the thickness",
+                     needed=True)
+    thick = _flag.value("-detector_thick", NUMBER, "sensor thickness (um)", "0", unit=micron, needed=True)
+    thicksteps = _flag.unset("-detector_thicksteps -thicksteps", INTEGER, "sensor layers", -1,
+                             otherwise="2 with -detector_thick", needed=True)
+    _flag.also("-detector_thickstep", NUMBER, "-detector_thicksteps", ignored="-detector_thicksteps (how many)")
+    roi = _flag.maybe("-roi", INTEGERS_4, "fast min, max, slow min, max, inclusive", otherwise="all")
+    mask = _flag.maybe("-mask", INPUT_FILE, "SMV mask: 0 skips a pixel; its header is used")
+    img = _flag.maybe("-img", INPUT_FILE, "SMV image whose header is used")
+    oversample = _flag.unset("-oversample", INTEGER, "sub-pixels per edge", -1, otherwise="as the spots need")
+    oversample_thick = _flag.switch("-oversample_thick", "capture per sub-pixel")
+    oversample_polar = _flag.switch("-oversample_polar", "polarization per sub-pixel")
+    oversample_omega = _flag.switch("-oversample_omega", "solid angle per sub-pixel")
+
+    _flag.group("beam")
+    wavelength = _flag.value("-lambda -wave*", NUMBER, "wavelength (A)", "1", unit=angstrom)
+    _flag.also("-energy", ABOVE_0, "energy (eV)", wavelength, unit=energy)
+    fluence = _flag.value("-fluence", NUMBER, "photons per m^2", f"{Beam.fluence_per_m2:.0f}")
+    flux = _flag.value("-flux", NUMBER, "photons per s", "0")
+    exposure = _flag.value("-exposure", NUMBER, "exposure time (s)", "1")
+    beamsize = _flag.value("-beamsize", NUMBER, "beam size (mm)", "0.1", unit=thousandth)
+    dispersion = _flag.value("-dispersion", NUMBER, "bandwidth (percent)", "0", unit=lambda percent: percent / 100.0)
+    dispsteps = _flag.unset("-dispsteps", INTEGER, "wavelengths", -1, otherwise="2 with -dispersion")
+    _flag.also("-dispstep", NUMBER, "-dispsteps", ignored="-dispsteps (how many)")
+    hdivrange, vdivrange = Field(-1.0), Field(-1.0)
+    divergence = _flag.unset("-divergence", NUMBER, "divergence, both (mrad)", -1.0, hdivrange, vdivrange,
+                             unit=thousandth, otherwise="none")
+    _flag.also("-hdivrange", NUMBER, "horizontal divergence (mrad)", hdivrange, unit=thousandth, otherwise="none")
+    _flag.also("-vdivrange", NUMBER, "vertical divergence (mrad)", vdivrange, unit=thousandth, otherwise="none")
+    _flag.also("-hdiv", NUMBER, "-hdivrange", hdivrange, unit=thousandth, ignored="-hdivrange")
+    _flag.also("-vdiv", NUMBER, "-vdivrange", vdivrange, unit=thousandth, ignored="-vdivrange")
+    hdivstep = _flag.unset("-hdivstep", NUMBER, "step (mrad), not a number of steps", -1.0, unit=thousandth)
+    vdivstep = _flag.unset("-vdivstep", NUMBER, "step (mrad), not a number of steps", -1.0, unit=thousandth)
+    hdivsteps = _flag.unset("-hdivsteps", INTEGER, "directions", -1, otherwise="1")
+    vdivsteps = _flag.unset("-vdivsteps", INTEGER, "directions", -1, otherwise="1")
+    divsteps = _flag.unset("-divsteps", INTEGER, "directions, both", -1, hdivsteps, vdivsteps, otherwise="1")
+    round_div = Field(True)
+    _flag.also("-round_div", None, "elliptical divergence", sets={round_div: True}, otherwise="the default")
+    _flag.also("-square_div", None, "rectangular divergence", sets={round_div: False})
+    sourcefile = _flag.maybe("-sourcefile", INPUT_FILE, "X Y Z weight wavelength (m)")
+    _flag.also("-source_dist*", NUMBER, "-sourcefile", ignored="-sourcefile (where the sources are)")
+    polarized, kahn = Field(True), Field(0.0)
+    _flag.also("-polarization", NUMBER, "-polar", kahn, sets={polarized: True}, ignored="-polar")
+    _flag.also("-polar", NUMBER, "polarization, Kahn factor", kahn, default="0", sets={polarized: True})
+    _flag.also("-nopolar", None, "no polarization factor", sets={polarized: False})
+    water = _flag.value("-water", NUMBER, "water thickness (um)", "0", unit=lambda microns: microns / 1e6)
+    dmin = _flag.value("-dmin", NUMBER, "resolution limit (A)", "0", unit=lambda angstroms: angstroms * 1e-10)
+
+    _flag.group("rotation")
+    phi = _flag.value("-phi", NUMBER, "start (deg)", "0", unit=radians)
+    osc = _flag.unset("-osc", NUMBER, "oscillation range (deg)", _NOT_GIVEN, unit=radians, otherwise="a still")
+    phistep = _flag.unset("-phistep", NUMBER, "step (deg)", _NOT_GIVEN, unit=radians, otherwise="-osc / -phisteps")
+    phisteps = _flag.unset("-phisteps", INTEGER, "steps", -1, otherwise="2 with -osc")
+
+    _flag.group("structure factors")
+    interpolate = Field(False)
+    _flag.also("-interpolate", None, "tricubic", sets={interpolate: True})
+    _flag.also("-nointerpolate", None, "nearest", sets={interpolate: False})
+    stol = _flag.maybe("-stol -4stol -Q", INPUT_FILE, "amorphous scattering (no effect)", warning=_UNUSED)
+    _flag.also("-stolout", TEXT, "no effect", warning=_INERT)
+    _flag.also("-coherent", None, "no effect", warning=_INERT)
+    dump_file = _flag.maybe("-dump", CACHE_FILE, "written after -hkl, read without", otherwise="Fdump.bin",
+                            warning=_CACHE)
+    fdump = _flag.maybe("--fdump", INPUT_FILE, "structure factors of an earlier run, read without -hkl")
+
+    _flag.group("seeds")
+    seed = _flag.maybe("-seed", INTEGER, "of the noise image", otherwise="the clock")
+    mosaic_seed = _flag.value("-mosaic_seed", INTEGER, "of the mosaic domains", "12345678")
+    misset_seed = _flag.maybe("-misset_seed", INTEGER, "of -misset random", otherwise="the clock")
+
+    _flag.group("output")
+    pgm, noise, printout, progress = Field(True), Field(True), Field(False), Field(True)
+    float_file = _flag.value("-floatfile -floatimage", TEXT, "float image", "floatimage.bin")
+    int_file = _flag.value("-intfile -intimage", TEXT, "integer image, SMV", "intimage.img")
+    pgm_file = _flag.value("-pgmfile -pgmimage", TEXT, "PGM image", "image.pgm", sets={pgm: True})
+    noise_file = _flag.value("-noisefile -noiseimage", TEXT, "noise image, SMV", "noiseimage.img", sets={noise: True})
+    _flag.also("-nonoise", None, "no noise image", sets={noise: False})
+    _flag.also("-nopgm", None, "no PGM image", sets={pgm: False})
+    scale = _flag.unset("-scale", NUMBER, "scale of the integer image", 0.0, otherwise="55000 at the brightest")
+    pgm_scale = _flag.unset("-pgmscale", NUMBER, "scale of the PGM image", 0.0, sets={pgm: True},
+                            otherwise="250 at five rmsd")
+    adc = _flag.value("-adc -adcoffset", NUMBER, "offset of integer and noise image", "40")
+    _flag.also("-printout", None, "print what each pixel is made of", sets={printout: True})
+    printout_pixel = _flag.unset("-printout_pixel", INTEGERS_2, "that of one pixel: fast slow", (-1, -1),
+                                 sets={printout: True}, needed=True)
+    _flag.also("-progress", None, "a bar on the terminal", sets={progress: True}, otherwise="the default")
+    _flag.also("-noprogress", None, "no bar", sets={progress: False})
+    show_config = _flag.switch("-show_config -echo_config", "print the simulation in use")
+    trace_pixel = _flag.maybe("-trace_pixel -dump_pixel", INTEGERS_2, "print the trace of one pixel: slow fast")
+
+    _flag.group("ours")
+    _flag.also("--mode", MODE, "c-parity: all quirks as in the reference; spec: none", default="c-parity")
+    _flag.also("--quirk", QUIRK, "one of them: Q29=off, Q29=on")
+    _flag.also("--phi-mode", PHI_MODE, "Q29 alone: c-parity or spec")
+    as_given = _flag.value("--vectors", AS_GIVEN,
+                           "reference, as-given, or a list of odet,sdet,fdet,beam taken as given", "reference")
+# fmt: on
 
 
-def _shape(shape: str) -> tuple[tuple[str, Any], ...]:
-    return (("shape", shape),)
-
-
-_CRYSTAL = (
-    Flag("-Na", "integer", "Na", meaning="cells along a", default="1"),
-    Flag("-Nb", "integer", "Nb", meaning="cells along b", default="1"),
-    Flag("-Nc", "integer", "Nc", meaning="cells along c", default="1"),
-    Flag("-N", "integer", "N", meaning="cells along a, b and c"),
-    Flag("-cell", "cell", "cell", meaning="a b c (A) alpha beta gamma (deg)"),
-    Flag("-misset", "misset", "misset", meaning="rotations about x y z (deg), or 'random'", default="[none]"),
-    Flag("-mat -matrix", "file", "mat", meaning="MOSFLM orientation matrix"),
-    Flag("-hkl", "file", "hkl", meaning="reflection list: h k l F"),
-    Flag("-default_F", "number", "default_F", meaning="F of reflections that are not listed", default="0"),
-    Flag("-samplesize -sample_size -xtalsize -xtal_size", "number", "size", thousandth,
-         meaning="crystal size, all three axes (mm)", default="0"),
-    Flag("-sample_thick -sample_x -xtal_thick -xtal_x", "number", "size_x", thousandth,
-         meaning="crystal size along a (mm)"),
-    Flag("-sample_width -sample_y -xtal_width -xtal_y -width", "number", "size_y", thousandth,
-         meaning="crystal size along b (mm)"),
-    Flag("-sample_heigh* -sample_z -xtal_heigh* -xtal_z -heigh*", "number", "size_z", thousandth,
-         meaning="crystal size along c (mm)"),
-    Flag("-density -sample_den* -MW -molec*", "number", meaning="no effect on an image"),
-    Flag("-square_xtal", sets=_shape("SQUARE"), meaning="parallelepiped crystal", default="[the default]"),
-    Flag("-round_xtal", sets=_shape("ROUND"), meaning="ellipsoidal crystal"),
-    Flag("-gauss_xtal", sets=_shape("GAUSS"), meaning="Gaussian spots"),
-    Flag("-binary_spots -tophat_spots", sets=_shape("TOPHAT"), meaning="spots of constant intensity"),
-    Flag("-fudge", "number", "fudge", meaning="shape parameter", default="1"),
-    Flag("-mosaic -mosaici* -mosaic_spr*", "number", "mosaic", radians, meaning="mosaic spread (deg)", default="0"),
-    Flag("-mosaic_dom*", "integer", "mosaic_domains", meaning="mosaic domains", default="[10 with -mosaic]"),
-)  # fmt: skip
-
-_DETECTOR = (
-    Flag("-distance", "number", "distance", thousandth, _BEAM, "along the beam (mm)", default="100"),
-    Flag("-close_distance", "number", "close_distance", thousandth, _SAMPLE, "to the nearest point (mm)",
-         "[from -distance]"),
-    Flag("-Xbeam", "number", "x_beam", thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
-    Flag("-Ybeam", "number", "y_beam", thousandth, _BEAM, "beam centre (mm)", default="[the middle]"),
-    Flag("-Xclose", "number", "x_close", thousandth, _SAMPLE, "nearest point (mm)"),
-    Flag("-Yclose", "number", "y_close", thousandth, _SAMPLE, "nearest point (mm)"),
-    Flag("-ORGX", "number", "orgx", sets=_SAMPLE, meaning="nearest point, XDS (pixels)"),
-    Flag("-ORGY", "number", "orgy", sets=_SAMPLE, meaning="nearest point, XDS (pixels)"),
-    Flag("-pivot", "pivot", "pivot", meaning="'sample' or 'beam'", default="[by convention]"),
-    Flag("-mosflm", sets=_named("MOSFLM", "BEAM"), meaning="convention", default="[the default]"),
-    Flag("-adxv", sets=_named("ADXV", "BEAM"), meaning="convention"),
-    Flag("-denzo", sets=_named("DENZO", "BEAM"), meaning="convention"),
-    Flag("-xds", sets=_named("XDS", "SAMPLE"), meaning="convention"),
-    Flag("-dials", sets=_named("DIALS", "BEAM"), meaning="convention"),
-    Flag("-fdet_vector", "3 numbers", "fdet", sets=_CUSTOM, meaning="fast axis"),
-    Flag("-sdet_vector", "3 numbers", "sdet", sets=_CUSTOM, meaning="slow axis"),
-    Flag("-odet_vector", "3 numbers", "odet", sets=_CUSTOM, meaning="detector normal"),
-    Flag("-xdet_vector", "3 numbers", "fdet", sets=_CUSTOM, meaning="-fdet_vector", ignored="-fdet_vector"),
-    Flag("-ydet_vector", "3 numbers", "sdet", sets=_CUSTOM, meaning="-sdet_vector", ignored="-sdet_vector"),
-    Flag("-zdet_vector", "3 numbers", "odet", sets=_CUSTOM, meaning="-odet_vector", ignored="-odet_vector"),
-    Flag("-beam_vector", "3 numbers", "beam", sets=_CUSTOM, meaning="beam direction"),
-    Flag("-polar_vector", "3 numbers", "polar_vector", sets=_CUSTOM, meaning="polarization axis"),
-    Flag("-spindle_axis", "3 numbers", "spindle", sets=_CUSTOM, meaning="rotation axis of phi"),
-    Flag("-twotheta_axis", "3 numbers", "twotheta_axis", sets=_CUSTOM,
-         meaning="twotheta axis; also sets twotheta to its x, in degrees (Q01)", needed=True),
-    Flag("-pix0_vector", "3 numbers", "pix0", sets=_CUSTOM, meaning="origin of the detector (m; not used: Q02)"),
-    Flag("-pix0_vector_mm", "3 numbers", "pix0", thousandth, _CUSTOM, "origin of the detector (mm; not used: Q02)"),
-    Flag("-twotheta", "number", "twotheta", radians, _SAMPLE, "detector swing (deg)", default="0"),
-    Flag("-detector_rotx", "number", "rotx", radians, meaning="detector tilt (deg)", default="0"),
-    Flag("-detector_roty", "number", "roty", radians, meaning="detector tilt (deg)", default="0"),
-    Flag("-detector_rotz", "number", "rotz", radians, meaning="detector tilt (deg)", default="0"),
-    Flag("-detsize", "number", "detsize", thousandth, meaning="detector size, both axes (mm)", default="102.4"),
-    Flag("-detsize_f", "number", "detsize_f", thousandth, meaning="detector size, fast (mm)", default="102.4"),
-    Flag("-detsize_s", "number", "detsize_s", thousandth, meaning="detector size, slow (mm)", default="102.4"),
-    Flag("-detpixels", "integer", "detpixels", meaning="pixels, both axes", default="[-detsize / -pixel]"),
-    Flag("-detpixels_f -detpixels_x", "integer", "detpixels_f", meaning="pixels, fast"),
-    Flag("-detpixels_s -detpixels_y", "integer", "detpixels_s", meaning="pixels, slow"),
-    Flag("-detsize_x", "number", "detsize_f", thousandth, meaning="-detsize_f", ignored="-detsize_f"),
-    Flag("-detsize_y", "number", "detsize_s", thousandth, meaning="-detsize_s", ignored="-detsize_s"),
-    Flag("-pixel", "number", "pixel", thousandth, meaning="pixel size (mm)", default="0.1"),
-    Flag("-curved_det*", "maybe number", sets=(("curved", True),), meaning="curved detector"),
-    Flag("-point_pixel", sets=(("point_pixel", True),), meaning="solid angle 1/R^2"),
-    Flag("-detector_abs*", "absorption", "mu", meaning="attenuation depth (um), or 'inf'",
-         default="[the thickness]", needed=True),
-    Flag("-detector_thick", "number", "thick", micron, meaning="sensor thickness (um)", default="0", needed=True),
-    Flag("-detector_thicksteps -thicksteps", "integer", "thicksteps", meaning="sensor layers",
-         default="[2 with -detector_thick]", needed=True),
-    Flag("-detector_thickstep", "number", meaning="-detector_thicksteps", ignored="-detector_thicksteps (how many)"),
-    Flag("-roi", "4 integers", "roi", meaning="fast min, max, slow min, max, inclusive", default="[all]"),
-    Flag("-mask", "file", "mask", meaning="SMV mask: 0 skips a pixel; its header is used"),
-    Flag("-img", "file", "img", meaning="SMV image whose header is used"),
-    Flag("-oversample", "integer", "oversample", meaning="sub-pixels per edge", default="[as the spots need]"),
-    Flag("-oversample_thick", sets=(("oversample_thick", True),), meaning="capture per sub-pixel"),
-    Flag("-oversample_polar", sets=(("oversample_polar", True),), meaning="polarization per sub-pixel"),
-    Flag("-oversample_omega", sets=(("oversample_omega", True),), meaning="solid angle per sub-pixel"),
-)  # fmt: skip
-
-_BEAM_FLAGS = (
-    Flag("-lambda -wave*", "number", "wavelength", angstrom, meaning="wavelength (A)", default="1"),
-    Flag("-energy", "positive", "wavelength", energy, meaning="energy (eV)"),
-    Flag("-fluence", "number", "fluence", meaning="photons per m^2", default="125932015286227086360700780544"),
-    Flag("-flux", "number", "flux", meaning="photons per s", default="0"),
-    Flag("-exposure", "number", "exposure", meaning="exposure time (s)", default="1"),
-    Flag("-beamsize", "number", "beamsize", thousandth, meaning="beam size (mm)", default="0.1"),
-    Flag("-dispersion", "number", "dispersion", lambda x: x / 100.0, meaning="bandwidth (percent)", default="0"),
-    Flag("-dispsteps", "integer", "dispsteps", meaning="wavelengths", default="[2 with -dispersion]"),
-    Flag("-dispstep", "number", meaning="-dispsteps", ignored="-dispsteps (how many)"),
-    Flag("-divergence", "number", "divergence", thousandth, meaning="divergence, both (mrad)", default="[none]"),
-    Flag("-hdivrange", "number", "hdivrange", thousandth, meaning="horizontal divergence (mrad)", default="[none]"),
-    Flag("-vdivrange", "number", "vdivrange", thousandth, meaning="vertical divergence (mrad)", default="[none]"),
-    Flag("-hdiv", "number", "hdivrange", thousandth, meaning="-hdivrange", ignored="-hdivrange"),
-    Flag("-vdiv", "number", "vdivrange", thousandth, meaning="-vdivrange", ignored="-vdivrange"),
-    Flag("-hdivstep", "number", "hdivstep", thousandth, meaning="step (mrad), not a number of steps"),
-    Flag("-vdivstep", "number", "vdivstep", thousandth, meaning="step (mrad), not a number of steps"),
-    Flag("-hdivsteps", "integer", "hdivsteps", meaning="directions", default="[1]"),
-    Flag("-vdivsteps", "integer", "vdivsteps", meaning="directions", default="[1]"),
-    Flag("-divsteps", "integer", "divsteps", meaning="directions, both", default="[1]"),
-    Flag("-round_div", sets=(("round_div", True),), meaning="elliptical divergence", default="[the default]"),
-    Flag("-square_div", sets=(("round_div", False),), meaning="rectangular divergence"),
-    Flag("-sourcefile", "file", "sourcefile", meaning="X Y Z weight wavelength (m)"),
-    Flag("-source_dist*", "number", meaning="-sourcefile", ignored="-sourcefile (where the sources are)"),
-    Flag("-polarization", "number", "kahn", sets=(("polarized", True),), meaning="-polar", ignored="-polar"),
-    Flag("-polar", "number", "kahn", sets=(("polarized", True),), meaning="polarization, Kahn factor", default="0"),
-    Flag("-nopolar", sets=(("polarized", False),), meaning="no polarization factor"),
-    Flag("-water", "number", "water", lambda x: x / 1e6, meaning="water thickness (um)", default="0"),
-    Flag("-dmin", "number", "dmin", lambda x: x * 1e-10, meaning="resolution limit (A)", default="0"),
-)  # fmt: skip
-
-_ROTATION = (
-    Flag("-phi", "number", "phi", radians, meaning="start (deg)", default="0"),
-    Flag("-osc", "number", "osc", radians, meaning="oscillation range (deg)", default="[a still]"),
-    Flag("-phistep", "number", "phistep", radians, meaning="step (deg)", default="[-osc / -phisteps]"),
-    Flag("-phisteps", "integer", "phisteps", meaning="steps", default="[2 with -osc]"),
-)  # fmt: skip
-
-_STRUCTURE_FACTORS = (
-    Flag("-interpolate", sets=(("interpolate", 1),), meaning="tricubic"),
-    Flag("-nointerpolate", sets=(("interpolate", 0),), meaning="nearest"),
-    Flag("-stol -4stol -Q", "file", "stol", meaning="amorphous scattering (no effect)", warning=_UNUSED),
-    Flag("-stolout", "text", meaning="no effect", warning=_INERT),
-    Flag("-coherent", meaning="no effect", warning=_INERT),
-    Flag("-dump", "cache", "dump_file", meaning="written after -hkl, read without", default="[Fdump.bin]",
-         warning=_CACHE),
-    Flag("--fdump", "file", "fdump", meaning="structure factors of an earlier run, read without -hkl"),
-)  # fmt: skip
-
-_SEEDS = (
-    Flag("-seed", "integer", "seed", meaning="of the noise image", default="[the clock]"),
-    Flag("-mosaic_seed", "integer", "mosaic_seed", meaning="of the mosaic domains", default="12345678"),
-    Flag("-misset_seed", "integer", "misset_seed", meaning="of -misset random", default="[the clock]"),
-)  # fmt: skip
-
-_OUTPUT = (
-    Flag("-floatfile -floatimage", "text", "float_file", meaning="float image", default="floatimage.bin"),
-    Flag("-intfile -intimage", "text", "int_file", meaning="integer image, SMV", default="intimage.img"),
-    Flag("-pgmfile -pgmimage", "text", "pgm_file", sets=(("pgm", True),), meaning="PGM image", default="image.pgm"),
-    Flag("-noisefile -noiseimage", "text", "noise_file", sets=(("noise", True),),
-         meaning="noise image, SMV", default="noiseimage.img"),
-    Flag("-nonoise", sets=(("noise", False),), meaning="no noise image"),
-    Flag("-nopgm", sets=(("pgm", False),), meaning="no PGM image"),
-    Flag("-scale", "number", "scale", meaning="scale of the integer image", default="[55000 at the brightest]"),
-    Flag("-pgmscale", "number", "pgm_scale", sets=(("pgm", True),), meaning="scale of the PGM image",
-         default="[250 at five rmsd]"),
-    Flag("-adc -adcoffset", "number", "adc", meaning="offset of integer and noise image", default="40"),
-    Flag("-printout", sets=(("printout", True),), meaning="print what each pixel is made of"),
-    Flag("-printout_pixel", "2 integers", "printout_pixel", sets=(("printout", True),),
-         meaning="that of one pixel: fast slow", needed=True),
-    Flag("-progress", sets=(("progress", True),), meaning="a bar on the terminal", default="[the default]"),
-    Flag("-noprogress", sets=(("progress", False),), meaning="no bar"),
-    Flag("-show_config -echo_config", sets=(("show_config", True),), meaning="print the simulation in use"),
-    Flag("-trace_pixel -dump_pixel", "2 integers", "trace_pixel", meaning="print the trace of one pixel: slow fast"),
-)  # fmt: skip
-
-_OURS = (
-    Flag("--mode", "mode", meaning="c-parity: all quirks as in the reference; spec: none", default="c-parity"),
-    Flag("--quirk", "quirk", meaning="one of them: Q29=off, Q29=on"),
-    Flag("--phi-mode", "phi mode", meaning="Q29 alone: c-parity or spec"),
-    Flag("--vectors", "vectors", "as_given",
-         meaning="reference, as-given, or a list of odet,sdet,fdet,beam taken as given", default="reference"),
-)  # fmt: skip
-
-GROUPS = {
-    "crystal": _CRYSTAL,
-    "detector": _DETECTOR,
-    "beam": _BEAM_FLAGS,
-    "rotation": _ROTATION,
-    "structure factors": _STRUCTURE_FACTORS,
-    "seeds": _SEEDS,
-    "output": _OUTPUT,
-    "ours": _OURS,
-}
+GROUPS = _flag.groups
 TABLE = tuple(flag for group in GROUPS.values() for flag in group)
 OURS = tuple(flag for flag in TABLE if flag.names.startswith("--"))
 REFERENCE = tuple(flag for flag in TABLE if not flag.names.startswith("--"))
+# every spelling of a flag that names a file that is read
+INPUT_FLAGS = tuple(name for flag in TABLE if flag.kind is not None and flag.kind.file for name in flag.names.split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from importlib import metadata
 
-from nanobragg_torch.flags.table import GROUPS, Flag
+from nanobragg_torch.flags.record import Flag
+from nanobragg_torch.flags.table import GROUPS
 
 EXAMPLE = (
     "python -m nanobragg_torch -cell 74 74 36 90 90 90 -misset 10 20 30 -default_F 100 -N 10 -lambda 1 \\\n"
@@ -50,21 +51,6 @@ _PROGRAM = (
     ("--help", "", "also -help -h: this text", ""),
 )
 
-_VALUES = {
-    "maybe number": "[number]",
-    "positive": "number",
-    "text": "file",
-    "cache": "file",
-    "cell": "1-6 numbers",
-    "misset": "3 numbers",
-    "absorption": "number",
-    "pivot": "name",
-    "mode": "name",
-    "quirk": "Qnn=on|off",
-    "phi mode": "name",
-    "vectors": "names",
-}
-
 _LEFT, _WIDTH = 36, 118
 
 
@@ -84,7 +70,8 @@ def _flag_row(flag: Flag) -> str:
     name, *others = flag.names.split()
     meaning = f"no effect in the reference (Q35); {flag.ignored} has" if flag.ignored else flag.meaning
     also = f"; also {' '.join(others)}" if others else ""
-    return _row(f"{name} {_VALUES.get(flag.values, flag.values)}".rstrip(), meaning + also, flag.default.strip("[]"))
+    left = f"{name} {flag.kind.shown}" if flag.kind is not None else name
+    return _row(left, meaning + also, flag.default or flag.otherwise)
 
 
 def _row(left: str, meaning: str, default: str) -> str:

@@ -6,9 +6,11 @@ Strict where the reference's atof and atoi read what they can: every value is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nanobragg_torch.errors import FlagError
+from nanobragg_torch.flags.record import Kind
 from nanobragg_torch.io.numbers import integer, number
 from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS
 from nanobragg_torch.units import radians
@@ -71,8 +73,8 @@ def _text(argument: str, rest: Sequence[str]) -> tuple[str, int]:
     return _values(argument, rest, 1, "a value")[0], 1
 
 
-def _file(argument: str, rest: Sequence[str]) -> tuple[str, int]:
-    return _values(argument, rest, 1, "a file name")[0], 1
+def _file(argument: str, rest: Sequence[str]) -> tuple[Path, int]:
+    return Path(_values(argument, rest, 1, "a file name")[0]), 1
 
 
 def _cell(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...], int]:
@@ -86,11 +88,12 @@ def _cell(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...], int]:
     return tuple(_number(argument, text, "1 to 6 numbers") for text in rest[:count]), count
 
 
-def _misset(argument: str, rest: Sequence[str]) -> tuple[tuple[float, ...] | str, int]:
+def _misset(argument: str, rest: Sequence[str]) -> tuple[tuple[float, float, float] | str, int]:
     if rest and "rand" in rest[0]:
         return "random", 1
     expected = "'random' or 3 numbers"
-    return tuple(radians(_number(argument, x, expected)) for x in _values(argument, rest, 3, expected)), 3
+    x, y, z = (radians(_number(argument, text, expected)) for text in _values(argument, rest, 3, expected))
+    return (x, y, z), 3
 
 
 def _pivot(argument: str, rest: Sequence[str]) -> tuple[str, int]:
@@ -151,23 +154,21 @@ def _as_given(argument: str, rest: Sequence[str]) -> tuple[frozenset[str], int]:
     return frozenset(names), 1
 
 
-KINDS: dict[str, Callable[[str, Sequence[str]], tuple[Any, int]]] = {
-    "number": _numbers(1),
-    "positive": _positive,
-    "3 numbers": _numbers(3),
-    "integer": _integers(1),
-    "2 integers": _integers(2),
-    "4 integers": _integers(4),
-    "text": _text,
-    "file": _file,
-    "cache": _file,
-    "cell": _cell,
-    "misset": _misset,
-    "pivot": _pivot,
-    "maybe number": _maybe_number,
-    "absorption": _absorption,
-    "mode": _choice(MODES),
-    "quirk": _quirk,
-    "phi mode": _phi_mode,
-    "vectors": _as_given,
-}
+NUMBER: Kind[float] = Kind("number", _numbers(1))
+ABOVE_0: Kind[float] = Kind("number", _positive)
+NUMBERS_3: Kind[tuple[float, float, float]] = Kind("3 numbers", _numbers(3))
+INTEGER: Kind[int] = Kind("integer", _integers(1))
+INTEGERS_2: Kind[tuple[int, int]] = Kind("2 integers", _integers(2))
+INTEGERS_4: Kind[tuple[int, int, int, int]] = Kind("4 integers", _integers(4))
+TEXT: Kind[str] = Kind("file", _text)
+INPUT_FILE: Kind[Path] = Kind("file", _file, file=True)
+CACHE_FILE: Kind[Path] = Kind("file", _file)
+CELL: Kind[tuple[float, ...]] = Kind("1-6 numbers", _cell)
+MISSET: Kind[tuple[float, float, float] | str] = Kind("3 numbers", _misset)
+PIVOT: Kind[str] = Kind("name", _pivot)
+MAYBE_NUMBER: Kind[object] = Kind("[number]", _maybe_number)
+ABSORPTION: Kind[float] = Kind("number", _absorption)
+MODE: Kind[str] = Kind("name", _choice(MODES))
+QUIRK: Kind[tuple[str, bool]] = Kind("Qnn=on|off", _quirk)
+PHI_MODE: Kind[tuple[str, bool]] = Kind("name", _phi_mode)
+AS_GIVEN: Kind[frozenset[str]] = Kind("names", _as_given)

@@ -11,6 +11,9 @@ from golden_cases import CASES, INPUTS, load
 from nanobragg_torch.config import Scan, Sensor, Spread
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.flags.record import Field
+from nanobragg_torch.flags.table import INPUT_FLAGS, TABLE, Given
+from nanobragg_torch.quirks import Quirks
 from nanobragg_torch.units import RTD
 
 BASE = ["-cell", "50", "60", "70", "80", "95", "105", "-default_F", "1"]
@@ -261,3 +264,21 @@ def test_a_header_with_a_torn_number(tmp_path: Path, torn: str) -> None:
     with pytest.raises(InputError) as caught:
         parse([*BASE, "-img", "torn.img"], [tmp_path])
     assert str(caught.value) == f"{path}: expected WAVELENGTH as a number, got {torn!a}"
+
+
+def test_the_record_is_the_table() -> None:
+    """A flag is one row: its field is of its kind's type, unset as the row says, and a name that is none fails."""
+    given = Given(Quirks())
+    assert (given.Na, given.pixel, given.wavelength, given.shape, given.hkl) == (1, 1e-4, 1e-10, "SQUARE", None)
+    given.distance = 0.2
+    assert given.distance == 0.2 and Given.distance in given and Given.pixel not in given
+    assert Given.distance.name == "distance"
+    for name in ("distanze", "hkl_file"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(Given, name)
+    own = [flag.fields[0] for flag in TABLE if flag.fields]
+    named = {field for field in vars(Given).values() if isinstance(field, Field)}
+    assert set(own) <= named
+    assert named == {*own, *(field for flag in TABLE for field in (*flag.fields, *(flag.sets or ())))}
+    assert {"-hkl", "-mat", "-matrix", "-mask", "-img", "-sourcefile", "-stol", "-Q", "--fdump"} <= set(INPUT_FLAGS)
+    assert not {"-floatfile", "-dump", "-N"} & set(INPUT_FLAGS)

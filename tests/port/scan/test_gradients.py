@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch.autograd import gradcheck
 
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan.simulate import simulate
 
 TUTORIAL = Path(__file__).parents[3] / "docs" / "tutorials" / "refine_misset.md"
@@ -124,3 +126,28 @@ def test_a_gradient_does_not_change_a_bit_of_the_image() -> None:
     wave = tensor(1.1 / 1e10)
     made = replace(config, beam=replace(config.beam, wavelength_m=wave))
     assert torch.equal(simulate(made, device="cpu", dtype=torch.float64).detach(), plain)
+
+
+@pytest.mark.parametrize("way", ["-nointerpolate", "-interpolate"])
+def test_gradients_of_structure_factors(tmp_path: Path, way: str) -> None:
+    """d(image)/dF of every listed reflection and of the default, against finite differences."""
+    lines = [f"{h} {k} {m} {5 + h + 2 * k * k + m}" for h, k, m in product(range(-3, 4), repeat=3) if (h + k + m) % 3]
+    (tmp_path / "list.hkl").write_text("\n".join(lines))
+    flags = f"{BASE} -hkl list.hkl {way} --quirk Q25=off -detpixels 4 -pixel 1.5"
+    config = loaded(parse(flags.split(), [tmp_path]))
+    listed = config.structure.reflections
+    assert listed is not None
+
+    def image(factors: torch.Tensor, default: torch.Tensor) -> torch.Tensor:
+        structure = replace(config.structure, reflections=replace(listed, F=factors), default_F=default)
+        return simulate(replace(config, structure=structure), device="cpu", dtype=torch.float64) / scale
+
+    values = (listed.F, config.structure.default_F)
+    scale = torch.ones((), dtype=torch.float64)
+    scale = image(*(tensor(v) for v in values)).detach().max()
+    inputs = [tensor(v) for v in values]
+    assert gradcheck(image, inputs, rtol=1e-4, atol=1e-6, fast_mode=True)
+    image(*inputs).sum().backward()
+    assert inputs[0].grad is not None and inputs[1].grad is not None
+    assert int((inputs[0].grad != 0).sum()) > 5
+    assert float(inputs[1].grad) != 0.0

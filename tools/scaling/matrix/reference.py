@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from nanobragg_torch.flags.table import INPUT_FLAGS
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
 from tools.scaling.base.files import one_line, to_ascii, write_bytes, write_json, write_text
 from tools.scaling.base.repo import digest
@@ -26,7 +27,6 @@ MOST_PRINTED = 256 * 2**20  # bytes that it may print; a trace of a thousand sub
 LOOK = 0.05  # seconds between two looks at how much that is
 
 IMAGE_FLAGS = {"int.img": "-intfile", "image.pgm": "-pgmfile", "noise.img": "-noisefile"}
-_FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol", "-4stol", "-Q"})
 # What a recording decides itself: how many values each takes.
 _OUTPUT_FLAGS = {
     **dict.fromkeys(("-nonoise", "-nopgm", "-progress", "-noprogress"), 0),
@@ -119,7 +119,7 @@ def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> 
     """
     found: list[str] = []
     for before, word in zip(["", *flags], flags):
-        if before not in _FILE_FLAGS:
+        if before not in INPUT_FLAGS:
             found.append(word)
             continue
         source = next((folder / word for folder in folders if (folder / word).is_file()), None)
