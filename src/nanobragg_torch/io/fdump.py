@@ -25,7 +25,11 @@ GRID_CELL = 24  # bytes a cell, on the way from the file to the simulation
 
 
 def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple[int, int, int]) -> Iterator[bytes]:
-    """The file of `values`, padding planes included: shape counts + 1, float64. A plane of h at a time."""
+    """Yield the bytes of a dump, a plane of h at a time.
+
+    values: the grid, float64, of shape counts + 1: the last plane along each axis is padding. lowest, counts: the
+    lowest indices h, k, l of the box, and how many it has along each axis.
+    """
     bounds = [bound for low, count in zip(lowest, counts) for bound in (low, low + count - 1)]
     yield " ".join(map(str, bounds)).encode("ascii") + b"\n\f"
     for plane in values:
@@ -33,7 +37,7 @@ def fdump_pieces(values: np.ndarray, lowest: tuple[int, int, int], counts: tuple
 
 
 def fdump_cells(path: Path) -> int:
-    """Cells of the grid in `path`, padding included. Raises InputError for what is no such file."""
+    """Return the number of cells of the grid in `path`, padding included. Raises InputError for what is no dump."""
     with open_file(path) as stream:
         _, _, shape = _header(path, stream)
     return math.prod(shape)
@@ -68,7 +72,10 @@ def read_fdump(path: Path, *, skip_white_space: bool) -> Reflections:
 
 
 def _header(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]:
-    """(lowest, counts, shape with padding); the stream then stands at the separators."""
+    """Read the header of a dump; return the lowest h, k, l, their counts, and the grid's shape with padding.
+
+    The stream then stands at the two separators before the numbers.
+    """
     head = stream.read(_HEAD)
     match = _BOUNDS.match(head)
     if match is None:
@@ -83,7 +90,7 @@ def _header(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], tuple[i
 
 
 def _white_space(stream: BinaryIO) -> int:
-    """Bytes from here on that look like white space."""
+    """Return how many bytes from here on look like white space, up to the first that does not."""
     count = 0
     while chunk := stream.read(_HEAD):
         rest = len(chunk.lstrip(_WHITE))

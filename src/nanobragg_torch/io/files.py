@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all."""
+"""Writing files whole, or not at all."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ FEWEST_SKIPPED = 2**16  # bytes; fewer zeros are written
 
 @dataclass(frozen=True)
 class Zeros:
-    """So many bytes of 0 in a file: skipped where it is a regular one, so that they take no room on the disk."""
+    """`count` bytes of 0 in a file; in a regular file they are skipped, so that they take no room on the disk."""
 
     count: int
 
@@ -29,9 +29,9 @@ Piece = bytes | Zeros
 def write_files(contents: Mapping[Path, Iterable[Piece]]) -> None:
     """Write every file, or none: each goes to a temporary name first, and all are renamed at the end.
 
-    contents: of each file in pieces, which are made one after the other while it is written. What is no regular
-    file (/dev/null, a pipe) is opened as it is. Raises InputError when the file system refuses; then the old
-    files are as they were.
+    contents: path -> the pieces of the file, which are made one after the other while it is written. What is no
+    regular file (/dev/null, a pipe) is opened as it is. Raises InputError if the file system refuses; the old files
+    are then as they were.
     """
     waiting: dict[Path, Path] = {}
     try:

@@ -4,5 +4,5 @@ import numpy as np
 
 
 def float_bytes(image: np.ndarray) -> bytes:
-    """`image` (slow, fast), or some of its rows, rounded to float32."""
+    """Return the bytes of `image` (slow, fast), or of some of its rows, rounded to float32."""
     return np.ascontiguousarray(image, dtype="<f4").tobytes()

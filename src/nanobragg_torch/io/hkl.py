@@ -58,7 +58,7 @@ def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
 
 
 def _all_alike(path: Path, text: str) -> Reflections | None:
-    """Quickly, where every line holds three integers and a number, and nothing else; else None."""
+    """Read a list by numpy, quickly; return None unless every line holds three integers, a number and nothing else."""
     if _ODD.search(text):
         return None
     try:
@@ -77,7 +77,7 @@ def _all_alike(path: Path, text: str) -> Reflections | None:
 
 
 def _boxed(path: Path, hkl: np.ndarray, f: np.ndarray, counted: np.ndarray, warning: str = "") -> Reflections:
-    """counted: the indices that make the box."""
+    """Return the record of a list. counted: the indices (n, 3) whose extremes are the box, perhaps more than `hkl`."""
     low, high = counted.min(axis=0), counted.max(axis=0)
     (h, k, l), (h_n, k_n, l_n) = low.tolist(), (high - low + 1).tolist()
     if (h_n + 1) * (k_n + 1) * (l_n + 1) > _LARGEST_GRID:
@@ -94,7 +94,7 @@ def _words(line: str) -> list[str]:
 
 
 def _strictly(path: Path, text: str) -> Reflections:
-    """Only what every reader would read alike."""
+    """Read a list of which every reader would make the same; refuse any other, with the switches that would take it."""
     rows = []
     for number, line in enumerate(_lines(text), start=1):
         words = _words(line)
@@ -106,7 +106,7 @@ def _strictly(path: Path, text: str) -> Reflections:
 
 
 def _way_out(words: list[str]) -> str:
-    """Which switches would skip or take a line."""
+    """Return which switches would skip or take the line of `words`, to end a message with; empty if none would."""
     listed = _words(" ".join(words).partition("#")[0])
     if listed and not (len(listed) >= 4 and all(_REAL.fullmatch(word) for word in listed[:4])):
         return ""
@@ -147,7 +147,7 @@ def _reflection(path: Path, number: int, line: str, words: list[str]) -> tuple[f
 
 
 def _by_tokens(path: Path, text: str, whole: bool) -> Reflections:
-    """As the reference: one pass for the box with real numbers, one for the list with integers."""
+    """Read as the reference does: one pass for the box, of real numbers, and one for the list, of integers (Q10)."""
     counted, end = _groups(text, (_REAL,) * 4)
     rows, stop = (counted, end) if not whole else _groups(text, (_WHOLE, _WHOLE, _WHOLE, _REAL))
     if not counted:
@@ -168,18 +168,18 @@ def _by_tokens(path: Path, text: str, whole: bool) -> Reflections:
 
 
 def _groups(text: str, kinds: tuple[re.Pattern[str], ...]) -> tuple[list[tuple[float, ...]], int]:
-    """Groups of numbers of these kinds, and where the first one that is incomplete begins."""
-    found: list[tuple[float, ...]] = []
+    """Return the groups of four numbers of these kinds, and where in `text` the first incomplete one begins."""
+    rows: list[tuple[float, ...]] = []
     start = 0
     while True:
         cursor, row = start, []
         for kind in kinds:
             match = kind.match(text, cursor)
             if match is None:
-                return found, start
+                return rows, start
             row.append(float(match[1]))
             cursor = match.end()
-        found.append(tuple(row))
+        rows.append(tuple(row))
         start = cursor
 
 
@@ -191,7 +191,7 @@ def _finished(path: Path, rows: list[tuple[float, ...]], counted: list[tuple[flo
 
 
 def _line_of(text: str, position: int) -> int:
-    """Number of the line of the first word at or after `position`."""
+    """Return the number, from 1, of the line that the first word at or after `position` is on."""
     blank = len(text[position:]) - len(text[position:].lstrip())
     return text.count("\n", 0, position + blank) + 1
 

@@ -1,4 +1,4 @@
-"""Opening what a user names as input: a regular file, and nothing that would keep us waiting or fill the memory."""
+"""Opening the files that a user names as input: regular ones only, as others could keep us waiting for ever."""
 
 import os
 import stat
@@ -19,12 +19,12 @@ _KINDS = (
 
 
 def kind_of(mode: int) -> str:
-    """What a file of this st_mode is, in words; empty for a regular one."""
+    """Return in words what a file of this st_mode is, such as "a folder"; empty for a regular file."""
     return next((name for test, name in _KINDS if test(mode)), "")
 
 
 def kind_at(path: Path) -> str | None:
-    """`kind_of` what lies at `path`; None where nothing does, or nothing that can be looked at."""
+    """Return what lies at `path`, as `kind_of` does; None where nothing does, or nothing that can be looked at."""
     try:
         return kind_of(path.stat().st_mode)
     except (OSError, ValueError):  # ValueError: a name with a NUL byte
@@ -32,9 +32,9 @@ def kind_at(path: Path) -> str | None:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """The regular file `path`, to be read. Raises InputError for anything else, at once.
+    """Open the regular file `path` for reading. Raises InputError for anything else, at once.
 
-    A pipe that nobody writes to would wait for ever, a device could go on for ever, and a list is read twice.
+    A pipe that nobody writes to would keep us waiting, a device could go on for ever, and a list is read twice.
     """
     try:
         # without O_NONBLOCK, opening a pipe waits for its writer
@@ -51,15 +51,15 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def size_of(stream: BinaryIO) -> int:
-    """Bytes of an open file."""
+    """Return the size of an open file in bytes."""
     return os.fstat(stream.fileno()).st_size
 
 
 def read_text(path: Path, *, per_byte: int) -> str:
-    """The text in `path`, of lines that end with \\n; every byte is one character.
+    """Return the text in `path`, each byte as one character (Latin-1), with its line ends as they are.
 
-    per_byte: what each of its bytes comes to in memory, once it is understood. Raises InputError for what is no text,
-    DoesNotFit for what is too long.
+    per_byte: bytes of memory that the caller needs for each byte of the file, to refuse a file that is too long.
+    Raises InputError for what is no text (a byte 0), DoesNotFit for what is too long.
     """
     with open_file(path) as stream:
         require_room(per_byte * size_of(stream), f"{path}, {size_of(stream)} bytes")

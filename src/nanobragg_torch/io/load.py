@@ -60,7 +60,7 @@ def loaded(config: Config, *, room: bool = True) -> Config:
 
 
 def reflections_of(config: Config) -> Reflections | None:
-    """The reflections of `config`, read where they are not there yet; None where it names none."""
+    """Return the reflections of `config`, read from its file unless they are in it; None where it names none."""
     structure, quirks = config.structure, config.quirks
     if structure.reflections is None and structure.hkl_file is not None:
         return read_hkl(structure.hkl_file, quirks)
@@ -70,7 +70,7 @@ def reflections_of(config: Config) -> Reflections | None:
 
 
 def sources_of(config: Config) -> tuple[tuple[SourceRow, ...] | None, tuple[str, ...]]:
-    """The sources of `config`, read where they are not there yet, None where none are listed; what to say of them."""
+    """Return the sources of `config`, read from its file unless they are in it, or None; and warnings about them."""
     if config.beam.sources is not None or config.beam.source_file is None:
         return config.beam.sources, ()
     listed = read_sources(config.beam.source_file, config.quirks)
@@ -78,7 +78,7 @@ def sources_of(config: Config) -> tuple[tuple[SourceRow, ...] | None, tuple[str,
 
 
 def _read_mask(detector: Detector, path: Path, quirks: Quirks) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels (slow, fast) that are not 0 in the mask; what to say of it."""
+    """Return where the mask in `path` is not 0, (slow, fast) as on the whole detector; and warnings about it."""
     header = read_smv(path, whole=not quirks.on("Q48"))
     fast, slow = header.size
     if (slow, fast) != (detector.pixels_slow, detector.pixels_fast):

@@ -1,4 +1,4 @@
-"""The cell that a MOSFLM matrix file names after its matrix, beside the cell that the matrix gives."""
+"""The cell that a MOSFLM matrix file states behind its matrix, against the cell that follows from the matrix."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _LENGTHS, _DEGREES = 2e-3, 0.2  # relative and absolute: far above what the digi
 
 
 def disagreement(path: Path, matrix: Sequence[float], wavelength_angstrom: float) -> str:
-    """What is wrong where the cell of `path` is not that of its `matrix` at this wavelength; else empty."""
+    """Return a warning if the cell that `path` states is not that of its `matrix` at this wavelength; else empty."""
     named = named_cell(path)
     if named is None:
         return ""
-    found = matrix_cell(matrix, wavelength_angstrom)
-    ratios = [x / y for x, y in zip(named[:3], found[:3])]
+    derived = matrix_cell(matrix, wavelength_angstrom)
+    ratios = [x / y for x, y in zip(named[:3], derived[:3])]
     mean = sum(ratios) / 3
     alike = all(abs(x / mean - 1) < _LENGTHS for x in ratios)
-    alike = alike and all(abs(x - y) < _DEGREES for x, y in zip(named[3:], found[3:]))
+    alike = alike and all(abs(x - y) < _DEGREES for x, y in zip(named[3:], derived[3:]))
     if alike and abs(mean - 1) < _LENGTHS:
         return ""
     agree = f"they agree at {mean * wavelength_angstrom:.6g} A" if alike else "they agree at no wavelength"
     return (
-        f"{path}: the matrix gives the cell {_shown(found)} at {wavelength_angstrom:.6g} A, the file says "
+        f"{path}: the matrix gives the cell {_shown(derived)} at {wavelength_angstrom:.6g} A, the file says "
         f"{_shown(named)}: {agree}"
     )
 
 
 def named_cell(path: Path) -> Cell | None:
-    """The first line of six numbers behind the matrix, lengths and angles; None where there is none."""
+    """Return the cell on the first line behind the matrix that holds three lengths and three angles; None without."""
     before = 0
     for line in read_text(path, per_byte=2).splitlines():
         words = line.split()
@@ -48,7 +48,7 @@ def named_cell(path: Path) -> Cell | None:
 
 
 def matrix_cell(matrix: Sequence[float], wavelength_angstrom: float) -> Cell:
-    """The direct cell of a matrix (9, rows x y z, columns a* b* c* times the wavelength)."""
+    """Return the direct cell of a matrix of nine numbers: rows x y z, columns a* b* c* times the wavelength."""
     a, b, c = (tuple(x / wavelength_angstrom for x in matrix[i::3]) for i in range(3))
     volume = _dot(a, _cross(b, c))
     direct = [tuple(x / volume for x in _cross(u, v)) for u, v in ((b, c), (c, a), (a, b))]

@@ -12,26 +12,26 @@ _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 
 
 def read_matrix(path: Path) -> tuple[float, ...]:
-    """The first nine numbers of `path`, row by row; what follows is ignored, as in the reference.
+    """Return the first nine numbers of `path`, row by row; what follows is ignored, as in the reference.
 
     Raises InputError when the file cannot be read, holds fewer than nine numbers, or axes in one plane (Q21:
     the reference goes on with an undefined cell).
     """
     text = read_text(path, per_byte=2)
-    found: list[float] = []
+    numbers: list[float] = []
     for match in _WORD.finditer(text):
-        if len(found) == 9:
+        if len(numbers) == 9:
             break
-        found.append(_number(path, text.count("\n", 0, match.start()) + 1, match[0], len(found)))
-    if len(found) < 9:
-        raise InputError(f"{path}:{max(len(text.splitlines()), 1)}: expected 9 numbers, got {len(found)}")
-    if not _volume(found) > 1e-9:
+        numbers.append(_number(path, text.count("\n", 0, match.start()) + 1, match[0], len(numbers)))
+    if len(numbers) < 9:
+        raise InputError(f"{path}:{max(len(text.splitlines()), 1)}: expected 9 numbers, got {len(numbers)}")
+    if not _volume(numbers) > 1e-9:
         raise InputError(f"{path}: expected three independent axes, got a cell without volume")
-    return tuple(found)
+    return tuple(numbers)
 
 
 def _volume(matrix: list[float]) -> float:
-    """Of the cell that the columns span, relative to the product of their lengths."""
+    """Return the volume that the three columns span, relative to the product of their lengths: 0 to 1."""
     a, b, c = (matrix[i::3] for i in range(3))
     cross = (b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0])
     lengths = math.hypot(*a) * math.hypot(*b) * math.hypot(*c)

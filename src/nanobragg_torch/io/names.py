@@ -14,10 +14,10 @@ Named = tuple[str, Path]
 
 
 def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named]) -> None:
-    """Raises FlagError for an output of `outputs` (flag, file) that is a file of `inputs`, or another output, and for
-    one that cannot be written.
+    """Raise FlagError for an output that is also an input or another output, or that cannot be written.
 
-    Links count as what they lead to. A device such as /dev/null may have any number of outputs.
+    outputs, inputs: (flag, file) pairs. A link counts as the file that it leads to. Any number of outputs may go to a
+    device such as /dev/null.
     """
     written: list[Named] = []
     for flag, path in outputs:
@@ -34,7 +34,7 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named]) -> None:
 
 
 def _place(flag: str, path: Path) -> str:
-    """What lies at `path`, as `kind_of` has it. Raises FlagError where nothing can be written, before hours go by."""
+    """Return what lies at `path`, as `kind_of` does. Raises FlagError if it cannot be written, before the long work."""
     try:
         kind = kind_of(path.stat().st_mode) if path.exists() else ""
         folder = path.resolve().parent

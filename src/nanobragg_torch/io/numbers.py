@@ -1,4 +1,4 @@
-"""What counts as a number in a text: an ASCII decimal with an exponent or without."""
+"""Numbers in a text: ASCII decimals, with an exponent or without."""
 
 import math
 import re
@@ -8,17 +8,16 @@ _INTEGER = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?")
 
 
 def number(text: str) -> float | None:
-    """The float64 that all of `text` spells; None for anything else.
+    """Return the float64 that all of `text` spells; None for anything else, and for what it cannot hold (1e999).
 
-    Python's float() takes more for a number than any other program does: 1_0, Arabic digits, blanks around it, nan.
-    None, too, for what float64 cannot hold (1e999).
+    Python's float() takes more for a number than other programs do: 1_0, Arabic digits, blanks around it, nan.
     """
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
 
 
 def integer(text: str) -> int | None:
-    """The integer of 32 bits that all of `text` spells, else None: "64.0" is 64, 2.7 and 1e3 are none."""
+    """Return the 32-bit integer that all of `text` spells, else None: "64.0" is 64, but 2.7 and 1e3 are none."""
     match = _INTEGER.fullmatch(text)
     value = int(match[1]) if match else 2**31
     return value if -(2**31) <= value < 2**31 else None

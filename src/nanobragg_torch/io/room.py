@@ -1,4 +1,4 @@
-"""Whether what is about to be read fits into memory; asked before anything is read."""
+"""A check, before anything is read, that it will fit into memory."""
 
 from nanobragg_torch.errors import DoesNotFit
 from nanobragg_torch.memory import STOP_PERCENT, limit, mebibytes

@@ -38,17 +38,21 @@ _MASKED = 16  # bytes a pixel, where a mask names the rendered ones
 
 @dataclass(frozen=True)
 class Smv:
-    """The header of one file. whole: a keyword counts at the start of a line only, else anywhere (Q48)."""
+    """The header of one SMV file.
+
+    path: the file. text: the header, each byte a character. whole: whether a keyword counts at the start of a line
+    only; else it counts anywhere, as in the reference (Q48).
+    """
 
     path: Path
     text: str
     whole: bool = False
 
     def number(self, keyword: str) -> float | None:
-        """The number after the last `keyword` and the next '='; None without keyword.
+        """Return the number behind the '=' that follows the last `keyword`; None if the header has no such keyword.
 
-        Where that is a line of this keyword, raises InputError for what is no number, of which the reference would
-        read a part or 0, as it does where `keyword` is only part of something else (Q48).
+        Where `keyword` is only part of another word (Q48), it is what the reference reads: the number that the text
+        begins with, or 0. Raises InputError if the line is this keyword's own and holds no number.
         """
         if self.whole:
             places = [match.end() for match in re.finditer(rf"^[ \t]*{keyword}[ \t]*(?==)", self.text, re.MULTILINE)]
@@ -66,12 +70,12 @@ class Smv:
         return float(match["number"]) if match else 0.0
 
     def word(self, keyword: str) -> str:
-        """What stands between the '=' of the last line `keyword` and its ';', in small letters; empty without."""
-        found = re.findall(rf"(?m)^[ \t]*{keyword}[ \t]*=([^;\n]*)", self.text)
-        return found[-1].strip().lower() if found else ""
+        """Return the value on the last line of `keyword`, in small letters; empty if the header has no such line."""
+        values = re.findall(rf"(?m)^[ \t]*{keyword}[ \t]*=([^;\n]*)", self.text)
+        return values[-1].strip().lower() if values else ""
 
     def count(self, keyword: str, most: int = 2**31 - 1) -> int:
-        """A whole number of 0 to `most`; 0 without keyword. Raises InputError."""
+        """Return the whole number, 0 to `most`, of `keyword`; 0 without it. Raises InputError for any other number."""
         value = self.number(keyword) or 0.0
         if not (value.is_integer() and 0.0 <= value <= most):
             raise InputError(f"{self.path}: expected {keyword} as a whole number of 1 to {most}, got {value:g}")
@@ -79,12 +83,12 @@ class Smv:
 
     @property
     def offset(self) -> int:
-        """Where the pixels begin, in bytes."""
+        """Where in the file the pixels begin, in bytes."""
         return len(self.text)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(fast, slow) pixels; a single DETECTOR_DIMENSIONS stands for both where SIZE1 is 0."""
+        """The image's size in pixels, (fast, slow). Where SIZE1 is 0, DETECTOR_DIMENSIONS counts for both."""
         fast, slow = self.count("SIZE1"), self.count("SIZE2")
         if fast == 0:
             fast = slow = self.count("DETECTOR_DIMENSIONS")
@@ -94,13 +98,13 @@ class Smv:
 
     @property
     def kind(self) -> str:
-        """What a pixel is, in the header's word: its TYPE, or d*TREK's Data_type; unsigned_short unless it says."""
+        """The header's word for the type of a pixel: its TYPE, or d*TREK's Data_type; without, unsigned_short."""
         word = self.word("TYPE")
         return (self.word("Data_type") if word in ("", "mad") else word).replace(" ", "_") or "unsigned_short"
 
     @property
     def dtype(self) -> np.dtype:
-        """What a pixel is, in its byte order. Raises InputError for what has no name here."""
+        """The numpy type of a pixel, in its byte order. Raises InputError for a type or an order that is not known."""
         order = self.word("BYTE_ORDER") or "little_endian"
         if self.kind not in _CODES:
             names = ", ".join(names.split()[0] for names in _TYPES.values())
@@ -115,7 +119,7 @@ class Smv:
 
 
 def read_smv(path: Path, *, whole: bool = False) -> Smv:
-    """The header of `path`. Raises InputError for what is no SMV file, or ends inside its header (Q49)."""
+    """Return the header of `path`. Raises InputError for what is no SMV file, or ends inside its header (Q49)."""
     with open_file(path) as stream:
         start = stream.read(HEADER_BYTES)
         if not start.startswith(MAGIC):
@@ -130,7 +134,7 @@ def read_smv(path: Path, *, whole: bool = False) -> Smv:
 
 
 def read_pixels(header: Smv) -> np.ndarray:
-    """The pixels (slow, fast) behind `header`, of the type and in the byte order that it names.
+    """Return the pixels (slow, fast) behind `header`, of the type and in the byte order that it names.
 
     Raises InputError when they are fewer than SIZE1 times SIZE2, DoesNotFit when they are too many.
     """
@@ -150,9 +154,9 @@ def _shown(text: str) -> str:
 
 
 def smv_header(fields: list[tuple[str, str]]) -> bytes:
-    """What stands before the pixels, uint16: KEY=value; lines padded to 512 bytes where they are shorter.
+    """Return the bytes of a header of `fields` (key, value), padded with blanks to 512 where they are fewer.
 
-    The DIALS_ORIGIN line has no semicolon (Q46).
+    Every line ends with a semicolon but that of DIALS_ORIGIN (Q46).
     """
     lines = [f"{key}={value}" + ("" if key == "DIALS_ORIGIN" else ";") + "\n" for key, value in fields]
     text = f"{{\nHEADER_BYTES={HEADER_BYTES};\n" + "".join(lines) + "}\f"

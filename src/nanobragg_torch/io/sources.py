@@ -1,4 +1,4 @@
-"""Column files, above all the source file: X Y Z weight wavelength (semantics 2.5)."""
+"""Files of columns of numbers, above all the source file: X Y Z weight wavelength (semantics 2.5)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ _SHORTEST, _LONGEST = 1e-16, 1e-6  # m; what is beyond is in Angstrom, nm or keV
 
 @dataclass(frozen=True)
 class SourceList:
-    """rows: five numbers a source, None for what its line lacks. warnings: what a person should know of them."""
+    """The sources of a file.
+
+    rows: of each source X Y Z (m), weight and wavelength (m), None for what its line lacks. warnings: a line for each
+    thing about them that nobody means.
+    """
 
     rows: list[SourceLine]
     warnings: tuple[str, ...] = ()
 
 
 def read_sources(path: Path, quirks: Quirks | None = None) -> SourceList:
-    """The sources in `path`: position (m, its direction counts), weight, wavelength (m), of each line.
+    """Return the sources in `path`, one of each line; of a position (m) the direction counts.
 
     Where nobody asked for Q12, only what the reference and every other reader would read alike. With Q12 off a '#'
     starts a comment, and any line end ends a line. Either way a line that no source can have is an error: no
@@ -57,7 +61,7 @@ def read_sources(path: Path, quirks: Quirks | None = None) -> SourceList:
 
 
 def read_columns(path: Path, what: str, columns: int) -> list[SourceLine]:
-    """Rows of `columns` numbers as the reference's column reader takes them from `path`.
+    """Return rows of `columns` numbers as the reference's column reader takes them from `path`.
 
     '#' is no comment marker, and a line that a bare newline does not end has its missing columns filled with 0 (Q12).
     Raises InputError when there is no row.
@@ -71,11 +75,11 @@ def read_columns(path: Path, what: str, columns: int) -> list[SourceLine]:
 
 
 def _row(line: str, columns: int) -> SourceLine:
-    found: list[float | None] = [None] * columns
+    numbers: list[float | None] = [None] * columns
     cursor = _skip(line, 0)
     for column in range(columns):
         match = _LEADING.match(line, cursor)
-        found[column] = float(match.group()) if match else 0.0
+        numbers[column] = float(match.group()) if match else 0.0
         cursor = _NUMERIC.match(line, cursor).end()  # type: ignore[union-attr]
         if line[cursor:] == "\n":
             break
@@ -84,7 +88,7 @@ def _row(line: str, columns: int) -> SourceLine:
         cursor = _skip(line, cursor)
         if line[cursor : cursor + 1] == "\n":
             break
-    return tuple(found)
+    return tuple(numbers)
 
 
 def _skip(line: str, cursor: int) -> int:
@@ -94,22 +98,25 @@ def _skip(line: str, cursor: int) -> int:
 
 
 def _damage(rows: list[SourceLine]) -> list[str]:
-    """What nobody means of what the reference reads."""
+    """Return a line for each thing that nobody means in what the reference reads."""
     dark = sum(row[4] == 0.0 for row in rows)
     lost = sum(row[:3] == (0.0, 0.0, 0.0) for row in rows)
     long = [row[4] for row in rows if row[4] is not None and row[4] > _LONGEST]
-    found = []
+    lines = []
     if dark:
-        found.append(f"{dark} of {len(rows)} sources have the wavelength 0: pixels are NaN")
+        lines.append(f"{dark} of {len(rows)} sources have the wavelength 0: pixels are NaN")
     if lost:
-        found.append(f"{lost} of {len(rows)} sources are at 0 0 0, in no direction")
+        lines.append(f"{lost} of {len(rows)} sources are at 0 0 0, in no direction")
     if long:
-        found.append(f"a wavelength of {long[0]:g} is taken for metres")
-    return found
+        lines.append(f"a wavelength of {long[0]:g} is taken for metres")
+    return lines
 
 
 def _by_lines(path: Path, *, strict: bool) -> list[SourceLine]:
-    """strict: what the reference would read as something else is an error, with the way out."""
+    """Return a row for each line of numbers in `path`.
+
+    strict: refuse what the reference would read as something else, and name the switches that would take it.
+    """
     rows = []
     text = read_text(path, per_byte=_PER_BYTE)
     lines = re.findall(r"[^\n]*\n|[^\n]+", text) if strict else re.split(r"\r\n?|\n", text)
@@ -128,7 +135,7 @@ def _by_lines(path: Path, *, strict: bool) -> list[SourceLine]:
 
 
 def _reference(line: str) -> SourceLine | None:
-    """What the reference makes of a line."""
+    """Return the row that the reference makes of a line; None for a line that it skips."""
     return None if line.strip(_DELIMITERS) == "\n" else _row(line, 5)
 
 

@@ -1,4 +1,4 @@
-"""The ways onto the standard streams, for who is watching: at once, and whatever becomes of the watcher."""
+"""Writing to the standard streams: at once, and whatever becomes of the reader."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ from typing import TextIO
 def say(text: str, end: str = "\n") -> None:
     """Write `text` and `end`, and flush them; with escapes for control characters other than tabs and line ends.
 
-    Who has stopped watching (a closed pipe, as of `| head -1`) does not end the work, which is in the files: from
-    then on nobody hears what is said. Raises OSError where standard output cannot be written otherwise, as on a full
-    disk. Either way nothing stays behind that the interpreter would try to write at its end.
+    A reader that has stopped reading (a closed pipe, as of `| head -1`) does not end the work, whose results are files;
+    what is said from then on is lost. Raises OSError if standard output cannot be written for another reason, as on a
+    full disk. Either way nothing is left over that the interpreter would try to write at its end.
     """
     with suppress(BrokenPipeError):
         _write(sys.stdout, _shown(text, kept="\t\n") + end)
@@ -20,7 +20,7 @@ def say(text: str, end: str = "\n") -> None:
 def tell(line: str) -> None:
     """Write one line to standard error, with escapes for control characters, which a name or a file may bring.
 
-    Where that cannot be written there is nobody to tell: the exit code speaks.
+    If standard error cannot be written, the line is lost, and the exit code has to do.
     """
     with suppress(OSError):
         _write(sys.stderr, _shown(line) + "\n")
