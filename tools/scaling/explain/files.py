@@ -49,12 +49,9 @@ def explain_logs(
 
 
 def _settings(case: Case) -> "Config":
-    from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.flags.parse import parse
-
     try:
-        return parse(case.flags, folders=case.folders)
-    except NanoBraggError as error:
+        return case.config()
+    except BadInput as error:
         raise BadInput(f"{case.name}: {error}") from error
 
 

@@ -41,26 +41,23 @@ def quirk_effects(case: Case, pixel: tuple[int, int] | None = None, device: str 
     pixel: (slow, fast), by default the case's first. Raises BadInput where the case cannot be run.
     """
     from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.flags.parse import parse
     from nanobragg_torch.quirks import TABLE
 
-    if pixel is None and not case.pixels:
-        raise BadInput(f"{case.name}: names no traced pixel; expected --pixel SLOW FAST")
-    traced = pixel or case.pixels[0]
+    traced = case.pixel(pixel)
 
     def measured(*switch: str) -> "tuple[Tensor, list[object]]":
-        return _run(parse([*case.flags, "--mode", "c-parity", *switch], folders=case.folders), traced, device)
+        return _run(case.config("--mode", "c-parity", *switch), traced, device)
 
     try:
         usual = measured()
-    except NanoBraggError as error:
+    except (BadInput, NanoBraggError) as error:
         raise BadInput(f"{case.name}: {error}") from error
     effects = []
     for quirk in TABLE:
         row = QuirkEffect(quirk.id, quirk.name, quirk.reference, quirk.right)
         try:
             effects.append(_compared(row, usual, measured("--quirk", f"{quirk.id}=off")))
-        except NanoBraggError as error:
+        except (BadInput, NanoBraggError) as error:
             effects.append(replace(row, refused=str(error)))
     return effects
 

@@ -137,12 +137,9 @@ def _told(errors: list[str]) -> Iterator[None]:
 
 
 def _parsed(case: Case) -> "Config":
-    from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.flags.parse import parse
-
     try:
-        return parse(case.flags, folders=case.folders)
-    except NanoBraggError as error:
+        return case.config()
+    except BadInput as error:
         raise BadInput(f"the port refuses the flags: {error}") from error
 
 

@@ -28,12 +28,11 @@ from nanobragg_torch.memory import STOP_PERCENT
 from tools.scaling.base.errors import BadInput, MemoryStopped
 from tools.scaling.base.repo import EXPORTS
 from tools.scaling.bundle.bundle import Bundle
-from tools.scaling.bundle.layout import AUDIT, COMMANDS
+from tools.scaling.bundle.layout import AUDIT, COMMANDS, command_entries
 from tools.scaling.bundle.verify import Standing, verify_bundle
 from tools.scaling.studies.kills.scene import Kill, Victim
 
 BLOCKED = re.compile(r"BLOCKED (\w+): (.*) \(exit (\d)\)(?:; evidence: (\S+))?")
-HEAD = re.compile(r"^\[(\d{3,})\] \S+  step (\w+)  exit (\d+)  \S+ s  peak (\S+).*\n\$ (.*)$", flags=re.MULTILINE)
 MARGIN = 0.05  # of a peak, from one run to the next
 NO_LIMIT = 10**6
 
@@ -52,13 +51,14 @@ class LoggedCommand:
 def commands(folder: Path) -> list[LoggedCommand]:
     """What a bundle has recorded so far."""
     log = folder / COMMANDS
-    found, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
-    for _, step, code, peak, command in HEAD.findall(log.read_text(encoding="ascii") if log.exists() else ""):
-        by = "tool" if command.startswith(("git ", "python -m pip ")) else "run"
-        by = "worker" if command.startswith(f"{exports} python ") else by
-        mib = 0.0 if peak == "-" else float(peak)
-        found.append(LoggedCommand(step, by, int(code), mib, command.startswith("python -m pip ")))
-    return found
+    recorded, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
+    for entry in command_entries(log.read_text(encoding="ascii") if log.exists() else ""):
+        by = "tool" if entry.command.startswith(("git ", "python -m pip ")) else "run"
+        by = "worker" if entry.command.startswith(f"{exports} python ") else by
+        mib = 0.0 if entry.peak == "-" else float(entry.peak.split()[0])
+        may_fail = entry.command.startswith("python -m pip ")
+        recorded.append(LoggedCommand(entry.step, by, entry.exit_code, mib, may_fail))
+    return recorded
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from nanobragg_torch.config import Config
-from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.products.trace import render, trace_pixel
 from tools.scaling.cases.case import find_case
 from tools.scaling.explain.answer import explain
@@ -87,7 +86,7 @@ def traced(config: Config, pixel: tuple[int, int], source: str = "py.log") -> Tr
 def subject(name: str, which: int = 0) -> Subject:
     """Return the traced pixel number `which`, from 0, of the shipped case `name`."""
     case = find_case(name)
-    config = parse(case.flags, folders=case.folders)
+    config = case.config()
     pixel = case.pixels[which]
     clean = traced(config, pixel, "c.log")
     rows = explain(clean, clean, config).quantities
