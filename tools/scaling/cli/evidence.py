@@ -109,20 +109,20 @@ def verify(
     with errors_to_junit(junit, "verify"):
         if every:
             chain = verify_all(reports_root, public_key, also=run_dir)
-            ok, found, text, lines = chain.ok, chain.to_dict(), chain_junit(chain), render.chain_lines(chain)
+            ok, data, text, lines = chain.ok, chain.to_dict(), chain_junit(chain), render.chain_lines(chain)
         elif run_dir is not None:
             one = verify_bundle(run_dir, public_key)
-            ok, found, text, lines = one.ok, one.to_dict(), verdict_junit(one), render.verdict_lines(one)
+            ok, data, text, lines = one.ok, one.to_dict(), verdict_junit(one), render.verdict_lines(one)
         else:
             raise BadInput("verify: expected RUN_DIR or --all, got neither")
     if junit:
         write_text(junit, text)
-    for line in [json.dumps(found)] if as_json else lines:
+    for line in [json.dumps(data)] if as_json else lines:
         say(line)
     if not ok:
         raise GateFailed(f"{reports_root if every else run_dir}: does not hold")
-    if found["unasked"]:
-        raise BadInput(found["unasked"])
+    if data["unasked"]:
+        raise BadInput(data["unasked"])
 
 
 @app.command(rich_help_panel=BUNDLES)
@@ -153,8 +153,8 @@ def history(
     from tools.scaling.bundle.history import history as read
     from tools.scaling.bundle.text import history_lines
 
-    found = read(reports_root, since)
-    for line in [json.dumps(found.to_dict())] if as_json else history_lines(found):
+    record = read(reports_root, since)
+    for line in [json.dumps(record.to_dict())] if as_json else history_lines(record):
         say(line)
 
 

@@ -38,9 +38,9 @@ def matrix(
     watched = sys.stdout.isatty() and not as_json
     with errors_to_junit(junit, "matrix"), ExitStack() as stack:
         program = reference.find_binary(binary) if live else None
-        found = work.matrix_cases(cases or ())
-        done = stack.enter_context(render.progress_bar(len(found), sys.stderr)) if watched else lambda _: None
-        result = work.run_matrix(found, device=device, dtype=dtype.value, binary=program, command=command, done=done)
+        chosen = work.matrix_cases(cases or ())
+        done = stack.enter_context(render.progress_bar(len(chosen), sys.stderr)) if watched else lambda _: None
+        result = work.run_matrix(chosen, device=device, dtype=dtype.value, binary=program, command=command, done=done)
     if junit:
         write_text(junit, matrix_junit(result))
     if watched:
@@ -88,6 +88,6 @@ def quirks(
     from tools.scaling.matrix.effects import quirk_effects
     from tools.scaling.matrix.text import quirk_lines
 
-    found = quirk_effects(find_case(case), pixel, device)
-    for line in [json.dumps([asdict(row) for row in found])] if as_json else quirk_lines(case, found):
+    effects = quirk_effects(find_case(case), pixel, device)
+    for line in [json.dumps([asdict(row) for row in effects])] if as_json else quirk_lines(case, effects):
         say(line)

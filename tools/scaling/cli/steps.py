@@ -95,9 +95,8 @@ def step(
     from tools.scaling.procedure.phase import step_alone
     from tools.scaling.procedure.steps import find_step
 
-    found = find_step(name)
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
-    step_alone(found, changes, reports_root, run_dir, say)
+    step_alone(find_step(name), changes, reports_root, run_dir, say)
 
 
 def _changes(

@@ -36,7 +36,7 @@ LINE = 0.002  # seconds between two looks at what a run prints
 
 
 def kills(count: int, seed: int, oom: bool = True) -> list[Kill]:
-    """`count` kills drawn with `seed`. oom: whether a memory cgroup can be made to run out of memory in."""
+    """Draw `count` kills with `seed`. oom: whether some are for want of memory, which takes a memory cgroup."""
     draw, made = random.Random(seed), []
     for number in range(count):
         who = draw.choice([*ROLES, "terminal", "limit", *(["oom"] if oom else [])])
@@ -65,7 +65,7 @@ class Measure:
         return max(command.mib for command in self.commands if command.by != "run")
 
     def at(self, moment: float) -> tuple[str, float]:
-        """The last line printed by that share of the time, and the seconds since then."""
+        """Return the last line printed by `moment`, a share (0 to 1) of the run's time, and the seconds since then."""
         when = moment * self.seconds
         start, line = max((pair for pair in self.lines if pair[0] <= when), default=(0.0, ""))
         return line, when - start
@@ -80,7 +80,7 @@ class Clone:
         self.known: set[Path] = set()
 
     def reset(self) -> None:
-        """Forget what the last run did."""
+        """Undo what the last run did."""
         with suppress(OSError):
             (self.root / ".git/index.lock").unlink()
         git("reset", "-q", "--hard", cwd=self.root)
@@ -88,22 +88,26 @@ class Clone:
         self.known = {*self.reports.glob("2*T*Z")}
 
     def bundles(self) -> list[Path]:
-        """Those of the run since the last reset."""
+        """Return the folders of the bundles that were made since the last reset."""
         return sorted({*self.reports.glob("2*T*Z")} - self.known)
 
     def printed(self) -> list[str]:
-        """The lines of the run itself, without those of nox."""
+        """Return the lines that the run itself has printed, without those of nox."""
         lines = self.out.read_text(errors="replace").strip().splitlines() if self.out.exists() else []
         return [line for line in lines if not line.startswith("nox > ")]
 
     def reached(self) -> Reached:
-        """How far the run is."""
+        """Return how far the run is."""
         made = self.bundles()
         staged = any(line.strip().startswith("staged ") for line in self.printed())
         return Reached(bool(made), len(commands(made[0])) if made else 0, staged)
 
     def start(self, mark: str, through_nox: bool, limit_mib: int, group: Path | None) -> subprocess.Popen[bytes]:
-        """phase-m1 in the clone, with the clone's own tools, in the memory cgroup `group`."""
+        """Start phase-m1 in the clone, with the clone's own tools, and return its process.
+
+        mark: put into its environment, to know its processes by. through_nox: start it by its nox session. limit_mib:
+        its --memory-limit, if not 0. group: the memory cgroup to run it in, or None.
+        """
         env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NOX_CURRENT_SESSION")}
         env |= {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1", MARK: mark, "TMPDIR": str(self.scratch)}
         argv = [sys.executable, "-m", "tools.scaling", "phase-m1"]
@@ -117,7 +121,7 @@ class Clone:
 
 
 def one(clone: Clone, kill: Kill, measure: Measure) -> KillEnding:
-    """Start a run, kill it, and hold what it says against what was done."""
+    """Start a run, kill it, and return how it ended, judged; `measure` is a run that nobody killed."""
     clone.reset()
     mark, ending = f"{os.getpid()}-{kill.number}", KillEnding(kill)
     if kill.who == "limit":
@@ -144,7 +148,7 @@ def one(clone: Clone, kill: Kill, measure: Measure) -> KillEnding:
 
 
 def _wait(process: subprocess.Popen[bytes], clone: Clone, line: str, seconds: float) -> None:
-    """Until the run prints `line`, and then for some seconds: so its pace does not move the kill."""
+    """Wait until the run prints `line`, and then for some seconds, so that the run's pace does not move the kill."""
     while process.poll() is None and line and not any(map(line.__eq__, map(_kind, clone.printed()))):
         time.sleep(LINE)
     with suppress(subprocess.TimeoutExpired):
@@ -152,12 +156,12 @@ def _wait(process: subprocess.Popen[bytes], clone: Clone, line: str, seconds: fl
 
 
 def _kind(line: str) -> str:
-    """A printed line without what differs between two runs; empty for those that are not waited for."""
+    """Return a printed line without what differs between two runs; empty for one that is not waited for."""
     return line if line.startswith("[") else line.split()[0] if line.startswith("RUN_DIR") else ""
 
 
 def measured(clone: Clone) -> Measure:
-    """A run that nobody kills; GateFailed if it does not pass."""
+    """Return what a run does that nobody kills. Raises GateFailed if it does not pass."""
     clone.reset()
     process, started = clone.start("measure", False, 0, None), time.monotonic()
     lines: dict[str, float] = {}
@@ -166,17 +170,17 @@ def measured(clone: Clone) -> Measure:
             lines.setdefault(line, time.monotonic() - started)
         time.sleep(LINE)
     lines["end"] = time.monotonic() - started
-    found = tuple(command for folder in clone.bundles() for command in commands(folder))
-    made = Measure(found, tuple((seconds, line) for line, seconds in lines.items() if line))
+    recorded = tuple(command for folder in clone.bundles() for command in commands(folder))
+    made = Measure(recorded, tuple((seconds, line) for line, seconds in lines.items() if line))
     ending = KillEnding(Kill(-1, "nobody", signal.SIGKILL, 1.0), code=process.returncode, last=clone.printed()[-1])
-    judge(ending, clone.bundles(), found)
+    judge(ending, clone.bundles(), recorded)
     if ending.wrong:
         raise GateFailed(f"a run that nobody kills does not pass: {ending.wrong[0]}")
     return made
 
 
 def _left(mark: str, within: float = 30.0) -> list[str]:
-    """What of a run is alive `within` seconds after its end; it is then ended."""
+    """Wait for the end of every process that has `mark`; kill what lives after `within` seconds and return its pids."""
     deadline = time.monotonic() + within
     while (alive := [*_marked(mark)]) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -195,7 +199,7 @@ def _marked(mark: str) -> Iterator[psutil.Process]:
 
 @contextmanager
 def _group(wanted: bool) -> Iterator[Path | None]:
-    """A memory cgroup for a whole run, hog and all; None where it is not wanted or there can be none."""
+    """Yield a memory cgroup for a whole run, and remove it; None where it is not wanted or cannot be made."""
     made = cgroup.make_group(GROUP_LIMIT) if wanted else None
     try:
         yield made.folder if made is not None else None
@@ -208,7 +212,7 @@ def _group(wanted: bool) -> Iterator[Path | None]:
 
 @contextmanager
 def fresh_clone() -> Iterator[Clone]:
-    """A clone of HEAD."""
+    """Yield a clone of HEAD."""
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         root, scratch = Path(folder) / "repo", Path(folder) / "tmp"
         scratch.mkdir()
@@ -217,7 +221,7 @@ def fresh_clone() -> Iterator[Clone]:
 
 
 def repeated(clone: Clone, kill: Kill, measure: Measure) -> KillEnding:
-    """The kill, drawn again for another moment, earlier each time, as long as it comes too late."""
+    """Do the kill; as long as it comes too late, do it again at another moment, as a rule an earlier one."""
     for tries in range(TRIES):
         ending = one(clone, kill, measure)
         ending.repeats = tries

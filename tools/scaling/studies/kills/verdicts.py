@@ -49,7 +49,7 @@ class LoggedCommand:
 
 
 def commands(folder: Path) -> list[LoggedCommand]:
-    """What a bundle has recorded so far."""
+    """Return the commands that the bundle in `folder` has recorded so far."""
     log = folder / COMMANDS
     recorded, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
     for entry in command_entries(log.read_text(encoding="ascii") if log.exists() else ""):
@@ -63,7 +63,7 @@ def commands(folder: Path) -> list[LoggedCommand]:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a run was: whether it had a bundle, the commands recorded, and whether all was staged."""
+    """How far a run was: whether it had a bundle, how many commands it had recorded, and whether all was staged."""
 
     bundle: bool = False
     commands: int = 0
@@ -72,7 +72,13 @@ class Reached:
 
 @dataclass
 class KillEnding:
-    """What became of a run. code: of the process that was started, negative for a signal. hit: nobody if empty."""
+    """How one run ended, and what is wrong with that.
+
+    code: exit code of the process that was started, negative for a signal. last: the last line that the run printed.
+    before, after: how far it was just before and just after the kill. hit: the processes that were killed. limit_mib:
+    its memory limit, or 0. bundle: none, open or sealed. repeats: how often the kill came too late before. wrong: a
+    line for each thing that is not as it must be.
+    """
 
     kill: Kill
     seconds: float = 0.0
@@ -88,7 +94,7 @@ class KillEnding:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was a memory limit that ended it."""
+        """Whether a memory limit ended it."""
         return self.limit_mib > 0 and self.code == MemoryStopped.exit_code
 
     @property
@@ -100,9 +106,11 @@ class KillEnding:
 
 @dataclass(frozen=True)
 class Answer:
-    """One right ending. word: PASS, BLOCKED, died. why: one of these is said. exit: of the run itself.
+    """One right way for a run to end.
 
-    codes: of the process that was started (nox, or the run itself). least, most: commands recorded at the end.
+    word: PASS, BLOCKED or died. codes: possible exit codes of the process that was started (nox, or the run itself).
+    why: reasons of which the run names one. least, most: how many commands are recorded. exit: the exit code that a
+    blocked run names.
     """
 
     word: str
@@ -113,7 +121,7 @@ class Answer:
     exit: int = 5
 
     def fits(self, ending: KillEnding) -> bool:
-        """Whether the exit code and the last line are those of this answer."""
+        """Return whether the exit code and the last line of `ending` are those of this answer."""
         if ending.code not in self.codes:
             return False
         if self.word == "died":
@@ -128,7 +136,10 @@ class Answer:
 
 
 def judge(ending: KillEnding, made: Sequence[Path], measure: Sequence[LoggedCommand]) -> None:
-    """Add to `ending.wrong` what is not as it must be. made: the run's bundles. measure: what a whole run records."""
+    """Add to `ending.wrong` what is not as it must be.
+
+    made: the folders of the run's bundles. measure: the commands that a whole run records.
+    """
     if len(made) > 1:
         ending.wrong.append(f"{len(made)} bundles")
     right = allowed(ending, measure)
@@ -144,7 +155,7 @@ def judge(ending: KillEnding, made: Sequence[Path], measure: Sequence[LoggedComm
 
 
 def allowed(ending: KillEnding, measure: Sequence[LoggedCommand]) -> list[Answer]:
-    """The right endings after this kill."""
+    """Return the ways in which a run may end after this kill."""
     roles = {victim.role for victim in ending.hit}
     if ending.kill.who == "limit":
         return [_outgrown(ending, measure)]
@@ -165,7 +176,7 @@ def _goes_on(victim: Victim) -> bool:
 
 
 def _words(kill: Kill, victim: Victim) -> tuple[str, ...]:
-    """What the guard says of the death of a program or of those who hold it."""
+    """Return what the guard may say of this kill of a program, or of the keeper or leash that holds it."""
     if kill.who == "oom":
         return ("killed by the kernel for want of memory: oom_kill of its own cgroup",)
     if victim.role in ("program", "git") or (victim.role, kill.signal, victim.hears) == ("leash", 15, "answers"):
@@ -254,17 +265,17 @@ def came_too_late(ending: KillEnding) -> bool:
 
 
 def _evidence(ending: KillEnding, answer: Answer, made: Sequence[Path], measure: Sequence[LoggedCommand]) -> list[str]:
-    """What the bundle of a run that ended as `answer` does not show."""
+    """Return a line for each thing in which the bundles `made` do not fit a run that ended as `answer`."""
     if not made:
         missing = answer.word == "PASS" or ending.before.bundle or "; evidence: " in ending.last
         return ["no bundle"] if missing else []
     folder, wrong = made[0], []
-    found, sealed, audit = commands(folder), Bundle(folder).sealed, folder / AUDIT
-    whole = _differs(found, measure) is None and len(found) == len(measure)
-    if (differs := _differs(found, measure, halted=answer.word == "BLOCKED")) is not None:
+    recorded, sealed, audit = commands(folder), Bundle(folder).sealed, folder / AUDIT
+    whole = _differs(recorded, measure) is None and len(recorded) == len(measure)
+    if (differs := _differs(recorded, measure, halted=answer.word == "BLOCKED")) is not None:
         wrong.append(f"{COMMANDS}: {differs}")
-    if not answer.least <= len(found) <= answer.most and not (whole and sealed):
-        wrong.append(f"{COMMANDS}: {len(found)} commands, expected {answer.least} to {answer.most}")
+    if not answer.least <= len(recorded) <= answer.most and not (whole and sealed):
+        wrong.append(f"{COMMANDS}: {len(recorded)} commands, expected {answer.least} to {answer.most}")
     if sealed:
         wrong += _unverified(folder, staged=answer.word == "PASS")
     if answer.word == "PASS":
@@ -283,14 +294,17 @@ def _evidence(ending: KillEnding, answer: Answer, made: Sequence[Path], measure:
     return wrong
 
 
-def _differs(found: Sequence[LoggedCommand], measure: Sequence[LoggedCommand], halted: bool = False) -> str | None:
-    """Where the commands are not those of a whole run, but for the one at which it halted; None if nowhere."""
-    for number, (here, there) in enumerate(zip(found, measure, strict=False), 1):
+def _differs(recorded: Sequence[LoggedCommand], measure: Sequence[LoggedCommand], halted: bool = False) -> str | None:
+    """Return the first difference between the commands of a bundle and those of a whole run, or None.
+
+    halted: whether the last command may have another exit code, as the run stopped at it.
+    """
+    for number, (here, there) in enumerate(zip(recorded, measure, strict=False), 1):
         if (here.step, here.by) != (there.step, there.by):
             return f"command {number} is of step {here.step}, expected {there.step}"
-        if here.exit != there.exit and not here.may_fail and not (halted and number == len(found)):
+        if here.exit != there.exit and not here.may_fail and not (halted and number == len(recorded)):
             return f"command {number} has exit {here.exit}, expected {there.exit}"
-    return f"{len(found)} commands, expected {len(measure)}" if len(found) > len(measure) else None
+    return f"{len(recorded)} commands, expected {len(measure)}" if len(recorded) > len(measure) else None
 
 
 def _unverified(folder: Path, staged: bool) -> list[str]:
@@ -303,7 +317,7 @@ def _unverified(folder: Path, staged: bool) -> list[str]:
 
 
 def _audited(ending: KillEnding, folder: Path) -> list[str]:
-    """Whether the audit and the last line say the same of this bundle."""
+    """Return a line for each thing that the audit in `folder` says otherwise than the run's last line."""
     said, audit = BLOCKED.fullmatch(ending.last), folder / AUDIT
     assert said is not None
     if not audit.exists():
@@ -315,22 +329,22 @@ def _audited(ending: KillEnding, folder: Path) -> list[str]:
 
 
 def _shown(folder: Path) -> str:
-    """The bundle as its own run calls it: relative to the clone, whose reports lie four folders deep."""
+    """Return the bundle's path as its own run gives it: relative to the clone, whose reports lie four folders deep."""
     return folder.relative_to(folder.parents[4]).as_posix()
 
 
 def torn(folder: Path) -> list[str]:
-    """Files of a bundle that are half-written."""
-    found = [f"temporary file {path.name}" for path in folder.rglob(".*")]
+    """Return a line for each file of a bundle that is half-written."""
+    lines = [f"temporary file {path.name}" for path in folder.rglob(".*")]
     for path in folder.rglob("*.json"):
         try:
             json.loads(path.read_text(encoding="ascii"))
         except ValueError as error:
-            found.append(f"{path.name}: {error}")
+            lines.append(f"{path.name}: {error}")
     log = folder / COMMANDS
     if log.exists():
         text = log.read_text(encoding="ascii")
         numbers = [int(n) for n in re.findall(r"^\[(\d{3,})\] ", text, flags=re.MULTILINE)]
         if numbers != [*range(1, len(numbers) + 1)] or not text.endswith("\n\n"):
-            found.append(f"{COMMANDS} is not whole")
-    return found
+            lines.append(f"{COMMANDS} is not whole")
+    return lines
