@@ -15,7 +15,7 @@ from tools.scaling.base.files import one_line, write_text
 from tools.scaling.bundle.verify import ChainVerdict, SealVerdict, Standing
 from tools.scaling.images.report import ImageReport
 from tools.scaling.matrix.judge import CaseResult, Matrix, MatrixOutcome
-from tools.scaling.traces.report import FactorRow, Orphan, QuantityRow, Report, Status
+from tools.scaling.traces.report import FactorRow, NumberRow, Orphan, Report, Status
 
 
 class JunitOutcome(StrEnum):
@@ -63,7 +63,7 @@ def _counts(name: str, cases: Sequence[JunitCase]) -> dict[str, str]:
 
 def comparison_junit(report: Report) -> str:
     """Return a report with a suite of the nine factors and one of the traced quantities, a test case a name."""
-    rows: dict[str, list[QuantityRow]] = {}
+    rows: dict[str, list[NumberRow]] = {}
     for row in report.quantities:
         rows.setdefault(row.name, []).append(row)
     cases = {name: _quantity(name, same) for name, same in rows.items()}
@@ -85,7 +85,7 @@ def _factor(row: FactorRow) -> JunitCase:
     return JunitCase(row.name, JunitOutcome.FAILED, what)
 
 
-def _quantity(name: str, rows: Sequence[QuantityRow]) -> JunitCase:
+def _quantity(name: str, rows: Sequence[NumberRow]) -> JunitCase:
     """Return the test case of a traced quantity, which fails with the first of its numbers that does not pass."""
     bad = next((row for row in rows if row.status is not Status.PASS), None)
     if bad is None:

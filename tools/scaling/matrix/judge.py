@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import BOUNDED_SHARE, FREE_STEPS, UNEQUAL_SHARE
 from tools.scaling.traces.read import Trace
-from tools.scaling.traces.report import QuantityRow, Report, Status
+from tools.scaling.traces.report import NumberRow, Report, Status
 from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
 
 if TYPE_CHECKING:
@@ -240,11 +240,11 @@ def judge_trace(
     )
 
 
-def _is_allowed(row: QuantityRow, base: float) -> bool:
+def _is_allowed(row: NumberRow, base: float) -> bool:
     return row.status is Status.PASS and (row.name not in _UNWIDENED or abs(row.rel) <= base)
 
 
-def _told(row: QuantityRow) -> str:
+def _told(row: NumberRow) -> str:
     return f"{row.label}: expected {row.c:.15g}, got {row.py:.15g}: relative {row.rel:.2e}, allowed {row.tolerance:.0e}"
 
 

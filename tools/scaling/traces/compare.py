@@ -12,14 +12,14 @@ from tools.scaling.traces.hypotheses import hypotheses
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import (
     FactorRow,
+    NumberRow,
     Orphan,
-    QuantityRow,
     Report,
     Status,
     TraceSummary,
     status_of,
 )
-from tools.scaling.traces.schema import FACTORS, POST_POLAR, PRE_POLAR, Quantity, quantity
+from tools.scaling.traces.schema import FACTORS, POST_POLAR, PRE_POLAR, TracedQuantity, quantity
 
 Numbers = dict[Key, tuple[float, ...]]
 
@@ -32,7 +32,7 @@ class _Pair:
 
     key: Key
     component: int | None
-    quantity: Quantity
+    quantity: TracedQuantity
     c: float
     py: float
     norm: float
@@ -168,7 +168,7 @@ def _note(keys: list[Key], c: Trace, py: Trace) -> str:
     return f"text: {texts[0][:40]!r}" if texts else ""
 
 
-def _rows(pairs: list[_Pair], device: str) -> tuple[QuantityRow, ...]:
+def _rows(pairs: list[_Pair], device: str) -> tuple[NumberRow, ...]:
     """All pairs through the engine at once."""
     import torch
 
@@ -184,7 +184,7 @@ def _rows(pairs: list[_Pair], device: str) -> tuple[QuantityRow, ...]:
         name, occurrence, tic = pair.key
         sign = math.copysign(1.0, delta)
         rows.append(
-            QuantityRow(
+            NumberRow(
                 name=name,
                 occurrence=occurrence,
                 component=pair.component,
@@ -204,7 +204,7 @@ def _rows(pairs: list[_Pair], device: str) -> tuple[QuantityRow, ...]:
 
 
 def _factor(
-    name: str, rows: tuple[QuantityRow, ...], left: Numbers, right: Numbers, tolerance: float, precision: str
+    name: str, rows: tuple[NumberRow, ...], left: Numbers, right: Numbers, tolerance: float, precision: str
 ) -> FactorRow:
     """The worst of the factor's pairs; MISSING where a side lacks it, has it more often or with more numbers.
 

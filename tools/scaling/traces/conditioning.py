@@ -16,7 +16,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from tools.scaling.engine.tolerances import LEAST_SUM, ROUNDINGS, UNIT_ROUNDOFF, UPSTREAM_TOLERANCE
-from tools.scaling.traces.read import PhiRecord, Record, Trace
+from tools.scaling.traces.read import PhiRecord, Trace, TraceRecord
 from tools.scaling.traces.schema import POST_POLAR, PRE_POLAR
 
 Key = tuple[str, int, int | None]
@@ -99,7 +99,7 @@ def _third_source(
     return bounds
 
 
-def _other_shapes(trace: Trace, records: tuple[Record, ...], shifts: list[float]) -> dict[Key, float]:
+def _other_shapes(trace: Trace, records: tuple[TraceRecord, ...], shifts: list[float]) -> dict[Key, float]:
     """Bounds of the sums of a crystal that shows no lattice factor: a ROUND, GAUSS or TOPHAT one.
 
     Of F_latt = exp(-k (h - h0)^2) a shift moves the square by 4 ln(F_max/F_latt) shift/|h - h0|; _PEAK stands for
@@ -126,7 +126,7 @@ def _underflow(trace: Trace) -> dict[Key, float]:
 
 def _bound_phi_rows(
     trace: Trace,
-    records: tuple[Record, ...],
+    records: tuple[TraceRecord, ...],
     shifts: list[float],
     n: int | None,
     bounds: dict[Key, float],

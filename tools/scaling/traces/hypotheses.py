@@ -1,6 +1,6 @@
 """What the numbers of a comparison suggest about its cause. Hints from data, not an attribution."""
 
-from tools.scaling.traces.report import PhiRow, QuantityRow, Report, Status
+from tools.scaling.traces.report import NumberRow, PhiRow, Report, Status
 
 # Two k_frac of one side are one orientation when they agree to the digits that a trace prints.
 _SAME = 1e-13
@@ -76,7 +76,7 @@ def _carried(rows: list[PhiRow], tics: list[int]) -> list[str]:
     return []
 
 
-def _k_frac(row: PhiRow) -> QuantityRow | None:
+def _k_frac(row: PhiRow) -> NumberRow | None:
     return next((cell for cell in row.cells if cell.name == "PHI.k_frac"), None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.scaling.base.errors import BadInput, why
-from tools.scaling.traces.read import Record, Trace, number
+from tools.scaling.traces.read import Trace, TraceRecord, number
 
 BUILT_IN = Path(__file__).with_name("labels.toml")
 _KEYS = {"name": str, "factor": (int, float), "order": list, "print_only": bool}
@@ -84,7 +84,7 @@ def printed_only(traces: tuple[Trace, ...], labels: Labels) -> frozenset[str]:
     return frozenset(label.name for key, label in labels.items() if label.print_only and key in names)
 
 
-def _as_ours(record: Record, label: Label) -> Record:
+def _as_ours(record: TraceRecord, label: Label) -> TraceRecord:
     values = record.values
     if label.order is not None and max(label.order) < len(values):
         values = tuple(values[i] for i in label.order)
@@ -93,7 +93,7 @@ def _as_ours(record: Record, label: Label) -> Record:
     return replace(record, name=label.name, values=values)
 
 
-def _with_numbers(record: Record) -> Record:
+def _with_numbers(record: TraceRecord) -> TraceRecord:
     """A record whose text is "[1, 2, 3]", "(1 2 3)" or "1.5 m": its numbers."""
     if record.values or not record.text:
         return record

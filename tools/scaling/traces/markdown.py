@@ -5,7 +5,7 @@ import math
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import bullets, code, plain, table
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
-from tools.scaling.traces.report import QuantityRow, Report, Status, TraceSummary
+from tools.scaling.traces.report import NumberRow, Report, Status, TraceSummary
 
 # Beyond this a page stops rendering; what does not pass is shown first, metrics.json has all.
 MAX_ROWS = 2000
@@ -110,7 +110,7 @@ def _quantities(report: Report) -> str:
     return table(head, numbers) + _left_out(len(rows)) + note
 
 
-def _numbers(row: QuantityRow) -> tuple[str, ...]:
+def _numbers(row: NumberRow) -> tuple[str, ...]:
     ulp = "-" if row.ulp is None else str(row.ulp)
     deltas = (_delta(row.abs, 3), _delta(row.rel, 3), _delta(row.rel_plain, 3))
     return (row.label, _value(row.c), _value(row.py), *deltas, ulp, row.status)

@@ -34,7 +34,7 @@ _TEXT_NAMES = frozenset({"detector_convention", "convention_mapping"})
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TraceRecord:
     """One occurrence of a traced quantity.
 
     `values` are in printed order (3 of a vector, 9 of a matrix, row by row) and empty for a text
@@ -83,14 +83,14 @@ class Trace:
     source: str
     prefix: str
     pixel: tuple[int, int] | None
-    records: tuple[Record, ...]
+    records: tuple[TraceRecord, ...]
     phi_rows: tuple[PhiRecord, ...]
     skipped: tuple[Skipped, ...]
     ignored: int  # lines that are no trace
 
     @cached_property
-    def _by_name(self) -> dict[str, tuple[Record, ...]]:
-        found: dict[str, list[Record]] = {}
+    def _by_name(self) -> dict[str, tuple[TraceRecord, ...]]:
+        found: dict[str, list[TraceRecord]] = {}
         for record in self.records:
             found.setdefault(record.name, []).append(record)
         return {name: tuple(records) for name, records in found.items()}
@@ -100,11 +100,11 @@ class Trace:
         """Names in order of first occurrence; PHI rows are not among them."""
         return tuple(self._by_name)
 
-    def occurrences(self, name: str) -> tuple[Record, ...]:
+    def occurrences(self, name: str) -> tuple[TraceRecord, ...]:
         """Every record of `name`, text values included."""
         return self._by_name.get(name, ())
 
-    def numbers(self, name: str) -> tuple[Record, ...]:
+    def numbers(self, name: str) -> tuple[TraceRecord, ...]:
         """The records of `name` that hold numbers."""
         return tuple(record for record in self.occurrences(name) if record.values)
 
@@ -161,7 +161,7 @@ def parse_trace(data: bytes, source: str) -> Trace:
         raise BadInput(f"{source}: expected lines that begin with TRACE_C or TRACE_PY, got an empty file")
     if b"TRACE_" not in data and b"\0" in data:  # known at once, however long it is
         raise BadInput(f"{source}: expected lines that begin with TRACE_C or TRACE_PY, got binary data")
-    reader = _Reader(source)
+    reader = _TraceReader(source)
     lines = data.decode("ascii", "backslashreplace").split("\n")
     unfinished = lines.pop()  # empty where the file ends with a line end
     for line, text in enumerate(lines, start=1):
@@ -179,14 +179,14 @@ def parse_trace(data: bytes, source: str) -> Trace:
     return reader.trace()
 
 
-class _Reader:
+class _TraceReader:
     """What parse_trace has gathered so far."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.prefix: str | None = None
         self.pixel: tuple[int, int] | None = None
-        self.records: list[Record] = []
+        self.records: list[TraceRecord] = []
         self.phi_rows: list[PhiRecord] = []
         self.skipped: list[Skipped] = []
         self.ignored = 0
@@ -271,7 +271,7 @@ class _Reader:
         self.skipped.append(Skipped(line, reason, name, cut))
 
     def _add(self, line: int, name: str, values: tuple[float, ...], text: str | None = None) -> None:
-        self.records.append(Record(name, values, self.seen[name], line, text))
+        self.records.append(TraceRecord(name, values, self.seen[name], line, text))
         self.seen[name] += 1
 
     def _config(self, line: int, body: str) -> None:

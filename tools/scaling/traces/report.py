@@ -58,7 +58,7 @@ class FactorRow:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantityRow:
+class NumberRow:
     """One number of a traced quantity, on both sides.
 
     `occurrence` counts from 0 per name (per name and phi_tic in PHI rows), `component` from 0 in a
@@ -95,7 +95,7 @@ class PhiRow:
 
     phi_tic: int
     occurrence: int
-    cells: tuple[QuantityRow, ...]
+    cells: tuple[NumberRow, ...]
 
     @property
     def status(self) -> Status:
@@ -137,7 +137,7 @@ class Report:
     upstream_tolerance: float
     precision: str
     factors: tuple[FactorRow, ...]
-    quantities: tuple[QuantityRow, ...]
+    quantities: tuple[NumberRow, ...]
     orphans: tuple[Orphan, ...]
     warnings: tuple[str, ...]
     lost: tuple[str, ...] = ()
@@ -172,7 +172,7 @@ class Report:
         return self.num_divergent == 0
 
     @property
-    def first_upstream(self) -> QuantityRow | None:
+    def first_upstream(self) -> NumberRow | None:
         """The earliest number in causal order that both sides have and that is not PASS.
 
         What differs because `steps` does, and nothing else, comes after what differs besides.
@@ -194,7 +194,7 @@ class Report:
 
     @property
     def per_phi(self) -> tuple[PhiRow, ...]:
-        cells: dict[tuple[int, int], list[QuantityRow]] = {}
+        cells: dict[tuple[int, int], list[NumberRow]] = {}
         for row in self.quantities:
             if row.phi_tic is not None:
                 cells.setdefault((row.occurrence, row.phi_tic), []).append(row)

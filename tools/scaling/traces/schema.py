@@ -14,7 +14,7 @@ POST_POLAR = "I_before_scaling_post_polar"
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class TracedQuantity:
     """One row of the causal graph.
 
     `stage` is its number in semantics 8.4, `order` its place in QUANTITIES, `tolerance` a floor of
@@ -150,12 +150,12 @@ _TABLE = """
 _TOLERANCES = {"floatimage_accumulated": LARGEST_STEP["float32"]}
 
 
-def _rows() -> tuple[Quantity, ...]:
+def _rows() -> tuple[TracedQuantity, ...]:
     rows = []
     for order, line in enumerate(_TABLE.strip().splitlines()):
         stage, name, inputs, unit, description = (cell.strip() for cell in line.split("|"))
         tolerance = _TOLERANCES.get(name, 0.0)
-        rows.append(Quantity(stage, name, tuple(inputs.split()), unit, description, tolerance, order))
+        rows.append(TracedQuantity(stage, name, tuple(inputs.split()), unit, description, tolerance, order))
     return tuple(rows)
 
 
@@ -182,11 +182,11 @@ FACTORS: MappingProxyType[str, str] = MappingProxyType(
 FACTOR_NAMES = tuple(FACTORS)
 
 
-def quantity(name: str, occurrence: int = 0) -> Quantity:
+def quantity(name: str, occurrence: int = 0) -> TracedQuantity:
     """The row of a traced name; a name that the table lacks comes after all others."""
     if occurrence:
         name = _AGAIN.get(name, name)
-    unknown = Quantity("-", name, (), "", "not in the causal graph", 0.0, len(QUANTITIES))
+    unknown = TracedQuantity("-", name, (), "", "not in the causal graph", 0.0, len(QUANTITIES))
     return _BY_NAME.get(name, unknown)
 
 
