@@ -29,7 +29,7 @@ def make(folder: Path) -> Shape:
     import torch
 
     from nanobragg_torch.scan.simulate import simulate
-    from tools.scaling.studies.bench.run import canonical
+    from tools.scaling.studies.bench.canonical import canonical
 
     image = simulate(canonical(), device="cpu", dtype=torch.float64)
     image.float().numpy().tofile(folder / "c.bin")

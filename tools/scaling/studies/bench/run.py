@@ -1,6 +1,6 @@
 """`study bench`: ratios of speed, measured in one run: docs/results/performance.md and docs/results/performance.json.
 
-Of the simulation here, of the comparison of images in bench_images. The simulation's yardstick is the sine floor:
+Of the simulation here, of the comparison of images in images.py. The simulation's yardstick is the sine floor:
 the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
 in blocks that stay in a core's cache, on as many threads. Simulation and floor take turns, so that a machine that
 other work slows down slows both.
@@ -22,12 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.studies.bench import images as bench_images
-from tools.scaling.studies.bench.images import SUBJECTS
+from tools.scaling.base.repo import ROOT
+from tools.scaling.studies.bench import images as comparison
+from tools.scaling.studies.bench.canonical import canonical
 
-ROOT = Path(__file__).parents[4]
-CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
-INPUTS = ROOT / "tests/golden/inputs"
 SINES = 2**14  # of a block of the floor: 128 kB in, 128 kB out
 SINES_PER_STEP = 6
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # no longer than it is wanted
@@ -56,7 +54,7 @@ class Turn:
 
 def study(repeats: int) -> dict[str, Any]:
     """All figures, each measured in a process of its own."""
-    found = {"machine": machine(), "limits": LIMITS | bench_images.LIMITS, "turns": _child("turns", repeats)}
+    found = {"machine": machine(), "limits": LIMITS | comparison.LIMITS, "turns": _child("turns", repeats)}
     return found | _child("peak") | _comparison(repeats)
 
 
@@ -74,19 +72,19 @@ def _measured(
         return peak()
     folder, size = Path(images), (shape[0], shape[1])
     if kind == "make":
-        return bench_images.make(folder)
+        return comparison.make(folder)
     if kind == "beside":
-        return bench_images.turns(folder, size, repeats)
-    return bench_images.memory(kind, folder, candidate, size)
+        return comparison.turns(folder, size, repeats)
+    return comparison.memory(kind, folder, candidate, size)
 
 
 def _comparison(repeats: int) -> dict:
     """Turns and peak memory of the comparison, each in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         shape = _child("make", images=folder)
-        sparse = [bench_images.SPARSE] * 2
+        sparse = [comparison.SPARSE] * 2
         compared = _child("beside", 3 * repeats, images=folder, shape=shape)
-        subjects = [(name, "wrong", shape) for name in SUBJECTS]
+        subjects = [(name, "wrong", shape) for name in comparison.SUBJECTS]
         subjects += [(name, "sparse", sparse) for name in ("comparison", "pictures")]
         memory = [_child(name, images=folder, candidate=kind, shape=size) for name, kind, size in subjects]
     return {"comparison": compared, "comparison_memory": memory}
@@ -146,16 +144,6 @@ def _peak_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
-
-
-def canonical():  # type: ignore[no-untyped-def]
-    """The canonical command on the whole detector: its case without the region of interest."""
-    from nanobragg_torch.flags.parse import parse
-    from nanobragg_torch.io.load import loaded
-
-    flags = json.loads(CASE.read_text())["flags"].split()
-    at = flags.index("-roi")
-    return loaded(parse(flags[:at] + flags[at + 5 :], [INPUTS]))
 
 
 def sine_floor(sines: int, threads: int) -> None:
@@ -238,7 +226,7 @@ def page(found: dict) -> str:
         f"| peak memory of the process | {found['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
         f"| of that, Python and torch | {found['peak_of_imports_mib']:.0f} MiB | |",
         "",
-        *bench_images.section(found["comparison"], found["comparison_memory"], limits),
+        *comparison.section(found["comparison"], found["comparison_memory"], limits),
     ]
     return "\n".join(lines) + "\n"
 

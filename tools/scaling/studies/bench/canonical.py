@@ -1,0 +1,22 @@
+"""The command that the benchmarks simulate."""
+
+import json
+from typing import TYPE_CHECKING
+
+from tools.scaling.base.repo import ROOT
+
+if TYPE_CHECKING:
+    from nanobragg_torch.config import Config
+
+CASE = ROOT / "tests/golden/supervisor_synthetic/case.json"
+INPUTS = ROOT / "tests/golden/inputs"
+
+
+def canonical() -> "Config":
+    """The canonical command on the whole detector: its case without the region of interest, its files read."""
+    from nanobragg_torch.flags.parse import parse
+    from nanobragg_torch.io.load import loaded
+
+    flags = json.loads(CASE.read_text())["flags"].split()
+    at = flags.index("-roi")
+    return loaded(parse(flags[:at] + flags[at + 5 :], [INPUTS]))
