@@ -14,7 +14,7 @@ import torch
 from nanobragg_torch.config import Config
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.load import loaded
-from nanobragg_torch.scan import evaluate, simulate
+from nanobragg_torch.scan import evaluate, simulate, summation
 from nanobragg_torch.scan.experiment import prepare
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -110,14 +110,14 @@ def conditions(name: str, slow: int, fast: int) -> Conditions:
     exp, roi = run.exp, config.detector.rendered
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None
-    pixel = simulate.Pixels(order, order + 1, first)
-    sums = simulate.empty_sums(exp, 1)
+    pixel = summation.Pixels(order, order + 1, first)
+    sums = summation.empty_sums(exp, 1)
     f, s = exp.pixel_indices(order, order + 1)
     factors, total, spread = [], 0.0, 0.0
-    for sub, _, scattered in simulate.scattered_blocks(run, sums, f, s):
+    for sub, _, scattered in summation.scattered_blocks(run, sums, f, s):
         q = scattered.q.flatten(0, 1)
         axes = [
-            simulate.orientation_block(run, pixel, sub * exp.n_sources, e, e + 1, 0, exp.n_orientations)
+            summation.orientation_block(run, pixel, sub * exp.n_sources, e, e + 1, 0, exp.n_orientations)
             for e in range(q.shape[0])
         ]
         for e, abc in enumerate(axes):

@@ -11,7 +11,7 @@ from nanobragg_torch.physics.detector import final_centre
 from nanobragg_torch.products.statistics import Statistics
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import row_blocks
-from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.summation import Run
 from nanobragg_torch.units import RTD
 
 _PIVOTS = {"BEAM": "pivoting detector around direct beam spot", "SAMPLE": "pivoting detector around sample"}

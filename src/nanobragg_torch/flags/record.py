@@ -29,24 +29,24 @@ class Field(Generic[T]):
     def __init__(self, unset: T) -> None:
         self.unset, self.name = unset, ""
 
-    def __set_name__(self, owner: type[Record], name: str) -> None:
+    def __set_name__(self, owner: type[FlagRecord], name: str) -> None:
         self.name = name
 
     @overload
-    def __get__(self, record: None, owner: type[Record]) -> Field[T]: ...
+    def __get__(self, record: None, owner: type[FlagRecord]) -> Field[T]: ...
     @overload
-    def __get__(self, record: Record, owner: type[Record]) -> T: ...
-    def __get__(self, record: Record | None, owner: type[Record]) -> Field[T] | T:
+    def __get__(self, record: FlagRecord, owner: type[FlagRecord]) -> T: ...
+    def __get__(self, record: FlagRecord | None, owner: type[FlagRecord]) -> Field[T] | T:
         return self if record is None else record.get(self)
 
-    def __set__(self, record: Record, value: T) -> None:
+    def __set__(self, record: FlagRecord, value: T) -> None:
         record.values[self] = value
 
-    def __delete__(self, record: Record) -> None:
+    def __delete__(self, record: FlagRecord) -> None:
         record.values.pop(self, None)
 
 
-class Record:
+class FlagRecord:
     """What was given. values: of the fields that were. words: the flag that gave a field, as it was typed."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nanobragg_torch.config import Beam
-from nanobragg_torch.flags.record import Field, HeaderRead, Record, Rows
+from nanobragg_torch.flags.record import Field, FlagRecord, HeaderRead, Rows
 from nanobragg_torch.flags.values import (
     ABOVE_0,
     ABSORPTION,
@@ -39,7 +39,7 @@ _flag = Rows()
 
 
 # fmt: off
-class Given(Record):
+class Given(FlagRecord):
     """What the command line and the headers gave, in the Config's units.
 
     dump: the Fdump.bin that is read where there is no -hkl. named: (flag, file) that is named. warnings: lines for a

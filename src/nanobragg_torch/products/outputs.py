@@ -22,7 +22,7 @@ from nanobragg_torch.products.noise import Poisson
 from nanobragg_torch.products.statistics import Statistics
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
-from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.summation import Run
 from nanobragg_torch.units import RTD
 
 _LARGEST = 65535

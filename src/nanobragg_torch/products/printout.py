@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nanobragg_torch.physics.vectors import norm, to_tensor
 from nanobragg_torch.products.trace import c_int
-from nanobragg_torch.scan import evaluate, simulate
-from nanobragg_torch.scan.simulate import Pixels, Run
+from nanobragg_torch.scan import evaluate, simulate, summation
+from nanobragg_torch.scan.summation import Pixels, Run
 
 _TOGETHER = 2**12  # pixels: their text is a few MB
 
@@ -35,13 +35,13 @@ def printed(run: Run, pixel: tuple[int, int] | None = None) -> Iterator[str]:
 def _printed(run: Run, pixels: Pixels) -> Iterator[str]:
     exp = run.exp
     fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
-    sums = simulate.pixel_sums(run, pixels)
+    sums = summation.pixel_sums(run, pixels)
     evaluation, orientation = exp.n_subpixels * exp.n_sources - 1, exp.n_orientations - 1
     position = evaluate.cast_rays(exp, fast, slow, exp.n_subpixels - 1, exp.n_subpixels).position[0]
     q = torch.zeros_like(position) if sums.latest is None else sums.latest.q[-1, -1]
-    axes = simulate.orientation_block(run, pixels, 0, evaluation, evaluation + 1, orientation, orientation + 1)
+    axes = summation.orientation_block(run, pixels, 0, evaluation, evaluation + 1, orientation, orientation + 1)
     terms = evaluate.lattice_terms(exp, q.expand(1, 1, *q.shape), axes)
-    inside = simulate.interpolated(run, pixels, evaluation, orientation, terms.F_latt)
+    inside = summation.interpolated(run, pixels, evaluation, orientation, terms.F_latt)
     x, y, z = position.unbind(-1)
     half_angle = torch.atan2(torch.hypot(y, z), x) / 2
     columns = (
@@ -49,7 +49,7 @@ def _printed(run: Run, pixels: Pixels) -> Iterator[str]:
         (torch.sin(half_angle) / (to_tensor(exp.config.beam.wavelength_m, q) * 1e10), x, y, z),
         (*terms.hkl, *terms.nearest, evaluate.structure_terms(exp, terms, inside), terms.F_latt),
         (sums.intensity, sums.intensity / exp.steps, sums.polar, evaluate.final_solid_angle(exp, fast, slow)),
-        (evaluate.final_capture(exp, fast, slow), simulate.scaled(exp, sums, fast, slow).float()),
+        (evaluate.final_capture(exp, fast, slow), summation.scaled(exp, sums, fast, slow).float()),
     )
     cell = _cell(axes)
     for row in zip(*(column.flatten().tolist() for part in columns for column in part)):

@@ -14,7 +14,7 @@ from nanobragg_torch.scan import evaluate
 from nanobragg_torch.scan.cores import available_cores
 from nanobragg_torch.scan.experiment import Application, Experiment
 from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
-from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.summation import Run
 from nanobragg_torch.scan.threads import in_parallel
 
 

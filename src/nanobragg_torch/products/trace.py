@@ -14,10 +14,10 @@ from nanobragg_torch.physics import corrections
 from nanobragg_torch.physics.crystal import phi_angles, reciprocal_of
 from nanobragg_torch.physics.detector import Geometry, tilt_matrices
 from nanobragg_torch.physics.vectors import multiply_matrices, to_tensor, unit
-from nanobragg_torch.scan import evaluate, simulate
+from nanobragg_torch.scan import evaluate, simulate, summation
 from nanobragg_torch.scan.evaluate import Rays, Scatter, Terms
 from nanobragg_torch.scan.experiment import Application, Experiment, prepare
-from nanobragg_torch.scan.simulate import Pixels, PixelSums, Run
+from nanobragg_torch.scan.summation import Pixels, PixelSums, Run
 from nanobragg_torch.units import RTD
 
 Value = float | int | str
@@ -225,12 +225,12 @@ def pixel_lines(run: Run, pixel: Pixels, taps: Container[str] = ()) -> Iterator[
     """Groups P, H, PHI and SOURCE2 of every sub-pixel, then group Z (semantics 8.2)."""
     exp = run.exp
     fast, slow = exp.pixel_indices(pixel.start, pixel.stop)
-    sums = simulate.empty_sums(exp, 1)
+    sums = summation.empty_sums(exp, 1)
     omega = None
     for sub in range(exp.n_subpixels):
         rays = evaluate.cast_rays(exp, fast, slow, sub, sub + 1)
         scattered = evaluate.scatter(exp, rays, sums.cached)
-        simulate.update_polarization(exp, sums, scattered)
+        summation.update_polarization(exp, sums, scattered)
         if omega is None or exp.factors.omega is not Application.FINAL:
             omega = evaluate.solid_angle(exp, rays)
         yield from _ray_lines(run, rays, scattered, omega)
@@ -266,7 +266,7 @@ def _is_alive(scattered: Scatter, source: int) -> bool:
 def _orientation_terms(
     run: Run, pixel: Pixels, evaluation: int, q: Tensor, begin: int, end: int
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Terms]:
-    axes = simulate.orientation_block(run, pixel, evaluation, 0, 1, begin, end)
+    axes = summation.orientation_block(run, pixel, evaluation, 0, 1, begin, end)
     return axes, evaluate.lattice_terms(run.exp, q.reshape(1, 1, 1, 3), axes)
 
 
@@ -296,7 +296,7 @@ def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, ta
         if terms.factors is not None:
             _, turned = _orientation_terms(run, pixel, evaluation, q, step * domains, step * domains + 1)
             yield _phi_row(step, phi[step], turned)
-        if step == 0 and bool(simulate.counted(exp, terms.F_latt, None)):
+        if step == 0 and bool(summation.counted(exp, terms.F_latt, None)):
             f_cell = _cell_factor(run, pixel, evaluation, terms)
             yield _pixel("F_cell", f_cell)
             if tap:
@@ -304,7 +304,7 @@ def _term_lines(run: Run, pixel: Pixels, evaluation: int, scattered: Scatter, ta
 
 
 def _cell_factor(run: Run, pixel: Pixels, evaluation: int, terms: Terms) -> Tensor:
-    inside = simulate.interpolated(run, pixel, evaluation, 0, terms.F_latt)
+    inside = summation.interpolated(run, pixel, evaluation, 0, terms.F_latt)
     return evaluate.structure_terms(run.exp, terms, inside)
 
 
@@ -323,7 +323,7 @@ def _third_source_lines(
     if exp.n_sources < 3 or not _is_alive(scattered, 2):
         return
     _, terms = _orientation_terms(run, pixel, first + 2, scattered.q[0, 2], 0, 1)
-    if not bool(simulate.counted(exp, terms.F_latt, None)):
+    if not bool(summation.counted(exp, terms.F_latt, None)):
         return
     f_cell, f_latt = _cell_factor(run, pixel, first + 2, terms), terms.F_latt
     incident, diffracted = exp.sources.incident[2], scattered.diffracted[0, 2, 0]
@@ -349,8 +349,8 @@ def _third_source_lines(
 
 def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[TraceLine]:
     exp = run.exp
-    sums = simulate.pixel_sums(run, pixel)
-    value = simulate.scaled(exp, sums, fast, slow)
+    sums = summation.pixel_sums(run, pixel)
+    value = summation.scaled(exp, sums, fast, slow)
     sampling = exp.config.sampling
     return [
         _pixel("I_before_scaling_pre_polar", sums.intensity),
@@ -366,7 +366,7 @@ def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Tr
         _pixel("capture_fraction", evaluate.final_capture(exp, fast, slow)),
         _pixel("polar", sums.polar),
         _pixel("omega_pixel", evaluate.final_solid_angle(exp, fast, slow)),
-        _pixel("cos_2theta", simulate.cos_two_theta(exp, sums)),
+        _pixel("cos_2theta", summation.cos_two_theta(exp, sums)),
         _pixel("I_pixel_final", value),
         _pixel("floatimage_accumulated", value.float()),
     ]

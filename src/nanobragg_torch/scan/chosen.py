@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.summation import Run
 
 
 def choose(run: Run, slow: Tensor, fast: Tensor) -> tuple[Run, Tensor]:

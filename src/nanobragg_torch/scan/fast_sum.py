@@ -80,7 +80,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SumPlan:
     """What no pixel changes.
 
     centre: a, b, c of one orientation (3, 3). reach: the largest difference of any other from it (3, 3).
@@ -101,7 +101,7 @@ class Plan:
         return max(chunk.axes[0].shape[1] for chunk in self.chunks)
 
 
-def make_plan(exp: Experiment, terms: int) -> Plan | None:
+def make_plan(exp: Experiment, terms: int) -> SumPlan | None:
     """The plan for tiles of at most `terms` terms; None where this sum is not made of such terms alone."""
     crystal, final = exp.config.crystal, Application.FINAL
     plain = crystal.shape == "SQUARE" and exp.config.quirks.on("Q34") and not exp.interpolate
@@ -116,7 +116,7 @@ def make_plan(exp: Experiment, terms: int) -> Plan | None:
     chunks = _chunks(axes)
     centre = axes[:, axes.shape[1] // 2]
     in_common = (axes == axes[:, :1]).flatten(0, 1).all(0).tolist()
-    return Plan(
+    return SumPlan(
         table=table,
         cells=exp.cells.reshape(3, 1, 1),
         centre=centre,
@@ -178,7 +178,7 @@ class Views:
 class Buffers:
     """The memory of one worker. shared: products of components that all orientations have in common."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SumPlan) -> None:
         self.plan = plan
         self._views: dict[tuple[int, int], Views] = {}
         cells, size = plan.cells, plan.width * plan.tile
@@ -232,7 +232,7 @@ def add_terms(buffers: Buffers, q: Tensor, intensity: Tensor) -> None:
         intensity.index_copy_(0, chosen, sums)
 
 
-def _reflections(plan: Plan, q: Tensor) -> tuple[Tensor, Tensor]:
+def _reflections(plan: SumPlan, q: Tensor) -> tuple[Tensor, Tensor]:
     """Which pixels have the same nearest reflection in all orientations, and its F.
 
     h of an orientation differs from that of the central one by at most reach . |q|. Rounding, also that of
@@ -248,7 +248,7 @@ def _reflections(plan: Plan, q: Tensor) -> tuple[Tensor, Tensor]:
     return near, plan.table.look_up(nearest)
 
 
-def _add_tile(plan: Plan, q: Tensor, square: Tensor | None, sums: Tensor, buffers: Buffers) -> None:
+def _add_tile(plan: SumPlan, q: Tensor, square: Tensor | None, sums: Tensor, buffers: Buffers) -> None:
     """One tile: square (pixels,) is F^2 where it is the same in all orientations, else None."""
     pixels = q.shape[1]
     components = q.unbind(0)
@@ -270,7 +270,7 @@ def _add_tile(plan: Plan, q: Tensor, square: Tensor | None, sums: Tensor, buffer
             sums.add_(views.rows[row] if row >= 0 else kept[-1 - row])
 
 
-def _indices(plan: Plan, q: tuple[Tensor, ...], chunk: Chunk, views: Views) -> None:
+def _indices(plan: SumPlan, q: tuple[Tensor, ...], chunk: Chunk, views: Views) -> None:
     """h, k, l = ax qx + ay qy + az qz into views.one."""
     hkl = views.one
     if plan.shared[0]:
@@ -284,12 +284,12 @@ def _indices(plan: Plan, q: tuple[Tensor, ...], chunk: Chunk, views: Views) -> N
     hkl.add_(views.products[2])
 
 
-def _product(plan: Plan, component: int, q: tuple[Tensor, ...], chunk: Chunk, views: Views) -> None:
+def _product(plan: SumPlan, component: int, q: tuple[Tensor, ...], chunk: Chunk, views: Views) -> None:
     if not plan.shared[component]:
         torch.mul(q[component], chunk.axes[component], out=views.product)
 
 
-def _lattice_factor(plan: Plan, views: Views) -> None:
+def _lattice_factor(plan: SumPlan, views: Views) -> None:
     """sin(N y) / sin(y), y = pi h, of the axes multiplied: views.one into views.f_latt."""
     views.one.mul_(math.pi)
     torch.mul(views.one, plan.cells, out=views.many)

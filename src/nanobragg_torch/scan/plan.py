@@ -96,7 +96,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What a simulation needs and may take, in bytes, and how it is cut to fit.
 
     block: terms x pixels held at a time by each of `workers` threads. blocks: bytes of all of them. gpu: bytes
@@ -194,7 +194,7 @@ def plan(
     there: Limit | None = None,
     gpu: int | None = None,
     footprint: Footprint | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """How to cut `wanted` so that it fits; fewer workers before smaller than one row.
 
     there: what the process may use; without it `limit(memory_limit)` now. gpu: free bytes of the device
@@ -220,7 +220,7 @@ def plan(
         if rows >= 1 or count == 1:
             cut = max(1, rows)
             blocks = held * (footprint.worker + cut * row)
-            made = Plan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu)
+            made = MemoryPlan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu)
             if rows < 1:
                 raise DoesNotFit(f"does not fit, nothing was started: {made.line}")
             break

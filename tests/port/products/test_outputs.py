@@ -19,7 +19,7 @@ from nanobragg_torch.products.outputs import Counted, Outputs, make_outputs
 from nanobragg_torch.products.statistics import Statistics, statistics
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import prepare
-from nanobragg_torch.scan.simulate import Run
+from nanobragg_torch.scan.summation import Run
 
 FILES = {"int.img": "intimage.img", "image.pgm": "image.pgm", "noise.img": "noiseimage.img"}
 SMALL = "-cell 50 60 70 80 90 100 -default_F 10 -N 4 -distance 100 -detpixels_x 6 -detpixels_y 5 -pixel 2 -oversample 1"

@@ -21,16 +21,8 @@ from nanobragg_torch.products.trace import trace_pixel
 from nanobragg_torch.scan import evaluate
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.fast_sum import Buffers, add_terms, make_plan
-from nanobragg_torch.scan.simulate import (
-    Pixels,
-    empty_sums,
-    pixel_blocks,
-    pixel_sums,
-    pixel_values,
-    scattered_blocks,
-    simulate,
-    start,
-)
+from nanobragg_torch.scan.simulate import pixel_blocks, pixel_values, simulate, start
+from nanobragg_torch.scan.summation import Pixels, empty_sums, pixel_sums, scattered_blocks
 from nanobragg_torch.scan.threads import check_stopped, in_parallel
 
 SRC = str(Path(__file__).parents[3] / "src")

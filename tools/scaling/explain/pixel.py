@@ -15,7 +15,7 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import prepare
-from nanobragg_torch.scan.simulate import Pixels, Run
+from nanobragg_torch.scan.summation import Pixels, Run
 from tools.scaling.explain.graph import Graph
 
 PRECISION = torch.float64

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobragg_torch.memory import Limit
-from nanobragg_torch.scan.plan import Plan, gpu_free, plan, sizes
+from nanobragg_torch.scan.plan import MemoryPlan, gpu_free, plan, sizes
 from tools.scaling.base.errors import BadInput, of_port
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, write_all
 from tools.scaling.base.repo import relative
@@ -99,7 +99,7 @@ def plan_region(
     workers: int | None = None,
     there: Limit | None = None,
     memory_limit: int | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """How the region is cut to fit `there`, or what there is now within `memory_limit` bytes.
 
     Raises MemoryStopped, with the numbers, if one row does not fit.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nanobragg_torch.config import Config
     from nanobragg_torch.scan.evaluate import Terms
     from nanobragg_torch.scan.experiment import Experiment
-    from nanobragg_torch.scan.simulate import Run
+    from nanobragg_torch.scan.summation import Run
 
 TOPHAT_EDGE = 0.3969  # semantics 6.3
 
@@ -50,21 +50,21 @@ def _edges(run: "Run", slow: int, fast: int) -> list[Edge]:
     """The nearest edges of each block of terms of a pixel."""
     import torch
 
-    from nanobragg_torch.scan import evaluate, simulate
+    from nanobragg_torch.scan import evaluate, summation
 
     exp, roi = run.exp, run.exp.config.detector.rendered
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None
-    pixel = simulate.Pixels(order, order + 1, first)
+    pixel = summation.Pixels(order, order + 1, first)
     edges: list[Edge] = []
     indices = exp.pixel_indices(order, order + 1)
-    for first_of, _, scattered in simulate.scattered_blocks(run, simulate.empty_sums(exp, 1), *indices):
+    for first_of, _, scattered in summation.scattered_blocks(run, summation.empty_sums(exp, 1), *indices):
         q = scattered.q.flatten(0, 1)
         wavelength = scattered.sources.wavelength.repeat(q.shape[0] // scattered.sources.count)
         length = torch.linalg.vector_norm(q, dim=-1) * wavelength.unsqueeze(-1)
         spread = UNIT_ROUNDOFF["float64"] * (1.0 / length).clamp(min=1.0)
-        for low, high, begin, end in simulate.term_blocks(run, q.shape[0], 1):
-            axes = simulate.orientation_block(run, pixel, first_of, low, high, begin, end)
+        for low, high, begin, end in summation.term_blocks(run, q.shape[0], 1):
+            axes = summation.orientation_block(run, pixel, first_of, low, high, begin, end)
             terms = evaluate.lattice_terms(exp, q[low:high].unsqueeze(1), axes)
             edges += _edges_of_terms(exp, terms, spread[low:high].unsqueeze(1))
     return edges

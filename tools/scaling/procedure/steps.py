@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanobragg_torch.scan.plan import Plan
+from nanobragg_torch.scan.plan import MemoryPlan
 from tools.scaling.base.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.base.repo import (
     EXPORTS,
@@ -175,9 +175,9 @@ def _region_options(run: ProcedureRun, region: Region) -> list[str]:
     return [*run.settings.with_changes(pixel=run.pixel).options(), "--extent", region.extent.value]
 
 
-def _plan(run: ProcedureRun, region: Region) -> Plan:
+def _plan(run: ProcedureRun, region: Region) -> MemoryPlan:
     """Plan the region's memory; its line goes to commands.txt. Raises StepFailed (exit 4) where it cannot fit."""
-    made: list[Plan] = []
+    made: list[MemoryPlan] = []
 
     def work() -> str:
         settings = run.settings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanobragg_torch.physics import beam, corrections, vectors
-from nanobragg_torch.scan import evaluate, simulate
+from nanobragg_torch.scan import evaluate, summation
 from nanobragg_torch.scan.experiment import Experiment
 from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Graph
@@ -165,9 +165,9 @@ def add_intensity(g: Graph, exp: Experiment) -> None:
         if not weights:
             return background + terms.sum((0, 1))
         lattice = f_latt.flatten(3).flatten(1, 2).permute(1, 2, 0)
-        counted = simulate.counted(exp, lattice, living.T > 0)
+        counted = summation.counted(exp, lattice, living.T > 0)
         columns = [_per_evaluation(x, alive) for x in factors]
-        return simulate.add_weighted(background, terms, counted, columns)
+        return summation.add_weighted(background, terms, counted, columns)
 
     inputs = " ".join(("structure lattice alive background", *weights))
     g.add("I_before_scaling", inputs, total, traced=True, sums=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nanobragg_torch import config
 from nanobragg_torch.physics import crystal, lattice_factor, structure_factor, vectors
-from nanobragg_torch.scan import simulate
+from nanobragg_torch.scan import summation
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.units import RTD
 from tools.scaling.explain.graph import Graph
@@ -169,7 +169,7 @@ def add_structure(g: Graph, pixel: Pixel) -> None:
     run, exp = pixel.run, pixel.run.exp
     shape = [g.sizes[d] for d in "skpd"]
     like = exp.cells.new_zeros(shape[0] * shape[1], shape[2] * shape[3], 1)
-    inside = simulate.interpolated(run, pixel.pixels, 0, 0, like)
+    inside = summation.interpolated(run, pixel.pixels, 0, 0, like)
     g.root("-hkl", exp.grid.default, "-hkl -default_F")
     cubic_terms = torch.zeros_like(like) if inside is None else inside.to(like)
     nothing = not bool(cubic_terms.any())

@@ -1,0 +1,282 @@
+"""The terms of semantics 6 summed over blocks of pixels.
+
+Terms are added one after the other in the reference's order, so that the size of the blocks changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nanobragg_torch.physics import corrections
+from nanobragg_torch.physics.vectors import to_tensor, unit
+from nanobragg_torch.scan import evaluate, fast_sum
+from nanobragg_torch.scan.evaluate import Scatter
+from nanobragg_torch.scan.experiment import Application, Experiment
+from nanobragg_torch.scan.threads import check_stopped
+
+IN_PLACE = 2**11  # pixels from which on the sum in place is the faster one
+
+
+@dataclass(frozen=True)
+class Run:
+    """A simulation: the experiment, and what in it depends on the order in which the reference takes its loops.
+
+    block: the most terms x pixels held at a time. first: of the evaluation that comes first in the run, its pixel in
+    scan order and its number among the evaluations of that pixel (sub-pixels, each with its sources), where Q29 makes
+    it unlike the others; else None. tricubic: whether F is interpolated at the start of the run. tricubic_end: how many
+    terms, in scan order, come before the interpolation is switched off (Q25); None where it is not.
+    """
+
+    exp: Experiment
+    block: int
+    first: tuple[int, int] | None
+    tricubic: bool
+    tricubic_end: int | None = None
+
+
+@dataclass
+class PixelSums:
+    """Sums and kept factors of the pixels of a block, one element a pixel; every tensor is (pixels,).
+
+    intensity: the sum of the terms so far. polar: the polarization factor, which the reference computes once a pixel
+    and keeps; cached: where it has been computed; known: whether that is so in every pixel. omega: the solid angle (sr)
+    of the first sub-pixel. latest: the scattering geometry of the evaluations that were added last.
+    """
+
+    intensity: Tensor
+    polar: Tensor
+    cached: Tensor
+    known: bool = False
+    omega: Tensor | None = None
+    latest: Scatter | None = None
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels start .. stop-1 in scan order; first: the evaluation that is the run's first one."""
+
+    start: int
+    stop: int
+    first: int | None = None
+
+
+def scaled(exp: Experiment, sums: PixelSums, fast: Tensor, slow: Tensor) -> Tensor:
+    """The sums times everything that scales a pixel (semantics 6.7)."""
+    applied, final, factors = exp.factors, Application.FINAL, []
+    if applied.capture is final and exp.config.detector.sensor.present:  # else 1
+        factors.append(evaluate.final_capture(exp, fast, slow))
+    if applied.polar is final:
+        factors.append(sums.polar)
+    if applied.omega is final and sums.omega is not None:
+        factors.append(sums.omega)
+    return corrections.scale_pixel(sums.intensity, exp.r_e_sqr, exp.fluence, exp.steps, tuple(factors))
+
+
+def empty_sums(exp: Experiment, pixels: int) -> PixelSums:
+    """The state in which a pixel starts: background, no polarization factor yet (or 1 for good)."""
+    return PixelSums(
+        intensity=exp.background.expand(pixels).clone(),
+        polar=to_tensor(0.0 if exp.config.beam.polarized else 1.0, exp.cells).expand(pixels),
+        cached=torch.zeros(pixels, dtype=torch.bool, device=exp.cells.device),
+    )
+
+
+def pixel_sums(run: Run, pixels: Pixels, buffers: fast_sum.Buffers | None = None) -> PixelSums:
+    """Sum the terms of some pixels over sub-pixels, sources and orientations.
+
+    buffers: a worker's memory, to sum in place; the sums are the same to the last bit without it.
+    """
+    exp = run.exp
+    in_place = buffers if pixels.first is None else None
+    fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
+    sums = empty_sums(exp, pixels.stop - pixels.start)
+    for first, rays, scattered in scattered_blocks(run, sums, fast, slow):
+        if first == 0:
+            sums.omega = evaluate.solid_angle(exp, rays.first())[0]
+        if in_place is None or fast.shape[0] < IN_PLACE:
+            _add_terms(run, pixels, sums, first, scattered, _weights(exp, rays, scattered))
+            continue
+        for q in scattered.q.flatten(0, 1).unbind(0):
+            fast_sum.add_terms(in_place, q.movedim(-1, 0), sums.intensity)
+    if in_place is not None and bool(sums.intensity.isnan().any()):  # at a removable singularity
+        return pixel_sums(run, pixels)
+    return sums
+
+
+def scattered_blocks(
+    run: Run, sums: PixelSums, fast: Tensor, slow: Tensor
+) -> Iterator[tuple[int, evaluate.Rays, Scatter]]:
+    """(first evaluation, rays, scattering vectors) of blocks: sub-pixels with all sources, or one with some."""
+    exp, together = run.exp, max(run.block // fast.shape[0], 1)
+    size = max(together // exp.n_sources, 1)
+    for begin in range(0, exp.n_subpixels, size):
+        rays = evaluate.cast_rays(exp, fast, slow, begin, min(begin + size, exp.n_subpixels))
+        left = None
+        for low in range(0, exp.n_sources, together):
+            check_stopped()
+            sources = exp.sources.some(low, min(low + together, exp.n_sources))
+            scattered = evaluate.scatter(exp, rays, sums.cached, sources, left)
+            left = scattered.left
+            update_polarization(exp, sums, scattered)
+            yield begin * exp.n_sources + low, rays, scattered
+
+
+def update_polarization(exp: Experiment, sums: PixelSums, scattered: Scatter) -> None:
+    """Carry the cached factor over a block."""
+    sums.latest = scattered
+    once = exp.factors.polar is Application.FINAL
+    if sums.known or (once and not exp.config.beam.polarized):
+        return
+    incident = scattered.sources.incident
+    if once and scattered.alive is None:  # the first evaluation of all
+        sums.polar = evaluate.polarization(exp, incident[0], scattered.diffracted[0, 0])
+        sums.cached, sums.known = torch.ones_like(sums.cached), True
+        return
+    fresh = scattered.repolarized.flatten(0, 1)
+    diffracted = scattered.diffracted.flatten(0, 1)
+    # the latest evaluation that computed the factor; there is at most one without -oversample_polar
+    order = torch.arange(fresh.shape[0], device=fresh.device).unsqueeze(-1)
+    at = torch.where(fresh, order, -1).amax(0)
+    column = torch.arange(fresh.shape[1], device=fresh.device)
+    chosen = at.clamp(min=0)
+    factor = evaluate.polarization(exp, incident[chosen % incident.shape[0]], diffracted[chosen, column])
+    sums.polar = torch.where(at >= 0, factor, sums.polar)
+    sums.cached = sums.cached | (at >= 0)
+
+
+def cos_two_theta(exp: Experiment, sums: PixelSums) -> Tensor:
+    """cos(2 theta) of the latest evaluation (pixels,), of the vectors as the polarization factor leaves them."""
+    if sums.latest is None:
+        return torch.zeros_like(sums.intensity)
+    diffracted = sums.latest.diffracted[-1, -1]
+    incident = sums.latest.sources.incident[-1].expand_as(diffracted)
+    fresh = sums.latest.repolarized[-1, -1].unsqueeze(-1)
+    return corrections.cos_two_theta(
+        torch.where(fresh, unit(incident), incident), torch.where(fresh, unit(diffracted), diffracted)
+    )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors per evaluation (evaluations, pixels): of its terms, and of the running sum after each (Q27)."""
+
+    terms: list[Tensor]
+    running: list[Tensor]
+
+
+def _weights(exp: Experiment, rays: evaluate.Rays, scattered: Scatter) -> Weights:
+    applied, shape = exp.factors, scattered.q.shape[:-1]
+    found = Weights([], [])
+
+    def add(application: Application, factor: Tensor) -> None:
+        to = found.running if application is Application.RUNNING else found.terms
+        to.append(factor.expand(shape).flatten(0, 1))
+
+    if scattered.sources.weight is not None:
+        add(Application.TERM, scattered.sources.weight.unsqueeze(-1))
+    if applied.capture is not Application.FINAL:
+        add(applied.capture, evaluate.capture_fraction(exp, rays).unsqueeze(1))
+    if applied.polar is not Application.FINAL:
+        incident = scattered.sources.incident.unsqueeze(1).expand(scattered.q.shape)
+        add(applied.polar, evaluate.polarization(exp, incident, scattered.diffracted))
+    if applied.omega is not Application.FINAL:
+        add(applied.omega, evaluate.solid_angle(exp, rays).unsqueeze(1))
+    return found
+
+
+def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered: Scatter, weights: Weights) -> None:
+    """Add the terms of the evaluations `first`, first+1, ... to the sums, one after the other."""
+    exp = run.exp
+    q = scattered.q.flatten(0, 1)
+    alive = None if scattered.alive is None else scattered.alive.flatten(0, 1)
+    living = None if alive is None else alive.any(1).tolist()
+    for low, high, begin, end in term_blocks(run, q.shape[0], q.shape[1]):
+        if living is not None and not any(living[low:high]):
+            continue
+        terms = evaluate.lattice_terms(
+            exp, q[low:high].unsqueeze(1), orientation_block(run, pixels, first, low, high, begin, end)
+        )
+        inside = interpolated(run, pixels, first + low, begin, terms.F_latt)
+        f_cell = evaluate.without_lattice(exp, evaluate.structure_terms(exp, terms, inside), terms.F_latt)
+        contribution = evaluate.intensity_term(f_cell, terms.F_latt)
+        if exp.term is not None:
+            contribution = contribution + exp.term
+        for weight in weights.terms:
+            factor = weight[low:high].unsqueeze(1)
+            contribution = contribution * factor
+            if exp.unbounded:  # a factor of 0 leaves nothing of an infinite term
+                contribution = torch.where(factor == 0, 0.0, contribution)
+        if alive is not None:
+            # not a product: q, and so the term, is infinite or NaN at a wavelength of 0
+            contribution = torch.where(alive[low:high].unsqueeze(1), contribution, 0.0)
+        if weights.running:
+            kept = counted(exp, terms.F_latt, None if alive is None else alive[low:high])
+            blocks = [weight[low:high] for weight in weights.running]
+            sums.intensity = add_weighted(sums.intensity, contribution, kept, blocks)
+        else:
+            for term in contribution.flatten(0, 1).unbind(0):
+                sums.intensity.add_(term)
+
+
+def counted(exp: Experiment, f_latt: Tensor, alive: Tensor | None) -> Tensor:
+    """Terms that the reference does not skip: not removed by dmin, and F_latt not 0 unless in water."""
+    kept = f_latt != 0 if exp.dry else torch.ones_like(f_latt, dtype=torch.bool)
+    return kept if alive is None else kept & alive.unsqueeze(1)
+
+
+def add_weighted(intensity: Tensor, contribution: Tensor, counted: Tensor, weights: list[Tensor]) -> Tensor:
+    """I = (I + term) w for every counted term: the whole running sum is multiplied (Q27)."""
+    for evaluation in range(contribution.shape[0]):
+        for term, counts in zip(contribution[evaluation].unbind(0), counted[evaluation].unbind(0)):
+            total = intensity + term
+            for weight in weights:
+                total = total * weight[evaluation]
+            intensity = torch.where(counts, total, intensity)
+    return intensity
+
+
+def term_blocks(run: Run, evaluations: int, pixels: int) -> Iterator[tuple[int, int, int, int]]:
+    """Ranges (evaluation low, high, orientation begin, end) in the order of the sum."""
+    orientations = run.exp.n_orientations
+    together = max(run.block // (orientations * pixels), 1)
+    size = max(min(run.block // pixels, orientations), 1)
+    for low in range(0, evaluations, together):
+        for begin in range(0, orientations, size):
+            check_stopped()
+            yield low, min(low + together, evaluations), begin, min(begin + size, orientations)
+
+
+def orientation_block(
+    run: Run, pixels: Pixels, first: int, low: int, high: int, begin: int, end: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """a, b, c (1 or evaluations, orientations, 1, 3) of evaluations first + low .. first + high - 1."""
+    turned = run.exp.orientations
+    usual = tuple(x.unsqueeze(0) for x in turned.block(begin, end))
+    if pixels.first is not None and first + low <= pixels.first < first + high:
+        at = torch.arange(first + low, first + high, device=usual[0].device).reshape(-1, 1, 1)
+        initial = turned.block(begin, end, first=True)
+        usual = tuple(torch.where(at == pixels.first, x.unsqueeze(0), y) for x, y in zip(initial, usual))
+    a, b, c = (x.unsqueeze(2) for x in usual)
+    return a, b, c
+
+
+def interpolated(run: Run, pixels: Pixels, evaluation: int, begin: int, like: Tensor) -> Tensor | None:
+    """Where tricubic interpolation is in force: terms (evaluations, orientations, pixels) like `like`."""
+    if not run.tricubic:
+        return None
+    if run.tricubic_end is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    return scan_order(run, pixels, evaluation, begin, like) < run.tricubic_end
+
+
+def scan_order(run: Run, pixels: Pixels, evaluation: int, begin: int, like: Tensor) -> Tensor:
+    """Position of every term of a block in the scan of the whole image."""
+    per_evaluation = run.exp.n_orientations
+    per_pixel = per_evaluation * run.exp.n_sources * run.exp.n_subpixels
+    e, o, p = (torch.arange(n, device=like.device) for n in like.shape)
+    within = (evaluation + e).reshape(-1, 1, 1) * per_evaluation + (begin + o).reshape(-1, 1)
+    return within + (pixels.start + p) * per_pixel
