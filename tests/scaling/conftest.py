@@ -163,7 +163,7 @@ def port(supervisor_bytes: bytes) -> Callable[..., Trace]:
 
 @pytest.fixture
 def legacy(port: Callable[..., Trace]) -> Trace:
-    """As the old port's trace: the four vectors as given, with the known figure (design, section 6)."""
+    """As the old port's trace: the four vectors as given, with the known figure (docs/architecture/attribution.md)."""
     return port(
         initial_fdet="0.999982 -0.005998 -0.000118",
         initial_sdet="-0.005998 -0.99997 -0.004913",

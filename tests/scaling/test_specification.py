@@ -69,3 +69,9 @@ def test_every_test_that_a_page_names_exists() -> None:
         if not (ROOT / file).is_file() or f"def {name}" not in (ROOT / file).read_text(encoding="utf-8")
     ]
     assert missing == []
+
+
+def test_no_page_is_cited_that_is_not_here() -> None:
+    citing = re.compile(r"\(design[ :,]|design\.md|design,? section")
+    own = Path(__file__).name
+    assert [path.name for path in CITING if citing.search(path.read_text(encoding="utf-8")) and path.name != own] == []

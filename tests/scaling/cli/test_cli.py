@@ -239,8 +239,8 @@ def test_the_menu_needs_neither_torch_nor_rich():
 
 
 def test_the_documentation_names_every_step_and_subcommand():
-    page = (ROOT / "docs/development/bundle.md").read_text()
-    listed = re.findall(r"^\| (\S.*?) \| (\w+) \| (.*?) \|$", page.partition("## The bundle")[0], re.MULTILINE)
+    page = (ROOT / "docs/architecture/steps.md").read_text()
+    listed = re.findall(r"^\| (\S.*?) \| (\w+) \| (.*?) \|$", page, re.MULTILINE)
     assert listed[1:] == [(row.numbers, row.name, row.what) for row in TABLE]
     readme = (ROOT / "README.md").read_text()
     for command in re.findall(r"python -m tools\.scaling ([a-z][a-z0-9-]*)", readme + page):

@@ -30,7 +30,7 @@ def test_the_harness_reproduces_the_known_figures(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("vectors", "delta"),
-    [  # measured one at a time with the reference (design, section 6)
+    [  # measured one at a time with the reference (docs/architecture/attribution.md)
         ("odet", -2.156660e-03),
         ("sdet", 8.087804e-05),
         ("fdet", -4.825212e-06),

@@ -27,7 +27,7 @@ from tools.scaling.traces.read import Trace, parse_trace, read_trace
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 PIXEL = (685, 1039)
-# design.md, section 6: one vector at a time taken as given
+# docs/architecture/attribution.md: one vector at a time taken as given
 ONE_AT_A_TIME = {"odet": -2.156660e-03, "sdet": 8.087804e-05, "fdet": -4.825212e-06, "beam": -5.207923e-06}
 LEGACY, SPEC = -2.086116e-03, -1.446133e-01
 

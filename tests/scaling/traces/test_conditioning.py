@@ -22,7 +22,7 @@ def g(h: float, n: int) -> float:
 
 
 def test_the_cell_counts_are_found_from_the_trace(supervisor):
-    """-Na 36 -Nb 47 -Nc 29 (design, section 6); no trace says so."""
+    """-Na 36 -Nb 47 -Nc 29; no trace says so."""
     assert module.fitted_cells(supervisor) == (36, 47, 29)
 
 

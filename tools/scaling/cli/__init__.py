@@ -22,7 +22,7 @@ def prepare() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand, by default that of sys.argv; return its exit code (docs/development/bundle.md)."""
+    """Run one subcommand, by default that of sys.argv; return its exit code (docs/architecture/exit_codes.md)."""
     prepare()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
