@@ -163,7 +163,7 @@ DAMAGED = {
     ),
     "npy of lines": (
         _npy(b"{'descr': 'x\\ny', 'fortran_order': False, 'shape': (2, 3)}"),
-        r"expected one of f4, .* got x\\ny \(2, 3\) in C order",
+        "expected a .npy header, got one that is damaged or truncated",
     ),
     "npy of a list": (_npy(b"[1, 2]"), "expected a .npy header, got one that is damaged or truncated"),
     "npy of no version": (b"\x93NUMPY\x09" + _npy(b"{}")[7:], "expected a .npy header, got one that is damaged"),

@@ -1,14 +1,13 @@
 """Image file -> its pixels, memory-mapped: raw floats, .npy, SMV. One pixel is read when it is asked for."""
 
-import ast
+import io
 import mmap
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from numpy.lib import format as npy
 from torch import Tensor
 
 from nanobragg_torch.errors import NanoBraggError
@@ -17,9 +16,12 @@ from nanobragg_torch.io.smv import MAGIC, read_smv
 from tools.scaling.base.errors import BadInput
 from tools.scaling.engine.blocks import PixelBlock
 
-_NPY = b"\x93NUMPY"
 _NPY_HEADER = 1 << 16  # bytes at most
-_TOO_DEEP = (RecursionError, MemoryError)  # what a parser says of ten thousand brackets or signs
+# by version; the third differs from the second in the encoding of records' names alone
+_NPY_READERS = {
+    (1, 0): npy.read_array_header_1_0,
+    **dict.fromkeys(((2, 0), (3, 0)), npy.read_array_header_2_0),
+}
 _AROUND = 1 << 21  # bytes; the kernel may map so much (a huge page) where one byte is read
 _LONGEST = 2**31  # pixels of a side
 # numpy's code without its byte order -> name, type of the bits in memory (torch computes little with unsigned
@@ -107,7 +109,7 @@ def open_image(path: Path, shape: tuple[int, int] | None = None) -> Image:
             if not size:
                 raise BadInput(f"{path}: expected an image, got an empty file")
             memory = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
-        if start.startswith(_NPY):
+        if start.startswith(npy.MAGIC_PREFIX):
             code, found, offset = _npy(path, memory)
         elif start.startswith(MAGIC):
             header = read_smv(path, whole=True)
@@ -155,33 +157,21 @@ def _raw(path: Path, size: int, shape: tuple[int, int] | None) -> tuple[str, tup
 
 def _npy(path: Path, memory: mmap.mmap) -> tuple[str, tuple[int, int], int]:
     """(numpy's code, shape, offset) of numpy's format, versions 1 to 3: numbers in C order on two axes."""
-    header, offset = _npy_header(path, memory)
-    code, fortran, shape = header.get("descr"), header.get("fortran_order"), header.get("shape")
-    known = isinstance(code, str) and code[:1] in ("<", ">", "|") and code[1:] in _TYPES
-    if not known or fortran is not False or not isinstance(shape, tuple) or len(shape) != 2:
-        got = f"{_shown(code)} {_shown(shape)} in {'C' if fortran is False else 'Fortran'} order"
+    header = io.BytesIO(memory[:_NPY_HEADER])
+    try:
+        with warnings.catch_warnings():  # numpy warns of headers that Python 2 has written
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = _NPY_READERS[npy.read_magic(header)](header)
+    except Exception as error:  # whatever numpy's parsers say of ten thousand brackets, among others
+        raise BadInput(f"{path}: expected a .npy header, got one that is damaged or truncated") from error
+    code = dtype.str if dtype.names is None else dtype.descr
+    if not isinstance(code, str) or code[1:] not in _TYPES or fortran or len(shape) != 2:
+        got = f"{_shown(code)} {_shown(shape)} in {'Fortran' if fortran else 'C'} order"
         raise BadInput(f"{path}: expected one of {', '.join(_TYPES)} (slow, fast) in C order, got {got}")
     # True is an int to Python
     if not all(type(n) is int and 0 <= n < _LONGEST for n in shape):
         raise BadInput(f"{path}: expected a shape (slow, fast) of whole numbers below 2^31, got {_shown(shape)}")
-    return str(code), (shape[0], shape[1]), offset
-
-
-def _npy_header(path: Path, memory: mmap.mmap) -> tuple[dict[str, Any], int]:
-    """The header and where the pixels begin."""
-    damaged = f"{path}: expected a .npy header, got one that is damaged or truncated"
-    try:
-        major = memory[6]
-        width, at = ("<H", 10) if major == 1 else ("<I", 12)
-        length = struct.unpack_from(width, memory, 8)[0]
-        if major not in (1, 2, 3) or length > _NPY_HEADER or at + length > len(memory):
-            raise BadInput(damaged)
-        header = ast.literal_eval(memory[at : at + length].decode("utf-8" if major == 3 else "latin-1").strip())
-    except (struct.error, ValueError, SyntaxError, TypeError, IndexError, *_TOO_DEEP) as error:
-        raise BadInput(damaged) from error
-    if not isinstance(header, dict):
-        raise BadInput(damaged)
-    return header, at + length
+    return code, (shape[0], shape[1]), header.tell()
 
 
 def _shown(value: object) -> str:
