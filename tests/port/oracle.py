@@ -326,9 +326,19 @@ class Oracle:
             for f in range(roi.fast_min, roi.fast_max + 1)
         }
 
+    def ray(self, layer: int, slow: int, fast: int) -> tuple[float, V]:
+        """Distance and direction of a sub-pixel, counted along the axes of the whole detector."""
+        sub = self.pixel / self.over
+        fd, sd, od = sub * fast + sub / 2.0, sub * slow + sub / 2.0, layer * self.c.detector.sensor.step_m
+        pos = add(scale(fd, self.fdet), scale(sd, self.sdet), scale(od, self.odet), self.pix0)
+        if self.c.detector.curved:
+            start = scale(self.distance, self.beam)
+            pos = rot(rot(start, self.sdet, pos[1] / self.distance), self.fdet, pos[2] / self.distance)
+        r = length(pos)
+        return r, (pos[0] / r, pos[1] / r, pos[2] / r)
+
     def one(self, s: int, f: int) -> Value:
         c, det, samp, over = self.c, self.c.detector, self.c.sampling, self.over
-        sub = self.pixel / over
         fluence, w = float(c.beam.fluence_per_m2), float(c.water_m)
         intensity = 2.57 * 2.57 * R_E_SQR * fluence * w * w * w * 1e6 * 6.02214179e23 / 18.0
         spread = 0.0
@@ -339,14 +349,7 @@ class Oracle:
             capture = 0.0 if sensor.present else 1.0
             for ss in range(over):
                 for sf in range(over):
-                    fd, sd = sub * (f * over + sf) + sub / 2.0, sub * (s * over + ss) + sub / 2.0
-                    od = layer * sensor.step_m
-                    pos = add(scale(fd, self.fdet), scale(sd, self.sdet), scale(od, self.odet), self.pix0)
-                    if det.curved:
-                        start = scale(self.distance, self.beam)
-                        pos = rot(rot(start, self.sdet, pos[1] / self.distance), self.fdet, pos[2] / self.distance)
-                    r = length(pos)
-                    d = (pos[0] / r, pos[1] / r, pos[2] / r)
+                    r, d = self.ray(layer, s * over + ss, f * over + sf)
                     if omega == 0.0 or samp.omega:
                         omega = self.pixel * self.pixel / r / r * self.close / r
                         if det.point_pixel:

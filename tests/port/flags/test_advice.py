@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import INPUTS, load
-from test_quirks import BASE, write_smv
+from quirk_checks import BASE, write_smv
 
 from nanobragg_torch.cli.facts import run_warnings
 from nanobragg_torch.errors import NanoBraggError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_quirks import write_smv
+from quirk_checks import write_smv
 
 from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse

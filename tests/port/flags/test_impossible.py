@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_quirks import BASE, geometry, image, write_smv
+from quirk_checks import BASE, geometry, image, write_smv
 
 from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
