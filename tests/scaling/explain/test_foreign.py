@@ -205,6 +205,27 @@ def test_a_pixel_that_no_line_names(tmp_path, case, config):
         explain_logs([case.c_trace], [py], case=case, pixel=(1, 2))
 
 
+def test_a_log_that_names_fast_before_slow(tmp_path, case, config):
+    """Slow and fast exchanged in TRACE_CONFIG only: explained, and said; in the numbers too: another pixel."""
+    exchanged = (PIXEL[1], PIXEL[0])
+    names = re.compile(r"spixel=685, *fpixel=1039")
+    py = tmp_path / "py.log"
+    text, count = names.subn("spixel=1039, fpixel=685", text_of(spec(config)))
+    assert count
+    py.write_text(text)
+    (found,) = explain_logs([case.c_trace], [py], case=case)
+    assert found.pixel == PIXEL and [cause.quantity for cause in found.causes] == ["rot_a_angstroms"]
+    said = f"names pixel {exchanged}: slow and fast exchanged; its pixel position is that of {PIXEL}"
+    assert said in found.notes[0] and any(said in line for line in explain_command(
+        case.c_trace, py, case="supervisor", out=None, as_json=False, pixel=PIXEL))  # fmt: skip
+    py.write_text(text_of(spec(config), pixel=exchanged))
+    with pytest.raises(BadInput, match="expected traces of one pixel"):
+        explain_logs([case.c_trace], [py], case=case)
+    py.write_text(re.sub(r"TRACE_PY: pixel_pos_meters.*\n", "", text))
+    with pytest.raises(BadInput, match="expected traces of one pixel"):
+        explain_logs([case.c_trace], [py], case=case)
+
+
 def test_phi_rows_in_a_file_of_their_own(tmp_path, case, config):
     text = text_of(spec(config))
     rows = [line for line in text.splitlines() if line.startswith("TRACE_PY_PHI")]

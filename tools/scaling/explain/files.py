@@ -1,4 +1,4 @@
-"""The work of `explain`: joins trace files, a case and parity.explain. Prints nothing."""
+"""Trace files and a case -> explanations, and the files that hold them. Prints nothing."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def explain_logs(
     fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files
     that cannot be read, and for logs of different pixels or cases.
     """
-    from tools.scaling.explain.logs import pairs
+    from tools.scaling.explain.logs import pairs, put_right
     from tools.scaling.traces.labels import printed_only, read_labels, relabelled
     from tools.scaling.traces.read import read_trace
 
@@ -40,12 +40,14 @@ def explain_logs(
     reference, candidate = (
         [relabelled(trace, of) for trace in traces] for traces, of in zip(raw, (read_labels(), table))
     )
-    found = pairs(reference, candidate, pixel)
+    candidate, swapped = put_right(reference, candidate)
+    both = pairs(reference, candidate, pixel)
     from tools.scaling.explain.answer import explain
     from tools.scaling.explain.pixels import agreed
 
     settings = None if case is None else _settings(case)
-    return agreed(tuple(explain(mine, theirs, settings, device, printed) for mine, theirs in found))
+    explained = [explain(*sides, settings, device, printed) for sides in both]
+    return agreed(tuple(each.noted(swapped.get(each.pixel)) for each in explained))
 
 
 def _settings(case: Case) -> "Config":
@@ -67,9 +69,9 @@ def explain_command(
     pixel: tuple[int, int] | None = None,
     labels: Path | None = None,
 ) -> list[str]:
-    """The lines for standard output: the JSON alone with `as_json`, else the causes and the sentence.
+    """Explain the logs; return the lines for standard output: the JSON alone with `as_json`, else causes and sentence.
 
-    out: Markdown file to write, with the JSON beside it. summaries: Markdown files to end with what was found.
+    out: Markdown file to write, with the JSON beside it. summaries: Markdown files that end with causes and sentence.
     Of several pixels the JSON is that of the first, with the others under "pixels". Nothing is written unless all logs
     could be explained.
     """
@@ -81,16 +83,16 @@ def explain_command(
         refuse_foreign({out.with_suffix(".json"): b'"delta_rel"'})
     known = None if case is None else find_case(case)
     logs = ([side] if isinstance(side, Path) else side for side in (c, py))
-    found = explain_logs(*logs, case=known, device=device, pixel=pixel, labels=labels)
+    explanations = explain_logs(*logs, case=known, device=device, pixel=pixel, labels=labels)
     from tools.scaling.explain.text import explanation_lines, explanation_markdown, explanation_section
 
-    first, *others = found
+    first, *others = explanations
     data = first.to_dict() | ({"pixels": [each.to_dict() for each in others]} if others else {})
     if out is not None:
-        write_text(out, "\n".join(explanation_markdown(each) for each in found))
+        write_text(out, "\n".join(explanation_markdown(each) for each in explanations))
         write_json(out.with_suffix(".json"), data | {"sentence": first.sentence})
     for path in summaries:
-        write_text(path, path.read_text(encoding="ascii") + "".join(explanation_section(each) for each in found))
+        write_text(path, path.read_text(encoding="ascii") + "".join(explanation_section(each) for each in explanations))
     if as_json:
         return [json.dumps(data, indent=2, allow_nan=False)]
-    return [line for each in found for line in explanation_lines(each, several=bool(others))]
+    return [line for each in explanations for line in explanation_lines(each, several=bool(others))]

@@ -89,6 +89,10 @@ class Explanation:
         """What caused the difference."""
         return sentence(self.wholes, self.causes, self.quantities)
 
+    def noted(self, line: str | None) -> "Explanation":
+        """The same with one more note, before the others, where there is one."""
+        return self if line is None else replace(self, notes=(line, *self.notes))
+
     def with_causes(self, causes: tuple[Cause, ...]) -> "Explanation":
         return replace(self, causes=causes)
 
