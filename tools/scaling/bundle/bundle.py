@@ -89,9 +89,9 @@ class Bundle:
 
             attest = attester(self.folder, sign)
         count = write_seal(self.folder, attest)
-        found = self.problems()
-        if found:
-            raise BadInput(f"{self.shown(MANIFEST)}: does not hold right after writing: {found[0]}")
+        faults = self.problems()
+        if faults:
+            raise BadInput(f"{self.shown(MANIFEST)}: does not hold right after writing: {faults[0]}")
         return count
 
     def problems(self) -> list[Problem]:

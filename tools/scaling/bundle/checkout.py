@@ -26,10 +26,10 @@ def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = Fals
     """
     verdict = verify_bundle(run_dir, public_key)
     bundle = Bundle(run_dir.absolute())
-    found = verdict.problems
-    if found:
+    faults = verdict.problems
+    if faults:
         raise BadInput(
-            f"{bundle.shown(found[0].name)}: expected a bundle that verify holds good, got: {found[0].detail}"
+            f"{bundle.shown(faults[0].name)}: expected a bundle that verify holds good, got: {faults[0].detail}"
         )
     if not (trust or _vouched(run_dir, verdict)):
         raise BadInput(

@@ -87,7 +87,7 @@ def _thread_pools() -> list[dict[str, Any]]:
         from threadpoolctl import threadpool_info
     except ImportError:
         return []
-    found = [
+    described = [
         {
             "kind": pool["user_api"],
             "library": discreet(pool["filepath"]),
@@ -99,24 +99,26 @@ def _thread_pools() -> list[dict[str, Any]]:
         }
         for pool in threadpool_info()
     ]
-    return sorted(found, key=lambda pool: (pool["kind"], pool["library"]))
+    return sorted(described, key=lambda pool: (pool["kind"], pool["library"]))
 
 
 def _blas(pools: list[dict[str, Any]], torch: Any) -> list[str]:
     """Name, version and architecture of each BLAS; torch's own is linked in and known by its build."""
-    found = [f"{p['name']} {p['version']} {p['architecture']}" for p in pools if p["kind"] == "blas"]
+    libraries = [f"{p['name']} {p['version']} {p['architecture']}" for p in pools if p["kind"] == "blas"]
     lines = (line.strip(" -") for line in torch.__config__.show().splitlines())
-    return sorted(found) + [f"torch: {line}" for line in lines if "Math Kernel Library" in line or "MKL-DNN" in line]
+    return sorted(libraries) + [
+        f"torch: {line}" for line in lines if "Math Kernel Library" in line or "MKL-DNN" in line
+    ]
 
 
 def _cuda(torch: Any) -> dict[str, Any]:
     there = torch.cuda.is_available()
-    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if there else []
+    devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if there else []
     return {
         "cuda": torch.version.cuda,
         "cuda_available": there,
         "cudnn": torch.backends.cudnn.version() if there else None,
-        "gpus": [f"{gpu.name} (capability {gpu.major}.{gpu.minor})" for gpu in found],
+        "gpus": [f"{gpu.name} (capability {gpu.major}.{gpu.minor})" for gpu in devices],
         "gpu_driver": _first_line(Path("/sys/module/nvidia/version")) if there else None,
     }
 

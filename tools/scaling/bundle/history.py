@@ -230,12 +230,12 @@ def _json(folder: str, name: str, whole: bool = False) -> dict[str, Any]:
 
 def _series(key: Key, rows: list[BundleRow]) -> list[QuantitySeries]:
     names = dict.fromkeys(name for row in rows for name in row.deltas or ())
-    found = []
+    series = []
     for name in names:
         deltas = tuple((row.deltas or {}).get(name) for row in rows)
         levels = tuple(map(level, deltas))
-        found.append(QuantitySeries(*key, name, tuple(row.stamp for row in rows), deltas, levels))
-    return found
+        series.append(QuantitySeries(*key, name, tuple(row.stamp for row in rows), deltas, levels))
+    return series
 
 
 def level(delta: float | None) -> int | None:
@@ -247,7 +247,7 @@ def level(delta: float | None) -> int | None:
 
 def _regressions(groups: Iterable[list[BundleRow]]) -> list[Regression]:
     """What passed in a bundle and does not in the next one of its group."""
-    found = []
+    regressions = []
     for rows in groups:
         for good, bad in pairwise(rows):
             before, after = good.statuses or {}, bad.statuses or {}
@@ -255,7 +255,7 @@ def _regressions(groups: Iterable[list[BundleRow]]) -> list[Regression]:
             upstream = bad.first_upstream_divergence
             if upstream and not good.first_upstream_divergence and upstream not in dict(worse):
                 worse.append((upstream, UPSTREAM))
-            found += [
+            regressions += [
                 Regression(name, status, good.stamp, good.commit, bad.stamp, bad.commit) for name, status in worse
             ]
-    return found
+    return regressions

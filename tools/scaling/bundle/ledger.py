@@ -48,7 +48,9 @@ def with_attempt(text: str, entry: LedgerEntry, number: int | None = None) -> st
         raise BadInput(f"{FIX_PLAN}: expected the line '{ATTEMPTS}', got none")
     if _attempt(text, entry.stamp):
         return text
-    there = [(int(found[1]), found.start()) for found in re.finditer(r"^### Attempt (\d{1,9}) - ", text, re.MULTILINE)]
+    there = [
+        (int(heading[1]), heading.start()) for heading in re.finditer(r"^### Attempt (\d{1,9}) - ", text, re.MULTILINE)
+    ]
     number = number or 1 + max((other for other, _ in there), default=0)
     body = "".join(f"- {name}: {' '.join(value.splitlines())}\n" for name, value in entry.lines.items())
     attempt = _made(f"### Attempt {number} - {plain(entry.stamp)}: {plain(entry.outcome)}\n\n{body}")
@@ -84,16 +86,16 @@ def write(entry: LedgerEntry) -> list[str]:
 
 def attempt_of(stamp: str) -> str:
     """The text of the run's Attempt; BadInput if it has none."""
-    found = _attempt(_read(FIX_PLAN), stamp)
-    if found is None:
+    attempt = _attempt(_read(FIX_PLAN), stamp)
+    if attempt is None:
         raise BadInput(f"{FIX_PLAN}: expected an Attempt for {stamp}, got none; run the ledger step first")
-    return found[0]
+    return attempt[0]
 
 
 def stage(entry: LedgerEntry) -> list[str]:
     """Put the entries, and nothing else that the user changed in the ledgers, into git's index."""
-    found = _attempt(_read(FIX_PLAN), entry.stamp)
-    number = int(found[1]) if found else None  # the number is that of the working tree
+    attempt = _attempt(_read(FIX_PLAN), entry.stamp)
+    number = int(attempt[1]) if attempt else None  # the number is that of the working tree
     staged = []
     with alone(ROOT):
         for name, add in LEDGERS.items():

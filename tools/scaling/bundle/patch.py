@@ -149,12 +149,12 @@ def _tells_a_secret(name: str) -> bool:
     path = ROOT / name
     if path.is_symlink() or not path.is_file():
         return False
-    found = set(_SECRET.findall(path.read_bytes()))
-    if not found:
+    secrets = set(_SECRET.findall(path.read_bytes()))
+    if not secrets:
         return False
     with suppress(BadInput):  # a new file
-        found -= set(_SECRET.findall(git_bytes("show", f"HEAD:{name}")))
-    return bool(found)
+        secrets -= set(_SECRET.findall(git_bytes("show", f"HEAD:{name}")))
+    return bool(secrets)
 
 
 def _untracked(without: Sequence[str], env: Mapping[str, str] | None = None, whole: bool = True) -> list[str]:

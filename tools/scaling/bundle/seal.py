@@ -102,13 +102,13 @@ def _walk(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
             if depth > DEEPEST:
                 raise OSError(0, f"expected at most {DEEPEST} folders in one another, got more")
             with os.scandir(folder / prefix) as entries:
-                found = list(entries)
+                children = list(entries)
         except OSError as error:
             unread[prefix.rstrip("/") or "."] = f"cannot be read: {error.strerror}"
             full.update(_above(prefix))
             continue
         folders.append(prefix)
-        for entry in found:
+        for entry in children:
             if entry.is_dir(follow_symlinks=False):
                 left.append((f"{prefix}{entry.name}/", depth + 1))
             else:
@@ -218,21 +218,21 @@ def _size(path: Path) -> int:
 def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     """sha256.txt as path -> digest, and what in it is no such line."""
     listed: dict[str, str] = {}
-    found = []
+    faults = []
     text = read_record(folder / MANIFEST).decode(errors="replace")
     if "\r\n" in text:
-        found.append(Problem(MANIFEST, Damage.MANIFEST, "expected lines that end in LF, got CR LF"))
+        faults.append(Problem(MANIFEST, Damage.MANIFEST, "expected lines that end in LF, got CR LF"))
         text = text.replace("\r\n", "\n")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = _LINE.fullmatch(line)
         if not match or match[2] in listed:
             detail = f"expected 'SHA256  PATH' once a file, got {line[:60]!r}"
-            found.append(Problem(f"{MANIFEST}:{number}", Damage.MANIFEST, detail))
+            faults.append(Problem(f"{MANIFEST}:{number}", Damage.MANIFEST, detail))
         else:
             listed[match[2]] = match[1]
     if not text.endswith("\n"):
-        found.append(Problem(MANIFEST, Damage.TRUNCATED, "truncated, its last line has no end"))
-    return listed, found
+        faults.append(Problem(MANIFEST, Damage.TRUNCATED, "truncated, its last line has no end"))
+    return listed, faults
 
 
 def problems(folder: Path) -> list[Problem]:
@@ -244,7 +244,7 @@ def problems(folder: Path) -> list[Problem]:
         return [Problem(MANIFEST, Damage.MISSING if part else Damage.UNSEALED, detail)]
     if what is not None:
         return [Problem(MANIFEST, Damage.CHANGED, f"changed: expected a plain file, got {what}")]
-    listed, found = manifest(folder)
+    listed, faults = manifest(folder)
     names, empty, unread = _walk(folder)
     sizes, unreadable = _sizes(folder)
     most = max([HASHED, *(sizes or {}).values()])
@@ -254,15 +254,15 @@ def problems(folder: Path) -> list[Problem]:
         if any(name.startswith(f"{one}/") for one in unread):
             continue
         if name not in actual:
-            found.append(_gone(name, value, added))
+            faults.append(_gone(name, value, added))
         elif actual[name] != value:
-            found.append(_changed(folder, name, actual[name], (sizes or {}).get(name)))
-    found += [Problem(name, Damage.ADDED, f"added, not in {MANIFEST}") for name in added]
-    found += [Problem(name, Damage.ADDED, "added, an empty folder") for name in empty]
-    found += [Problem(name, Damage.CHANGED, why_not) for name, why_not in unread.items()]
-    if unreadable is not None and (unreadable.kind is Damage.NEWER or SEAL not in {one.name for one in found}):
-        found.append(unreadable)
-    return found if sizes is None else found + _against_sizes(folder, sizes, listed, actual)
+            faults.append(_changed(folder, name, actual[name], (sizes or {}).get(name)))
+    faults += [Problem(name, Damage.ADDED, f"added, not in {MANIFEST}") for name in added]
+    faults += [Problem(name, Damage.ADDED, "added, an empty folder") for name in empty]
+    faults += [Problem(name, Damage.CHANGED, why_not) for name, why_not in unread.items()]
+    if unreadable is not None and (unreadable.kind is Damage.NEWER or SEAL not in {one.name for one in faults}):
+        faults.append(unreadable)
+    return faults if sizes is None else faults + _against_sizes(folder, sizes, listed, actual)
 
 
 def _sizes(folder: Path) -> tuple[Mapping[str, int] | None, Problem | None]:
@@ -278,7 +278,7 @@ def _against_sizes(
     folder: Path, sizes: Mapping[str, int], listed: Mapping[str, str], actual: Mapping[str, str]
 ) -> list[Problem]:
     """What a manifest that was made anew would hide: seal.json does not have these files, or not so long."""
-    found = [
+    faults = [
         Problem(name, Damage.MISSING, f"missing, from {MANIFEST} too")
         for name in sorted(sizes.keys() - listed.keys() - actual.keys())
     ]
@@ -286,10 +286,10 @@ def _against_sizes(
         if name in _OWN or actual.get(name) != listed[name]:
             continue
         if name not in sizes:
-            found.append(Problem(name, Damage.ADDED, f"added, not in {SEAL}"))
+            faults.append(Problem(name, Damage.ADDED, f"added, not in {SEAL}"))
         elif (now := (folder / name).stat().st_size) != sizes[name]:
-            found.append(Problem(name, Damage.CHANGED, f"changed: {now} bytes, {SEAL} has {sizes[name]}"))
-    return found
+            faults.append(Problem(name, Damage.CHANGED, f"changed: {now} bytes, {SEAL} has {sizes[name]}"))
+    return faults
 
 
 def _gone(name: str, value: str, added: dict[str, str]) -> Problem:

@@ -162,14 +162,14 @@ def _subjects_hold(folder: Path, subjects: dict[str, dict[str, str]]) -> list[Pr
     """The signed files are those of sha256.txt, the signed commit is that of provenance.json."""
     listed = manifest(folder)[0] if (folder / MANIFEST).is_file() else {}
     commit = subjects.pop(_COMMIT, {}).get("gitCommit")
-    found = (
+    faults = (
         [] if commit == _commit(folder) else [_bad(f"signed for commit {commit}, the bundle says {_commit(folder)}")]
     )
     wanted = {name: {"sha256": value} for name, value in listed.items() if name != ATTESTATION}
     for name in sorted(wanted.keys() | subjects.keys()):
         if wanted.get(name) != subjects.get(name):
-            found.append(_bad(f"{name} is not as it was signed"))
-    return found
+            faults.append(_bad(f"{name} is not as it was signed"))
+    return faults
 
 
 def _bad(detail: str) -> Problem:

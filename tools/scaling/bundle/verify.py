@@ -131,11 +131,11 @@ def known_to_git(root: Path) -> dict[str, Known]:
         listed = [[row.partition("\t") for row in git(*c, cwd=root).split("\0") if row] for c in commands]
     except BadInput as error:
         raise GitRefused(f"git could not be asked: {error}") from error
-    found: list[dict[str, str]] = [{}, {}]
+    known: list[dict[str, str]] = [{}, {}]
     for nth, rows in enumerate(listed):
         ids = {name: head.split()[1 + nth] for head, _, name in rows}
-        found[nth] = {n.split("/")[0]: v for n, v in ids.items() if n.count("/") == 1 and n.endswith(MANIFEST)}
-    staged, committed = found
+        known[nth] = {n.split("/")[0]: v for n, v in ids.items() if n.count("/") == 1 and n.endswith(MANIFEST)}
+    staged, committed = known
     names = [name for name in staged.keys() | committed.keys() if STAMPED.fullmatch(name)]
     return {name: Known(staged.get(name), committed.get(name)) for name in names}
 
@@ -167,13 +167,13 @@ def verify_bundle(run_dir: Path, public_key: Path | None = None) -> SealVerdict:
 def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unasked: str) -> SealVerdict:
     signature, files = Signature.NONE, 0
     try:
-        found = problems(bundle.folder)
+        faults = problems(bundle.folder)
         signature = Signature.UNCHECKED if irregular(bundle.folder / ATTESTATION) is None else Signature.NONE
         if public_key is not None and _readable(bundle):
             from tools.scaling.bundle.signing import check
 
             wrong = check(bundle.folder, public_key)
-            found += wrong
+            faults += wrong
             signature = Signature.INVALID if wrong else Signature.VALID
         standing, against = _held_against_git(bundle, known)
     except OSError as error:  # one that cannot be read does not end the verdict on the others
@@ -181,12 +181,12 @@ def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unask
         problem = Problem(name, Damage.CHANGED, f"cannot be read: {error.strerror}")
         return SealVerdict(bundle.shown(), 0, (problem,), Standing.UNKNOWN if unasked else Standing.ALONE, signature)
     if against:  # git knows better than the folder
-        found = [problem for problem in found if problem.kind is not Damage.UNSEALED]
+        faults = [problem for problem in faults if problem.kind is not Damage.UNSEALED]
     if unasked and standing is Standing.ALONE:
         standing = Standing.UNKNOWN
     with suppress(BadInput):  # what keeps it from being read is among the problems
         files = len(bundle.files()) if bundle.sealed else 0
-    return SealVerdict(bundle.shown(), files, (*found, *against), standing, signature, unasked)
+    return SealVerdict(bundle.shown(), files, (*faults, *against), standing, signature, unasked)
 
 
 def _readable(bundle: Bundle) -> bool:
@@ -245,13 +245,13 @@ def verify_all(
 
 def _under_other_names(root: Path) -> list[Bundle]:
     """The folders whose name is no stamp, with the seal of a bundle of the chain: renamed, or copies."""
-    found = []
+    renamed = []
     for folder in sorted(root.absolute().iterdir()):
         with suppress(BadInput, OSError):
             other = folder.is_dir() and not STAMPED.fullmatch(folder.name) and irregular(folder / SEAL) != "none"
             if other and STAMPED.fullmatch(read_seal(folder).bundle):
-                found.append(Bundle(folder))
-    return found
+                renamed.append(Bundle(folder))
+    return renamed
 
 
 def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
@@ -270,7 +270,7 @@ def _chain_problems(
     links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]
 ) -> list[tuple[str, Problem]]:
     """What the chain says against the bundles that are there, as (bundle, problem)."""
-    found = [
+    faults = [
         (name, Problem("folder", Damage.CHANGED, "changed: expected a folder, got a link"))
         for name, bundle in present.items()
         if bundle.folder.is_symlink()
@@ -282,16 +282,16 @@ def _chain_problems(
         followers[seal.previous].append(name)
         if seal.bundle != name:
             detail = f"slipped in or renamed, its seal is that of {seal.bundle}"
-            found.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
+            faults.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
     for link, names in followers.items():
-        found += _against_followers(link, names, links, present)
+        faults += _against_followers(link, names, links, present)
         if len(names) > 1:
             after = f"follows {link.bundle}" if link else "begins the chain"
             for name in _suspects(names, followers, known):
                 others = ", ".join(other for other in names if other != name)
                 detail = f"slipped in, or made elsewhere: it {after}, and so does {others}"
-                found.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
-    return found
+                faults.append((name, Problem(SEAL, Damage.SLIPPED_IN, detail)))
+    return faults
 
 
 def _against_followers(

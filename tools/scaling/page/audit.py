@@ -10,11 +10,11 @@ def blocks_of(text: str) -> tuple[AuditBlock, ...]:
     """Headings, paragraphs, lists of names, and indented code."""
     blocks: list[AuditBlock] = []
     for kind, lines in groupby(text.splitlines(), _kind):
-        found = tuple(_bare(kind, line) for line in lines)
+        bare = tuple(_bare(kind, line) for line in lines)
         if kind == "heading":
-            blocks += [AuditBlock(kind, (line,)) for line in found]
+            blocks += [AuditBlock(kind, (line,)) for line in bare]
         elif kind:
-            blocks.append(AuditBlock(kind, found))
+            blocks.append(AuditBlock(kind, bare))
     return tuple(blocks)
 
 

@@ -47,8 +47,8 @@ def _named(text: str, folder: str) -> str:
 def folder_in(entries: Sequence[CommandEntry], stamp: str) -> str:
     """The bundle's folder as its commands call it, wherever it lies now; nothing where none does."""
     pattern = re.compile(rf"(?<![^\s'\"=])[^\s'\"=]*/{re.escape(stamp)}(?=[/\s'\"]|$)")
-    found = (match[0] for entry in entries if (match := pattern.search(entry.command[:4000])))
-    return next(found, "")
+    folders = (match[0] for entry in entries if (match := pattern.search(entry.command[:4000])))
+    return next(folders, "")
 
 
 def exports_line(folder: str) -> str:

@@ -106,10 +106,10 @@ def _series(rows: Sequence[dict[str, Any]]) -> tuple[PhiSeries, ...]:
     traced = all(finite(angles.get(tic)) is not None for tic in tics)
     axis = "phi (deg)" if traced else "phi step"
     made = []
-    for name, found in list(by_name.items())[:SERIES]:
-        steps = [_step(angles[tic] if traced else tic, row) for tic, row in sorted(found.items())]
+    for name, by_tic in list(by_name.items())[:SERIES]:
+        steps = [_step(angles[tic] if traced else tic, row) for tic, row in sorted(by_tic.items())]
         kept = thinned(steps)
-        sizes = [abs(rel) for rel in (number(row["rel"]) for row in found.values()) if rel is not None]
+        sizes = [abs(rel) for rel in (number(row["rel"]) for row in by_tic.values()) if rel is not None]
         worst = math.nan if any(map(math.isnan, sizes)) else max(sizes, default=None)
         made.append(PhiSeries(short(name), axis, kept, sweeps, worst, len(steps) - len(kept)))
     return tuple(made)

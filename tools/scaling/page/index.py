@@ -32,20 +32,20 @@ def write_index(root: Path, out: Path | None = None) -> Path:
     return path
 
 
-def index_of(found: History, root: Path, beside: Path) -> Index:
+def index_of(known: History, root: Path, beside: Path) -> Index:
     """What the index shows. beside: the folder that it will lie in, which its links start from."""
     prefix = quote(Path(os.path.relpath(root.absolute(), beside)).as_posix())
     worse: dict[str, list[Regression]] = defaultdict(list)
-    for each in found.regressions:
+    for each in known.regressions:
         worse[each.bad].append(each)
-    rows = tuple(_row(row, root, prefix, worse[row.stamp]) for row in reversed(found.rows))
+    rows = tuple(_row(row, root, prefix, worse[row.stamp]) for row in reversed(known.rows))
     groups: dict[str, list[QuantitySeries]] = defaultdict(list)
-    for series in found.series:
+    for series in known.series:
         groups[f"{series.case}, pixel {series.pixel}, {series.device} {series.dtype}"].append(series)
     latest = sorted(groups, key=lambda name: groups[name][0].stamps[-1], reverse=True)
     counts = Counter(row.verdict for row in rows)
     trends = tuple(_trends(name, groups[name]) for name in latest[:GROUPS])
-    return Index(found.root, rows, tuple(sorted(counts.items())), trends, len(latest) - len(trends))
+    return Index(known.root, rows, tuple(sorted(counts.items())), trends, len(latest) - len(trends))
 
 
 def _row(row: BundleRow, root: Path, prefix: str, worse: Sequence[Regression]) -> IndexRow:

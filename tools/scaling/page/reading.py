@@ -59,15 +59,15 @@ class Reader:
 
 def flat(value: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
     """Nested JSON as dotted names and texts."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, list) and item and isinstance(item[0], Mapping):
             item = dict(enumerate(item))
         if isinstance(item, Mapping):
-            found |= flat(item, f"{prefix}{key}.")
+            texts |= flat(item, f"{prefix}{key}.")
         else:
-            found[short(f"{prefix}{key}")] = plain(item)
-    return found
+            texts[short(f"{prefix}{key}")] = plain(item)
+    return texts
 
 
 def plain(item: Any) -> str:

@@ -172,9 +172,9 @@ def _previous(
     was = before.provenance()
     now = _compared_facts(verdict, known, env, comparisons)
     then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json(ENVIRONMENT) or {}, its)
-    found = [ChangedFact(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
+    changed = [ChangedFact(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
     page = f"../{last}/{REPORT}" if before.bundle.path(REPORT).is_file() else f"../{last}/"
-    return Previous(last, page, tuple(found[:CHANGES]), max(len(found) - CHANGES, 0))
+    return Previous(last, page, tuple(changed[:CHANGES]), max(len(changed) - CHANGES, 0))
 
 
 def _compared_facts(

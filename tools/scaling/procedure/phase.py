@@ -103,10 +103,10 @@ def _bundle_for(step: Step, root: Path, run_dir: Path | None, say: Callable[[str
 def _newest(root: Path, run_dir: Path | None) -> Bundle:
     from tools.scaling.bundle.bundle import bundles
 
-    found = [Bundle(run_dir.absolute())] if run_dir is not None and run_dir.is_dir() else bundles(root)
-    if (run_dir is not None and not run_dir.is_dir()) or not found:
+    candidates = [Bundle(run_dir.absolute())] if run_dir is not None and run_dir.is_dir() else bundles(root)
+    if (run_dir is not None and not run_dir.is_dir()) or not candidates:
         raise BadInput(f"{relative(run_dir or root)}: expected a bundle, got none; make one first: nox -s phase_m1")
-    return found[-1]
+    return candidates[-1]
 
 
 def phase_m1(

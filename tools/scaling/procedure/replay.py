@@ -156,7 +156,7 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
     bitwise = bool(old) and bool(new) and same_numbers(old, new)
     precision = Settings.of(known["settings"]).dtype
     compared: list[str] = []
-    found = (
+    differences = (
         _first_step_difference(then, now),
         _first_trace_difference(then, now, bitwise, precision, compared),
         _first_metrics_difference(then, now, bitwise, compared),
@@ -164,7 +164,7 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
         _first_missing(then, now),
     )
     order = list(dict.fromkeys([*(step for step, _ in (*outcomes(then), *outcomes(now))), *_FILES]))
-    first = min(filter(None, found), key=lambda one: order.index(one.step), default=None)
+    first = min(filter(None, differences), key=lambda one: order.index(one.step), default=None)
     changed = (*changes(old, new), *_changed_inputs(known)) if old and new else _changed_inputs(known)
     left_out = tuple(map(str, known.get("patch_left_out") or ()))
     return Replay(then.shown(), known["git_sha"], patched, bitwise, tuple(compared), first, tuple(changed), left_out)
