@@ -88,9 +88,9 @@ def _period(at: Tensor) -> str:
 
 
 def _listed(at: Tensor, axis: int, origin: tuple[int, int]) -> str:
-    found = (at + origin[axis]).tolist()
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-    return f"{_NAMES[axis]} {', '.join(map(str, found[:_LISTED]))}{more}{_period(at)}"
+    where = (at + origin[axis]).tolist()
+    more = f" and {len(where) - _LISTED} more" if len(where) > _LISTED else ""
+    return f"{_NAMES[axis]} {', '.join(map(str, where[:_LISTED]))}{more}{_period(at)}"
 
 
 def _ends(counts: Tensor) -> tuple[int, int]:

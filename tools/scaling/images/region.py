@@ -143,8 +143,8 @@ def simulate_region(
     from tools.scaling.images.open import in_memory, open_image
 
     place = open_device(device)
-    found = c or region.reference
-    reference = open_image(found, region.shape) if found else None
+    image_c = c or region.reference
+    reference = open_image(image_c, region.shape) if image_c else None
     if reference is None and (out / IMAGES).exists():
         raise BadInput(f"{out / IMAGES}: compares another image; expected a reference (--c) or another folder (--out)")
     refuse_foreign(images_marks(out) | {out / IMAGE_RECORD: b'"window_slow_fast"'})
@@ -164,7 +164,7 @@ def simulate_region(
         "format": "float32, little-endian, slow-major",
         "sha256": hashlib.sha256(values).hexdigest(),
         "kept": kept,
-        "reference": relative(found) if found else None,
+        "reference": relative(image_c) if image_c else None,
     }
     contents = {path: values} if kept else {}
     contents[out / IMAGE_RECORD] = json_bytes(record)

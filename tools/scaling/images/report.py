@@ -167,14 +167,14 @@ class ImageReport:
     @property
     def checks(self) -> dict[str, tuple[str, ...]]:
         """What the gate asks for, by name, each with one line for each reason why it says no."""
-        found = {name: tuple(_unfit(side, name)) for side, name in self._sides}
+        lines = {name: tuple(_unfit(side, name)) for side, name in self._sides}
         for name, value in (
             ("correlation", self.correlation),
             ("sum ratio", self.sum_ratio),
             ("peak maximum ratio", self.peak_ratio),
         ):
-            found[name] = tuple(self._not_one(name, value))
-        return found | {"peaks": tuple(self._peak_problems()), "pixels": tuple(self._pixel_problems())}
+            lines[name] = tuple(self._not_one(name, value))
+        return lines | {"peaks": tuple(self._peak_problems()), "pixels": tuple(self._pixel_problems())}
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -227,12 +227,12 @@ class ImageReport:
 
 def _unfit(side: Side, name: str) -> list[str]:
     """Why an image is none that a comparison could pass on."""
-    found = []
+    lines = []
     if side.nonfinite:
-        found.append(f"{name}: expected finite pixels, got {side.nonfinite} that are NaN or infinite")
+        lines.append(f"{name}: expected finite pixels, got {side.nonfinite} that are NaN or infinite")
     if side.minimum == side.maximum:
-        found.append(f"{name}: expected an image, got {side.minimum:g} in every pixel")
-    return found
+        lines.append(f"{name}: expected an image, got {side.minimum:g} in every pixel")
+    return lines
 
 
 def _told(pair: PixelPair) -> str:

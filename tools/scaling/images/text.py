@@ -30,8 +30,8 @@ def images_lines(report: ImageReport) -> list[str]:
 def verdict_line(report: ImageReport) -> str:
     word = "PASS" if report.passed else "FAIL"
     broken = f", {report.nonfinite} not finite" if report.nonfinite else ""
-    found = f"{report.unequal} of {report.pixels} pixels not bitwise equal, {report.outliers} beyond the limits"
-    return f"{word}: {found}{broken}"
+    line = f"{report.unequal} of {report.pixels} pixels not bitwise equal, {report.outliers} beyond the limits"
+    return f"{word}: {line}{broken}"
 
 
 def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[str] = PICTURES) -> str:

@@ -117,10 +117,10 @@ def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> 
 
     Raises BadInput for a file that is in none of `folders`, and for two of one name.
     """
-    found: list[str] = []
+    names: list[str] = []
     for before, word in zip(["", *flags], flags):
         if before not in INPUT_FLAGS:
-            found.append(word)
+            names.append(word)
             continue
         source = next((folder / word for folder in folders if (folder / word).is_file()), None)
         if source is None:
@@ -130,8 +130,8 @@ def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> 
             raise BadInput(f"{before} {word}: expected input files of different names, got two {source.name}")
         if not target.exists():
             shutil.copyfile(source, target)
-        found.append(source.name)
-    return found
+        names.append(source.name)
+    return names
 
 
 def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TIMEOUT) -> Path:
@@ -276,9 +276,9 @@ def _trace_lines(binary: Path, output: _Output, pixel: tuple[int, int]) -> str:
 
 def _float_image(binary: Path, path: Path, size: tuple[int, int]) -> bytes:
     wanted = 4 * size[0] * size[1]
-    found = path.stat().st_size if path.is_file() else None
-    if found != wanted:
-        got = "none" if found is None else f"{found} bytes"
+    bytes_there = path.stat().st_size if path.is_file() else None
+    if bytes_there != wanted:
+        got = "none" if bytes_there is None else f"{bytes_there} bytes"
         raise BadInput(f"{binary}: expected a float image of {size[0]} x {size[1]} float32, {wanted} bytes, got {got}")
     return path.read_bytes()
 

@@ -100,11 +100,11 @@ def compare(
 
 def _keyed(trace: Trace) -> Numbers:
     """Every number by (name, occurrence, phi_tic)."""
-    found: Numbers = {(record.name, record.occurrence, None): record.values for record in trace.records}
+    values_of: Numbers = {(record.name, record.occurrence, None): record.values for record in trace.records}
     for row in trace.phi_rows:
         for field, value in row.values.items():
-            found[f"PHI.{field}", row.occurrence, row.phi_tic] = (value,)
-    return {key: values for key, values in found.items() if values}
+            values_of[f"PHI.{field}", row.occurrence, row.phi_tic] = (value,)
+    return {key: values for key, values in values_of.items() if values}
 
 
 def _stand_in(side: Numbers, other: Numbers) -> None:
@@ -177,8 +177,8 @@ def _rows(pairs: list[_Pair], device: str) -> tuple[NumberRow, ...]:
     place = open_device(device)
     table = torch.tensor([(p.c, p.py, p.norm) for p in pairs], dtype=torch.float64).reshape(-1, 3)
     ref, new, norm = table.to(place).unbind(dim=1)
-    found = diff(ref, new, norm=norm)
-    columns = (found.delta, found.rel_norm, found.rel, found.ulp, found.nonfinite)
+    deltas = diff(ref, new, norm=norm)
+    columns = (deltas.delta, deltas.rel_norm, deltas.rel, deltas.ulp, deltas.nonfinite)
     rows = []
     for pair, delta, rel, plain, ulp, bad in zip(pairs, *(column.tolist() for column in columns)):
         name, occurrence, tic = pair.key
@@ -212,13 +212,13 @@ def _factor(
     """
     mine, theirs = ([v for key, values in side.items() if key[0] == name for v in values] for side in (left, right))
     names = (name, PRE_POLAR) if name == _SUMMED else (name,)
-    found = [row for row in rows if row.name in names]
-    if not found or len(mine) != len(theirs):
+    parts = [row for row in rows if row.name in names]
+    if not parts or len(mine) != len(theirs):
         c_value, py_value = (side[0] if side else None for side in (mine, theirs))
         return FactorRow(name, FACTORS[name], c_value, py_value, None, None, Status.MISSING)
     single = precision == "float32"
-    limits = [max(tolerance, row.tolerance) if single else tolerance for row in found]
-    judged = [(status_of(row.rel, x, row.status is not Status.NONFINITE), row) for x, row in zip(limits, found)]
+    limits = [max(tolerance, row.tolerance) if single else tolerance for row in parts]
+    judged = [(status_of(row.rel, x, row.status is not Status.NONFINITE), row) for x, row in zip(limits, parts)]
     status, worst = max(judged, key=lambda item: (item[0].severity, abs(item[1].rel)))
     return FactorRow(name, FACTORS[name], worst.c, worst.py, worst.abs, worst.rel, status)
 

@@ -120,8 +120,8 @@ def _underflow(trace: Trace) -> dict[Key, float]:
     size = abs(summed[0].values[0]) if summed else 0.0
     if not 0.0 < size < LEAST_SUM:
         return {}
-    found = {name: (trace.numbers(name) or summed)[0].values[0] for name in _SCALED}
-    return {(name, 0, None): abs(value) / size * _KEPT for name, value in found.items()}
+    values = {name: (trace.numbers(name) or summed)[0].values[0] for name in _SCALED}
+    return {(name, 0, None): abs(value) / size * _KEPT for name, value in values.items()}
 
 
 def _bound_phi_rows(

@@ -90,10 +90,10 @@ class Trace:
 
     @cached_property
     def _by_name(self) -> dict[str, tuple[TraceRecord, ...]]:
-        found: dict[str, list[TraceRecord]] = {}
+        by_name: dict[str, list[TraceRecord]] = {}
         for record in self.records:
-            found.setdefault(record.name, []).append(record)
-        return {name: tuple(records) for name, records in found.items()}
+            by_name.setdefault(record.name, []).append(record)
+        return {name: tuple(records) for name, records in by_name.items()}
 
     @property
     def names(self) -> tuple[str, ...]:

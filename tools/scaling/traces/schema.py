@@ -192,8 +192,8 @@ def quantity(name: str, occurrence: int = 0) -> TracedQuantity:
 
 def descendants(name: str) -> set[str]:
     """The names of all that is computed from a traced quantity, directly or not."""
-    found: set[str] = set()
+    below: set[str] = set()
     for row in QUANTITIES:  # an input stands before what is made of it
-        if {name, *found} & set(row.inputs):
-            found.add(row.name)
-    return found
+        if {name, *below} & set(row.inputs):
+            below.add(row.name)
+    return below
