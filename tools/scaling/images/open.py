@@ -110,29 +110,29 @@ def open_image(path: Path, shape: tuple[int, int] | None = None) -> Image:
                 raise BadInput(f"{path}: expected an image, got an empty file")
             memory = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
         if start.startswith(npy.MAGIC_PREFIX):
-            code, found, offset = _npy(path, memory)
+            code, own, offset = _npy(path, memory)
         elif start.startswith(MAGIC):
             header = read_smv(path, whole=True)
-            code, found, offset = header.dtype.str, header.size[::-1], header.offset
+            code, own, offset = header.dtype.str, header.size[::-1], header.offset
         else:
-            code, found, offset = *_raw(path, size, shape), 0
+            code, own, offset = *_raw(path, size, shape), 0
     except OSError as error:
         raise BadInput(f"{path}: expected an image, got: {error.strerror or error}") from error
     except NanoBraggError as error:
         raise BadInput(str(error)) from error
-    if shape is not None and tuple(shape) != found:
-        raise BadInput(f"{path}: expected {_times(shape)} pixels (slow x fast), got {_times(found)}")
+    if shape is not None and tuple(shape) != own:
+        raise BadInput(f"{path}: expected {_times(shape)} pixels (slow x fast), got {_times(own)}")
     name, bits, _ = _TYPES[code[1:]]
-    count = found[0] * found[1]
+    count = own[0] * own[1]
     if not count:
-        raise BadInput(f"{path}: expected at least one pixel, got {_times(found)} (slow x fast)")
+        raise BadInput(f"{path}: expected at least one pixel, got {_times(own)} (slow x fast)")
     wanted = offset + count * bits.itemsize
     if size != wanted:
-        raise BadInput(f"{path}: expected {wanted} bytes, {_times(found)} {name}, got {size} bytes")
+        raise BadInput(f"{path}: expected {wanted} bytes, {_times(own)} {name}, got {size} bytes")
     with warnings.catch_warnings():  # torch warns that it could write to what is only read here
         warnings.simplefilter("ignore")
         flat = torch.frombuffer(memory, dtype=bits, count=count, offset=offset)
-    return Image(str(path), name, flat.view(found), code[0] == ">", memory, offset)
+    return Image(str(path), name, flat.view(own), code[0] == ">", memory, offset)
 
 
 def _times(shape: tuple[int, ...]) -> str:
