@@ -65,7 +65,7 @@ def subject(name: str, c: Path, py: Path, shape: Shape) -> Callable[[], object]:
 
 def turns(folder: Path, shape: Shape, repeats: int) -> list[dict]:
     """Milliseconds of the three subjects in turn, for both candidates, after one turn that is not counted."""
-    found = []
+    rounds = []
     for candidate in ("rounded", "wrong"):
         works = {name: subject(name, folder / "c.bin", folder / f"{candidate}.bin", shape) for name in SUBJECTS[:3]}
         for turn in range(repeats + 1):
@@ -75,8 +75,8 @@ def turns(folder: Path, shape: Shape, repeats: int) -> list[dict]:
                 work()
                 times[name] = 1e3 * (time.perf_counter() - began)
             if turn:
-                found.append({"candidate": candidate} | times)
-    return found
+                rounds.append({"candidate": candidate} | times)
+    return rounds
 
 
 def memory(name: str, folder: Path, candidate: str, shape: Shape) -> dict:

@@ -54,8 +54,8 @@ class Turn:
 
 def study(repeats: int) -> dict[str, Any]:
     """All figures, each measured in a process of its own."""
-    found = {"machine": machine(), "limits": LIMITS | comparison.LIMITS, "turns": _child("turns", repeats)}
-    return found | _child("peak") | _comparison(repeats)
+    measured = {"machine": machine(), "limits": LIMITS | comparison.LIMITS, "turns": _child("turns", repeats)}
+    return measured | _child("peak") | _comparison(repeats)
 
 
 def child() -> None:
@@ -187,9 +187,9 @@ def machine() -> dict:
     }
 
 
-def page(found: dict) -> str:
+def page(measured: dict) -> str:
     """docs/results/performance.md."""
-    here, all_turns = found["machine"], [Turn(**turn) for turn in found["turns"]]
+    here, all_turns = measured["machine"], [Turn(**turn) for turn in measured["turns"]]
     lines = [
         "# Performance",
         "",
@@ -214,7 +214,7 @@ def page(found: dict) -> str:
     one, two = ([x for x in alone if x.threads == n] for n in (1, 2))
     ratio = statistics.median(x.ratio for x in one)
     faster = statistics.median(a.simulation_s / b.simulation_s for a, b in zip(one, two))
-    limits = found["limits"]
+    limits = measured["limits"]
     lines += [
         "",
         "Medians of all turns, the ratios' of those within a turn; spread: the least and the largest of these.",
@@ -223,10 +223,10 @@ def page(found: dict) -> str:
         "|---|---|---|",
         f"| one thread against the sines | {ratio:.2f} | at most {limits['ratio']} |",
         f"| two threads against one | {faster:.2f} times as fast | at least {limits['speed_up']} |",
-        f"| peak memory of the process | {found['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
-        f"| of that, Python and torch | {found['peak_of_imports_mib']:.0f} MiB | |",
+        f"| peak memory of the process | {measured['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
+        f"| of that, Python and torch | {measured['peak_of_imports_mib']:.0f} MiB | |",
         "",
-        *comparison.section(found["comparison"], found["comparison_memory"], limits),
+        *comparison.section(measured["comparison"], measured["comparison_memory"], limits),
     ]
     return "\n".join(lines) + "\n"
 
