@@ -8,7 +8,7 @@ A file that is named here is read by `nanobragg_torch.io.load.loaded`, which put
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -440,25 +440,3 @@ class Config:
     output: Output = Output()
     warnings: tuple[str, ...] = field(default=())
     inputs: tuple[tuple[str, Path], ...] = field(default=())
-
-    @property
-    def unread(self) -> tuple[Path, ...]:
-        """Files that are named and whose contents are not here yet: `nanobragg_torch.io.load.loaded` reads them."""
-        structure, beam, detector = self.structure, self.beam, self.detector
-        named = (
-            (structure.hkl_file or structure.dump_file, structure.reflections),
-            (beam.source_file, beam.sources),
-            (detector.mask_file, detector.mask),
-        )
-        return tuple(path for path, contents in named if path is not None and contents is None)
-
-    def under(self, quirks: Quirks) -> Config:
-        """A copy with these switches; the contents of its files are left out, as switches decide how they are read."""
-        structure, beam, detector = self.structure, self.beam, self.detector
-        if structure.hkl_file or structure.dump_file:
-            structure = replace(structure, reflections=None)
-        if beam.source_file:
-            beam = replace(beam, sources=None)
-        if detector.mask_file:
-            detector = replace(detector, mask=None)
-        return replace(self, quirks=quirks, structure=structure, beam=beam, detector=detector)

@@ -34,7 +34,7 @@ def loaded(config: Config, *, room: bool = True) -> Config:
         InputError: for a file that is not what it should be.
         DoesNotFit: for what is too large.
     """
-    if not config.unread:
+    if not unread(config):
         return config
     structure, beam, detector = config.structure, config.beam, config.detector
     reflections, warnings = reflections_of(config), list(config.warnings)
@@ -56,6 +56,29 @@ def loaded(config: Config, *, room: bool = True) -> Config:
         beam=replace(beam, sources=sources),
         detector=replace(detector, mask=mask),
         warnings=tuple(warnings),
+    )
+
+
+def unread(config: Config) -> tuple[Path, ...]:
+    """Files that `config` names and whose contents it does not hold yet."""
+    structure, beam, detector = config.structure, config.beam, config.detector
+    named = (
+        (structure.hkl_file or structure.dump_file, structure.reflections),
+        (beam.source_file, beam.sources),
+        (detector.mask_file, detector.mask),
+    )
+    return tuple(path for path, contents in named if path is not None and contents is None)
+
+
+def with_quirks(config: Config, quirks: Quirks) -> Config:
+    """`config` with these switches, without the contents of its files, as switches decide how these are read."""
+    structure, beam, detector = config.structure, config.beam, config.detector
+    return replace(
+        config,
+        quirks=quirks,
+        structure=replace(structure, reflections=None) if structure.hkl_file or structure.dump_file else structure,
+        beam=replace(beam, sources=None) if beam.source_file else beam,
+        detector=replace(detector, mask=None) if detector.mask_file else detector,
     )
 
 

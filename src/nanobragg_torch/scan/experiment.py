@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.errors import InputError
+from nanobragg_torch.io.load import unread
 from nanobragg_torch.physics.beam import (
     Sources,
     build_sources,
@@ -166,8 +167,8 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
 
     Raises ValueError where they are missing, FlagError for a geometry or a beam that cannot be.
     """
-    if config.unread:
-        raise ValueError(f"{config.unread[0]}: expected a Config with its contents, which io.load.loaded(config) reads")
+    if missing := unread(config):
+        raise ValueError(f"{missing[0]}: expected a Config with its contents, which io.load.loaded(config) reads")
     like = torch.empty(0, device=device, dtype=dtype)
     geometry = build_geometry(config, like)
     axes = build_axes(config, like)

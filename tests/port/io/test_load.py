@@ -14,7 +14,7 @@ from nanobragg_torch.config import Config
 from nanobragg_torch.errors import InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.fdump import fdump_pieces
-from nanobragg_torch.io.load import loaded
+from nanobragg_torch.io.load import loaded, unread, with_quirks
 from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.products.trace import render, trace_pixel
 from nanobragg_torch.scan.experiment import prepare
@@ -42,7 +42,7 @@ def image(config: Config) -> torch.Tensor:
 
 def test_what_is_read_once_is_not_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse(NAMED.split())
-    assert [path.name for path in config.unread] == ["list.hkl", "sources", "mask.img"]
+    assert [path.name for path in unread(config)] == ["list.hkl", "sources", "mask.img"]
     first = image(config)
     read = loaded(config)
     for path in folder.iterdir():
@@ -60,7 +60,7 @@ def test_what_is_read_once_is_not_opened_again(folder: Path, monkeypatch: pytest
     assert torch.equal(first, again)
     assert float(first[2, 3]) == 0.0 < float(first.max())
     assert "TRACE_PY: F_cell" in lines
-    assert read.unread == () and loaded(read) is read
+    assert unread(read) == () and loaded(read) is read
 
 
 def test_files_that_are_not_read_yet_are_named() -> None:
@@ -74,7 +74,7 @@ def test_other_switches_read_the_files_again() -> None:
     assert right.structure.reflections is not None
     assert right.structure.reflections.count == 1
     with pytest.raises(InputError, match="list.hkl:1: expected h k l F"):
-        loaded(right.under(replace(right.quirks, off=frozenset(), chosen=frozenset())))
+        loaded(with_quirks(right, replace(right.quirks, off=frozenset(), chosen=frozenset())))
 
 
 def test_the_contents_can_be_given_without_any_file() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanobragg_torch import quirks
 from nanobragg_torch.errors import NanoBraggError
+from nanobragg_torch.io.load import with_quirks
 from nanobragg_torch.physics import corrections, detector, structure_factor, vectors
 from nanobragg_torch.products.trace import render, trace_pixel
 from nanobragg_torch.units import RTD
@@ -391,7 +392,7 @@ def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> li
     for quirk in quirks.TABLE:
         if quirk.id not in able:
             continue
-        switched = settings.under(settings.quirks.switched(quirk.id, False))
+        switched = with_quirks(settings, settings.quirks.switched(quirk.id, False))
         try:
             lines = trace_pixel(switched, pixel.slow, pixel.fast, device="cpu", dtype=PRECISION)
             trace = parse_trace(render(lines).encode("ascii"), quirk.id)
