@@ -29,7 +29,7 @@ MANY_TERMS = 1e11  # hours of one core
 
 _EXIT_CODES: dict[type[NanoBraggError], int] = {DoesNotFit: EXIT_DOES_NOT_FIT, NoDevice: EXIT_MISSING}
 
-_OURS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": "", "--max-terms": "1e12"}
+_OPTIONS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block": "", "--max-terms": "1e12"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The program's own options, and the flags that are the parser's."""
-    options, flags, rest = dict(_OURS), [], list(arguments)
+    options, flags, rest = dict(_OPTIONS), [], list(arguments)
     while rest:
         argument = rest.pop(0)
         name, equals, value = argument.partition("=")
-        if name not in _OURS:
+        if name not in _OPTIONS:
             flags.append(argument)
             continue
         if not equals and not rest:

@@ -18,7 +18,7 @@ from nanobragg_torch.flags.assemble import assemble
 from nanobragg_torch.flags.header import read_headers
 from nanobragg_torch.flags.hints import hint
 from nanobragg_torch.flags.record import Field, Flag
-from nanobragg_torch.flags.table import OURS, REFERENCE, Given
+from nanobragg_torch.flags.table import PORT, REFERENCE, Given
 from nanobragg_torch.flags.values import AS_GIVEN, CACHE_FILE, INPUT_FILE, LAST, MODE, PHI_MODE, QUIRK, LackingError
 from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.numbers import number
@@ -52,9 +52,9 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
         FlagError: for an unknown or malformed flag.
         InputError: for a file that is missing, and a header that cannot be read.
     """
-    ours, theirs = _words(argv, folders)
-    quirks = _quirks(ours)
-    words = [*ours, *theirs]
+    port, reference = _words(argv, folders)
+    quirks = _quirks(port)
+    words = [*port, *reference]
     named = tuple((word.argument, word.value) for word in words if isinstance(word.value, Path))
     given = Given(quirks, dump, named)
     # the reference reads the headers first, the mask's before the image's, so that flags override them
@@ -66,24 +66,24 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
 
 
 def _words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], list[_Word]]:
-    """Our flags, and the reference's: what it finds behind a flag at the end of the line has none of ours."""
-    ours, theirs, rest = [], [], list(argv)
+    """The words of the port's own flags, and of the reference's, which reads its values as if the others were not there."""
+    port, reference, rest = [], [], list(argv)
     while rest:
         name, equals, given = rest.pop(0).partition("=")
-        flag = _find(name, OURS)
+        flag = _find(name, PORT)
         if flag is None:
-            theirs.append(name + equals + given)
+            reference.append(name + equals + given)
             continue
         if equals:
             rest.insert(0, given)
         value, taken = _value(flag, name, rest, folders)
-        ours.append(_Word(flag, name, value))
+        port.append(_Word(flag, name, value))
         del rest[:taken]
-    return ours, _reference_words(theirs, folders)
+    return port, _reference_words(reference, folders)
 
 
 def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
-    found = []
+    words = []
     while rest:
         argument = rest.pop(0)
         flag = _find(argument, REFERENCE)
@@ -91,14 +91,14 @@ def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
             raise FlagError(_unknown(argument))
         try:
             value, taken = _value(flag, argument, rest, folders)
-            found.append(_Word(flag, argument, value))
+            words.append(_Word(flag, argument, value))
         except LackingError as error:
             if flag.needed:
                 raise
-            found.append(_Word(flag, argument, lacking=str(error)))
+            words.append(_Word(flag, argument, lacking=str(error)))
             taken = next((i for i, word in enumerate(rest) if _is_flag(word)), len(rest))
         del rest[:taken]
-    return found
+    return words
 
 
 def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Path]) -> tuple[Any, int]:

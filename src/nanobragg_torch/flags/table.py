@@ -238,7 +238,7 @@ class Given(FlagRecord):
 
 GROUPS = _flag.groups
 TABLE = tuple(flag for group in GROUPS.values() for flag in group)
-OURS = tuple(flag for flag in TABLE if flag.names.startswith("--"))
+PORT = tuple(flag for flag in TABLE if flag.names.startswith("--"))
 REFERENCE = tuple(flag for flag in TABLE if not flag.names.startswith("--"))
 # every spelling of a flag that names a file that is read
 INPUT_FLAGS = tuple(name for flag in TABLE if flag.kind is not None and flag.kind.file for name in flag.names.split())

@@ -46,8 +46,8 @@ def _numbers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
     expected = "a number" if count == 1 else f"{count} numbers"
 
     def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
-        found = tuple(_number(argument, text, expected) for text in _values(argument, rest, count, expected))
-        return (found[0] if count == 1 else found), count
+        values = tuple(_number(argument, text, expected) for text in _values(argument, rest, count, expected))
+        return (values[0] if count == 1 else values), count
 
     return take
 
@@ -56,8 +56,8 @@ def _integers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
     expected = "an integer" if count == 1 else f"{count} integers"
 
     def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
-        found = tuple(_whole(argument, text, expected) for text in _values(argument, rest, count, expected))
-        return (found[0] if count == 1 else found), count
+        values = tuple(_whole(argument, text, expected) for text in _values(argument, rest, count, expected))
+        return (values[0] if count == 1 else values), count
 
     return take
 

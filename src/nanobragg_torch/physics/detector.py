@@ -175,11 +175,11 @@ def _checked_normal(detector: cfg.Detector, beam: Tensor, odet: Tensor, fdet: Te
         along = dot(across, beam)
         side = torch.where(along.abs() < _EDGE_ON, dot(across, odet), along)
         return torch.where(side < 0, -across, across)
-    found = unit(odet)
-    skew = float(torch.stack((dot(found, fdet).abs(), dot(found, sdet).abs())).max().detach())
+    normal_given = unit(odet)
+    skew = float(torch.stack((dot(normal_given, fdet).abs(), dot(normal_given, sdet).abs())).max().detach())
     if not skew < 1e-3:
         raise FlagError(f"-odet_vector: expected the normal of fdet and sdet, got a cosine of {skew:.3g} with one")
-    return found
+    return normal_given
 
 
 def near_point_of_origin(origin_pixels: Tensor, pixel: Tensor) -> Tensor:

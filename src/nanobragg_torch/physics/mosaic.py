@@ -59,13 +59,13 @@ class Generator:
         """`count` deviates (count,) float32 as `uniform` gives them one by one, next seed."""
         seed = self._start(seed)
         states = (_powers(count) * np.uint64(seed) % np.uint64(_MODULUS)).tolist()
-        shuffle, last, found = self._shuffle, self._last, []
+        shuffle, last, drawn = self._shuffle, self._last, []
         for state in states:
             slot = last >> 26
             last, shuffle[slot] = shuffle[slot], state
-            found.append(last)
+            drawn.append(last)
         self._last = last
-        return np.minimum((np.array(found) * (1.0 / 2147483647.0)).astype(np.float32), np.float32(1 - 1.2e-7)), states[
+        return np.minimum((np.array(drawn) * (1.0 / 2147483647.0)).astype(np.float32), np.float32(1 - 1.2e-7)), states[
             -1
         ]
 
@@ -73,22 +73,22 @@ class Generator:
 @cache
 def _powers(count: int) -> np.ndarray:
     """16807^1 .. 16807^count mod 2^31 - 1: no product exceeds 62 bits."""
-    found = np.array([16807], np.uint64)
-    while found.size < count:
-        found = np.concatenate((found, found * found[-1] % np.uint64(_MODULUS)))
-    return found[:count]
+    powers = np.array([16807], np.uint64)
+    while powers.size < count:
+        powers = np.concatenate((powers, powers * powers[-1] % np.uint64(_MODULUS)))
+    return powers[:count]
 
 
 def deviates(rotations: int, seed: int, generator: Generator | None = None) -> list[Triple]:
     """Three deviates in (-1, 1) for each rotation."""
-    generator, found = generator or Generator(), []
+    generator, triples = generator or Generator(), []
     for _ in range(rotations):
         triple = []
         for _ in range(3):
             value, seed = generator.uniform(seed)
             triple.append(2.0 * value - 1.0)
-        found.append((triple[0], triple[1], triple[2]))
-    return found
+        triples.append((triple[0], triple[1], triple[2]))
+    return triples
 
 
 @dataclass(frozen=True)

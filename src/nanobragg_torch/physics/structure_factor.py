@@ -63,8 +63,8 @@ def nearest(grid: Grid, h0: Tensor, k0: Tensor, l0: Tensor) -> Tensor:
     # int64, because float32 has no room for the flat index
     flat = h0.long().mul_(k_size).add_(k0.long()).mul_(l_size).add_(l0.long())
     flat = flat.sub_((h_low * k_size + k_low) * l_size + l_low).masked_fill_(~inside, 0)
-    found = grid.values.index_select(0, flat.flatten()).reshape(flat.shape)
-    return torch.where(inside, found, grid.default)
+    listed = grid.values.index_select(0, flat.flatten()).reshape(flat.shape)
+    return torch.where(inside, listed, grid.default)
 
 
 def outside_window(grid: Grid, h: Tensor, k: Tensor, l: Tensor) -> Tensor:

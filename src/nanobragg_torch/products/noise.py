@@ -60,13 +60,13 @@ class _Stream:
 
     def more(self) -> None:
         """Draw a chunk; what was drawn before `at` is forgotten."""
-        found, self._seed = self._generator.uniforms(_CHUNK, self._seed)
-        self._drawn = np.concatenate((self._drawn[self.at :], found))
+        uniforms, self._seed = self._generator.uniforms(_CHUNK, self._seed)
+        self._drawn = np.concatenate((self._drawn[self.at :], uniforms))
         self.uniforms = [*self._drawn]
         self.tangents, self.weights = self.tangents[self.at :], self.weights[self.at :]
         self.at = 0
         if self._tangents:
-            self._add_tangents(found)
+            self._add_tangents(uniforms)
 
     def with_tangents(self) -> None:
         if not self._tangents:
@@ -107,17 +107,17 @@ class Poisson:
         means = np.ascontiguousarray(means, F32)
         quiet = np.abs(means) < _QUIET
         bounds = [0, *(np.flatnonzero(quiet[1:] != quiet[:-1]) + 1).tolist(), means.size]
-        found, done = np.zeros(means.size), 0
+        counts, done = np.zeros(means.size), 0
         for begin, end in pairwise(bounds):
             if end - begin >= _WORTH_IT and quiet[begin]:
-                found[done:begin] = self._one_by_one(means[done:begin])
-                self._mostly_none(means[begin:end], found[begin:end])
+                counts[done:begin] = self._one_by_one(means[done:begin])
+                self._mostly_none(means[begin:end], counts[begin:end])
                 done = end
-        found[done:] = self._one_by_one(means[done:])
-        return found
+        counts[done:] = self._one_by_one(means[done:])
+        return counts
 
-    def _mostly_none(self, means: np.ndarray, found: np.ndarray) -> None:
-        """`found` is 0, and stays so where the first uniform does for a mean: most of them, many at a time."""
+    def _mostly_none(self, means: np.ndarray, counts: np.ndarray) -> None:
+        """`counts` is 0, and stays so where the first uniform does for a mean: most of them, many at a time."""
         limits, at = _limits(means), 0
         while at < means.size:
             drawn = self._stream.ahead(min(means.size - at, _WINDOW))
@@ -125,7 +125,7 @@ class Poisson:
             none = int(above.argmax()) if above.any() else drawn.size
             at, self._stream.at = at + none, self._stream.at + none
             if none < drawn.size:
-                found[at] = _direct(self._stream, limits[at])
+                counts[at] = _direct(self._stream, limits[at])
                 at += 1
 
     def _one_by_one(self, means: np.ndarray) -> list[float]:
@@ -209,8 +209,8 @@ class _Gauss:
 
     def next(self) -> np.float32:
         if self._waiting is not None:
-            found, self._waiting = self._waiting, None
-            return found
+            deviate, self._waiting = self._waiting, None
+            return deviate
         stream, square = self._stream, F32(0.0)
         v1 = v2 = square
         while square >= 1.0 or square == 0.0:

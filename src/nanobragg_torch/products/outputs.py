@@ -31,14 +31,14 @@ _LARGEST = 65535
 def output_files(config: Config) -> list[tuple[str, Path]]:
     """(flag, file) of everything that a run of `config` writes."""
     output = config.output
-    found = [("-floatfile", output.float_file), ("-intfile", output.int_file)]
+    files = [("-floatfile", output.float_file), ("-intfile", output.int_file)]
     if output.pgm_file is not None:
-        found.append(("-pgmfile", output.pgm_file))
+        files.append(("-pgmfile", output.pgm_file))
     if output.noise_file is not None:
-        found.append(("-noisefile", output.noise_file))
+        files.append(("-noisefile", output.noise_file))
     if config.structure.hkl_file is not None:
-        found.append(("-dump", output.dump_file))
-    return found
+        files.append(("-dump", output.dump_file))
+    return files
 
 
 @dataclass

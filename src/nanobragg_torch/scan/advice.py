@@ -45,9 +45,9 @@ def _crystal_in_use(exp: Experiment) -> Iterator[str]:
     if cell is None or exp.config.crystal.matrix is not None or not quirks.on("Q58"):
         return
     asked = [RTD * float(x) for x in (cell.alpha_rad, cell.beta_rad, cell.gamma_rad)]
-    found = exp.axes.cell[3:]
-    if max(abs(x - y) for x, y in zip(asked, found)) > 0.01:
-        yield f"-cell: its angles come out as {' '.join(f'{x:.6g}' for x in found)} degrees (Q58)"
+    angles = exp.axes.cell[3:]
+    if max(abs(x - y) for x, y in zip(asked, angles)) > 0.01:
+        yield f"-cell: its angles come out as {' '.join(f'{x:.6g}' for x in angles)} degrees (Q58)"
 
 
 def _steps_in_use(exp: Experiment) -> Iterator[str]:

@@ -163,14 +163,14 @@ def _reunitised(diffracted: Tensor, repolarized: Tensor) -> tuple[Tensor, Tensor
     """
     times = repolarized.cumsum(1).unsqueeze(-1)
     before = times - repolarized.unsqueeze(-1).long()
-    found, left = diffracted.expand(*repolarized.shape, 3), diffracted
+    direction, left = diffracted.expand(*repolarized.shape, 3), diffracted
     for count in range(1, int(times[:, -1].max()) + 1):
         previous, diffracted = diffracted, unit(diffracted)
         if torch.equal(previous, diffracted):
             break
-        found = torch.where(before >= count, diffracted, found)
+        direction = torch.where(before >= count, diffracted, direction)
         left = torch.where(times[:, -1:] >= count, diffracted, left)
-    return found, left
+    return direction, left
 
 
 def lattice_terms(exp: Experiment, q: Tensor, axes: tuple[Tensor, Tensor, Tensor]) -> Terms:

@@ -142,8 +142,8 @@ def _chunks(axes: Tensor) -> tuple[Chunk, ...]:
         chosen = axes[:, rows]
         x, y, z = (chosen[..., i].unsqueeze(-1).contiguous() for i in range(3))
         chunks.append(Chunk((x, y, z), tuple(kept), tuple(added)))
-        for found in (rows, kept, added):
-            found.clear()
+        for gathered in (rows, kept, added):
+            gathered.clear()
 
     for at, key in enumerate(keys):
         if key in slots:

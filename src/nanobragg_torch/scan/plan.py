@@ -57,8 +57,8 @@ ADDRESSES = 2 * 2**30  # what libraries and stacks take of RLIMIT_AS without hol
 
 def footprint_here() -> Footprint:
     """That of the torch that is installed, which is looked at and not imported."""
-    found = importlib.util.find_spec("torch")
-    libraries = Path(found.origin).parent / "lib" if found is not None and found.origin else None
+    torch = importlib.util.find_spec("torch")
+    libraries = Path(torch.origin).parent / "lib" if torch is not None and torch.origin else None
     if libraries is None or not any(libraries.glob("libtorch_cuda.*")):
         return FOOTPRINT
     return replace(FOOTPRINT, base=FOOTPRINT.base + CUDA_BUILD)

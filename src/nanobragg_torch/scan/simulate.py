@@ -185,7 +185,7 @@ def _tricubic_end(run: Run) -> int | None:
     exp = run.exp
     for pixels in pixel_blocks(run):
         fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
-        found = []
+        ends = []
         for first, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):
             q = scattered.q.flatten(0, 1)
             alive = None if scattered.alive is None else scattered.alive.flatten(0, 1)
@@ -197,7 +197,7 @@ def _tricubic_end(run: Run) -> int | None:
                 )
                 if bool(lacking.any()):
                     order = scan_order(run, pixels, first + low, begin, terms.F_latt)
-                    found.append(int(order[lacking].min()))
-        if found:
-            return min(found)
+                    ends.append(int(order[lacking].min()))
+        if ends:
+            return min(ends)
     return None

@@ -57,7 +57,7 @@ class PixelSums:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels start .. stop-1 in scan order; first: the evaluation that is the run's first one."""
+    """Pixels start .. stop-1 in scan order. first: the evaluation of theirs that is the first of the run, if any is."""
 
     start: int
     stop: int
@@ -170,10 +170,10 @@ class Weights:
 
 def _weights(exp: Experiment, rays: evaluate.Rays, scattered: Scatter) -> Weights:
     applied, shape = exp.factors, scattered.q.shape[:-1]
-    found = Weights([], [])
+    weights = Weights([], [])
 
     def add(application: Application, factor: Tensor) -> None:
-        to = found.running if application is Application.RUNNING else found.terms
+        to = weights.running if application is Application.RUNNING else weights.terms
         to.append(factor.expand(shape).flatten(0, 1))
 
     if scattered.sources.weight is not None:
@@ -185,7 +185,7 @@ def _weights(exp: Experiment, rays: evaluate.Rays, scattered: Scatter) -> Weight
         add(applied.polar, evaluate.polarization(exp, incident, scattered.diffracted))
     if applied.omega is not Application.FINAL:
         add(applied.omega, evaluate.solid_angle(exp, rays).unsqueeze(1))
-    return found
+    return weights
 
 
 def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered: Scatter, weights: Weights) -> None:
