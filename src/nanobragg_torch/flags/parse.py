@@ -66,7 +66,7 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
 
 
 def _words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], list[_Word]]:
-    """The words of the port's own flags, and of the reference's, which reads its values as if the others were not there."""
+    """The words of the port's own flags, and those of the reference, which takes its values as if alone there."""
     port, reference, rest = [], [], list(argv)
     while rest:
         name, equals, given = rest.pop(0).partition("=")
