@@ -1,5 +1,6 @@
 """Cases: shipped by name, the user's own by path, wrong ones named."""
 
+import dataclasses
 import json
 import os
 
@@ -62,3 +63,27 @@ def test_a_case_file_too_deep_or_too_long_is_one_line(tmp_path, monkeypatch):
 def test_flags_are_split_like_a_shell_does(tmp_path):
     (tmp_path / "case.json").write_text(json.dumps({"flags": "-mat 'my A.mat' -N 5"}))
     assert find_case(str(tmp_path)).flags == ("-mat", "my A.mat", "-N", "5")
+
+
+def test_another_list_takes_the_place_of_the_last_one_and_of_none(tmp_path):
+    case = find_case("supervisor")
+    other = case.with_hkl(tmp_path / "other.hkl")
+    at = case.flags.index("-hkl")
+    assert other.flags == (*case.flags[: at + 1], str(tmp_path / "other.hkl"), *case.flags[at + 2 :])
+    assert case.with_hkl(None) == case
+    bare = dataclasses.replace(case, flags=("-N", "5"))
+    assert bare.with_hkl(tmp_path / "a.hkl").flags == ("-N", "5", "-hkl", str(tmp_path / "a.hkl"))
+
+
+def test_the_pixel_is_the_one_asked_for_or_the_first():
+    case = find_case("supervisor")
+    assert (case.pixel((1, 2)), case.pixel()) == ((1, 2), (685, 1039))
+    with pytest.raises(BadInput, match="supervisor: names no traced pixel; expected --pixel SLOW FAST"):
+        dataclasses.replace(case, pixels=()).pixel()
+
+
+def test_the_flags_mean_what_the_port_reads_and_what_it_refuses_is_bad_input():
+    case = find_case("supervisor")
+    assert case.config("-distance", "100").detector.distance_m == 0.1
+    with pytest.raises(BadInput, match="-nosuch: unknown flag"):
+        case.config("-nosuch")

@@ -18,6 +18,7 @@ PROTECTED = ("input.md", "docs/index.md", "loop.sh", "supervisor.sh", CANONICAL_
 MAPPED_TESTS = ("tests/test_cli_scaling_phi0.py", "tests/test_phi_carryover_mode.py")
 # What every command that imports torch needs; set by the tool, not remembered by the user.
 EXPORTS = {"KMP_DUPLICATE_LIB_OK": "TRUE", "PYTHONPATH": "src"}
+EXPORTED = " ".join(f"{name}={value}" for name, value in EXPORTS.items())  # as a shell takes them
 # git speaks English, and takes no lock of the index only to note that files are as they were.
 GIT_EXPORTS = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 PATIENCE = 30.0  # seconds to wait for another git that holds the index

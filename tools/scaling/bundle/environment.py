@@ -175,8 +175,8 @@ def _full_command() -> str:
     commands = [sys.orig_argv]
     with suppress(psutil.Error):
         commands += [process.cmdline() for process in psutil.Process().parents()]
-    ours = [argv for argv in commands if "tools.scaling" in argv and "python" in Path(argv[0]).name.lower()]
-    words = (ours or [sys.orig_argv])[-1]  # without what ran it: timeout, nice, the shell
+    tools = [argv for argv in commands if "tools.scaling" in argv and "python" in Path(argv[0]).name.lower()]
+    words = (tools or [sys.orig_argv])[-1]  # without what ran it: timeout, nice, the shell
     return shlex.join(["python", *map(discreet, without_words(words[1:]))])
 
 
@@ -201,7 +201,7 @@ class EnvironmentChange:
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[EnvironmentChange]:
     """What differs between two env.json, entry by entry; how they were called is left out."""
-    old, new = (dict(_flat(side)) for side in (then, now))
+    old, new = (dict(flattened(side)) for side in (then, now))
     names = [*old, *(name for name in new if name not in old)]
     wanted = [name for name in names if name.split(".")[0] not in _INCIDENTAL]
     return [EnvironmentChange(n, old.get(n), new.get(n)) for n in wanted if old.get(n) != new.get(n)]
@@ -212,11 +212,12 @@ def same_numbers(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return all(then.get(name) == now.get(name) for name in SAME_NUMBERS)
 
 
-def _flat(value: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(value: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the entries of nested JSON as (dotted name, value)."""
     for name, item in value.items():
         if isinstance(item, Mapping):
-            yield from _flat(item, f"{prefix}{name}.")
+            yield from flattened(item, f"{prefix}{name}.")
         elif isinstance(item, list) and item and isinstance(item[0], Mapping):
-            yield from _flat(dict(enumerate(item)), f"{prefix}{name}.")
+            yield from flattened(dict(enumerate(item)), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", item

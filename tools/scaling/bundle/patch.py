@@ -108,11 +108,11 @@ def working_patch(include_untracked: bool = False, without: Path | None = None) 
 def _own_store(folder: Path) -> Mapping[str, str]:
     """What gives git an index and an object store in `folder`; the index holds HEAD."""
     (folder / "objects").mkdir()
-    theirs = git("rev-parse", "--path-format=absolute", "--git-path", "objects").strip()
+    objects = git("rev-parse", "--path-format=absolute", "--git-path", "objects").strip()
     env = {
         "GIT_INDEX_FILE": f"{folder}/index",
         "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": theirs,
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
     }
     git_bytes("read-tree", "HEAD", env=env)
     return env
@@ -123,7 +123,7 @@ def _add(include_untracked: bool, kept_out: Sequence[str], env: Mapping[str, str
     staged = _names("diff", "--cached", "--name-only", "--diff-filter=A", "-z", "HEAD", "--", ".", *kept_out)
     new = _untracked(kept_out, env, whole=False) if include_untracked else staged
     new = [name for name in new if not name.endswith("/") and not _too_large(ROOT / name)]  # no other repository
-    with suppress(BadInput):  # that it found changes; without it, every object of theirs would be touched
+    with suppress(BadInput):  # that it found changes; without it, every object of the repository would be touched
         git_bytes("update-index", "-q", "--refresh", env=env)
     with suppress(BadInput):  # what cannot be read is left out, and said
         git_bytes("add", "--update", "--ignore-errors", "--", ".", *kept_out, env=env)

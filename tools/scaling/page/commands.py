@@ -3,11 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from tools.scaling.base.repo import EXPORTS
+from tools.scaling.base.repo import EXPORTED
 from tools.scaling.bundle.layout import COMMANDS, CommandEntry, command_blocks, command_entry
 from tools.scaling.page.view import CommandRow
 
-_EXPORTS = " ".join(f"{name}={value}" for name, value in EXPORTS.items())
 MOST, COMMAND, LAST, GATES = 5000, 600, 200, 12  # entries read; characters shown; lines of gates
 
 
@@ -30,7 +29,7 @@ def shown_command(entry: CommandEntry, folder: str) -> CommandRow:
         number=entry.number,
         started=entry.started,
         step=entry.step,
-        command=cut(_named(entry.command.removeprefix(_EXPORTS + " "), folder), COMMAND),
+        command=cut(_named(entry.command.removeprefix(EXPORTED + " "), folder), COMMAND),
         exit_code=str(entry.exit_code),
         seconds=f"{entry.seconds} s",
         peak=entry.peak,
@@ -53,7 +52,7 @@ def folder_in(entries: Sequence[CommandEntry], stamp: str) -> str:
 
 def exports_line(folder: str) -> str:
     """The line after which the shown commands can be run again."""
-    return f"export {_EXPORTS}" + (f" RUN_DIR={folder}" if folder else "")
+    return f"export {EXPORTED}" + (f" RUN_DIR={folder}" if folder else "")
 
 
 def gates(entries: Sequence[CommandEntry]) -> tuple[str, ...]:

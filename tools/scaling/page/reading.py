@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -57,20 +57,8 @@ class Reader:
             return None
 
 
-def flat(value: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
-    """Nested JSON as dotted names and texts."""
-    texts: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, list) and item and isinstance(item[0], Mapping):
-            item = dict(enumerate(item))
-        if isinstance(item, Mapping):
-            texts |= flat(item, f"{prefix}{key}.")
-        else:
-            texts[short(f"{prefix}{key}")] = plain(item)
-    return texts
-
-
-def plain(item: Any) -> str:
+def value_text(item: Any) -> str:
+    """A JSON value as a page shows it."""
     if isinstance(item, bool) or item is None:
         return {None: "none", True: "yes", False: "no"}[item]
     if isinstance(item, float):

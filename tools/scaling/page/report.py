@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tools.scaling.base.files import write_text
 from tools.scaling.bundle.bundle import Bundle
-from tools.scaling.bundle.environment import changes
+from tools.scaling.bundle.environment import changes, flattened
 from tools.scaling.bundle.layout import (
     ATTESTATION,
     AUDIT,
@@ -37,7 +37,7 @@ from tools.scaling.page.audit import blocks_of
 from tools.scaling.page.commands import exports_line, folder_in, gates, read_commands, shown_command
 from tools.scaling.page.comparison import comparisons_of
 from tools.scaling.page.html import report_page
-from tools.scaling.page.reading import LONG, Reader, flat, number, plain, short, when
+from tools.scaling.page.reading import LONG, Reader, number, short, value_text, when
 from tools.scaling.page.view import ChangedFact, Comparison, Page, Pair, Previous, RawFile
 
 PICTURE, AGREEMENT, SIMULATED = (f"{IMAGE_FOLDER}/{name}" for name in (TRIPTYCH, IMAGES, IMAGE_RECORD))
@@ -110,7 +110,7 @@ def page_of(bundle: Bundle) -> Page:
         commands=tuple(shown_command(entry, folder) for entry in entries[:COMMANDS_SHOWN]),
         commands_left_out=left + max(len(entries) - COMMANDS_SHOWN, 0),
         exports=exports_line(folder),
-        environment=tuple(Pair(k, v) for k, v in flat(environment).items())[:PAIRS],
+        environment=tuple(Pair(short(name), value_text(value)) for name, value in flattened(environment))[:PAIRS],
         previous=_previous(bundle, verdict, known, environment, comparisons),
         files=_files(bundle),
         image=_image(bundle),
@@ -172,7 +172,9 @@ def _previous(
     was = before.provenance()
     now = _compared_facts(verdict, known, env, comparisons)
     then = _compared_facts(verdict_of(its, before.text(AUDIT))[0], was, before.json(ENVIRONMENT) or {}, its)
-    changed = [ChangedFact(short(each.name), plain(each.then), plain(each.now)) for each in changes(then, now)]
+    changed = [
+        ChangedFact(short(each.name), value_text(each.then), value_text(each.now)) for each in changes(then, now)
+    ]
     page = f"../{last}/{REPORT}" if before.bundle.path(REPORT).is_file() else f"../{last}/"
     return Previous(last, page, tuple(changed[:CHANGES]), max(len(changed) - CHANGES, 0))
 
@@ -220,7 +222,7 @@ def _image_facts(reader: Reader) -> tuple[Pair, ...]:
             return {}
         numbers = {name: number(compared[name]) for name in ("correlation", "sum_ratio", "peak_ratio")}
         unequal = f"{compared['unequal']} of {compared['pixels']}"
-        ratios = {name.replace("_", " ").capitalize(): plain(value) for name, value in numbers.items()}
+        ratios = {name.replace("_", " ").capitalize(): value_text(value) for name, value in numbers.items()}
         return {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
 
     facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(AGREEMENT, agreement) or {})

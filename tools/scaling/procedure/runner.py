@@ -16,7 +16,7 @@ from typing import Any
 
 from nanobragg_torch.memory import Limit
 from tools.scaling.base.errors import BadInput, Killed, ScalingError
-from tools.scaling.base.repo import EXPORTS, GIT_EXPORTS, ROOT, environment
+from tools.scaling.base.repo import EXPORTED, GIT_EXPORTS, ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import CommandRecord
@@ -98,8 +98,7 @@ class ProcedureRun:
 
     def scaling(self, *argv: str) -> CommandRecord:
         """Run a subcommand of this tool in the worker, with the exports that torch needs."""
-        exports = " ".join(f"{name}={value}" for name, value in EXPORTS.items())
-        command = f"{exports} python -m tools.scaling {shlex.join(argv)}"
+        command = f"{EXPORTED} python -m tools.scaling {shlex.join(argv)}"
         started, clock = datetime.now(UTC), time.perf_counter()
         files = {name: self._scratch / name for name in ("stdout", "stderr")}
         for path in files.values():

@@ -10,6 +10,7 @@ from typing import Any
 from nanobragg_torch.scan.plan import MemoryPlan
 from tools.scaling.base.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.base.repo import (
+    EXPORTED,
     EXPORTS,
     MAPPED_TESTS,
     ROOT,
@@ -96,7 +97,7 @@ def provenance(run: ProcedureRun) -> None:
         run.say(f"    {line}")
     run.external(["git", "rev-parse", "HEAD"])
     run.external(["git", "status", "-sb"])
-    run.here("export " + " ".join(f"{k}={v}" for k, v in EXPORTS.items()), lambda: "")
+    run.here(f"export {EXPORTED}", lambda: "")
     pip = [sys.executable, "-m", "pip", "show", "nanobragg-torch"]
     run.external(pip, may_fail=True, shown="python -m pip show nanobragg-torch")
     if run.settings.image is not None:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from nanobragg_torch.memory import STOP_PERCENT
 from tools.scaling.base.errors import BadInput, MemoryStopped
-from tools.scaling.base.repo import EXPORTS
+from tools.scaling.base.repo import EXPORTED
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import AUDIT, COMMANDS, command_entries
 from tools.scaling.bundle.verify import Standing, verify_bundle
@@ -51,10 +51,10 @@ class LoggedCommand:
 def commands(folder: Path) -> list[LoggedCommand]:
     """Return the commands that the bundle in `folder` has recorded so far."""
     log = folder / COMMANDS
-    recorded, exports = [], " ".join(f"{name}={value}" for name, value in EXPORTS.items())
+    recorded = []
     for entry in command_entries(log.read_text(encoding="ascii") if log.exists() else ""):
         by = "tool" if entry.command.startswith(("git ", "python -m pip ")) else "run"
-        by = "worker" if entry.command.startswith(f"{exports} python ") else by
+        by = "worker" if entry.command.startswith(f"{EXPORTED} python ") else by
         mib = 0.0 if entry.peak == "-" else float(entry.peak.split()[0])
         may_fail = entry.command.startswith("python -m pip ")
         recorded.append(LoggedCommand(entry.step, by, entry.exit_code, mib, may_fail))
