@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tools.scaling.base.errors import EXIT_OK, BadInput, Killed, ScalingError, Unavailable, no_package
 from tools.scaling.base.repo import EXPORTS, port_on_path
-from tools.scaling.cli import evidence, images, matrix, parity, region, steps, study  # noqa: F401 - they register their subcommands
+from tools.scaling.cli import bundles, images, matrix, parts, pixel, steps, study  # noqa: F401 - they register their subcommands
 from tools.scaling.cli.options import app, tell
 
 TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The subcommand that compares whole images."""
+"""Subcommands on images: compare two, plan and simulate a part of the detector or all of it."""
 
 import json
 import shlex
@@ -10,7 +10,23 @@ import typer
 
 from tools.scaling.base.errors import GateFailed
 from tools.scaling.base.files import write_text
-from tools.scaling.cli.options import IMAGES, AsJson, Device, Junit, app, say
+from tools.scaling.cases.case import Extent
+from tools.scaling.cli.options import (
+    IMAGES,
+    AsJson,
+    CaseName,
+    Device,
+    Dtype,
+    Hkl,
+    Junit,
+    MemoryLimit,
+    Pixel,
+    app,
+    say,
+)
+
+AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
+AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
 
 
 @app.command(rich_help_panel=IMAGES)
@@ -49,3 +65,62 @@ def images(
         say(line)
     if gate and not report.passed:
         raise GateFailed(f"{py}: the images do not agree")
+
+
+@app.command(rich_help_panel=IMAGES)
+def plan(
+    case: CaseName = "supervisor",
+    extent: AnyExtent = Extent.window,
+    pixel: Pixel = None,
+    hkl: Hkl = None,
+    device: Device = "cpu",
+    dtype: AnyDtype = Dtype.float64,
+    memory_limit: MemoryLimit = None,
+) -> None:
+    """Say what memory a simulation will need, what there is, and how it is cut to fit; exit 4 if it cannot be."""
+    from tools.scaling.images.region import find_region, plan_region
+
+    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
+    bound = memory_limit * 2**20 if memory_limit else None
+    say(plan_region(region, device=device, dtype=dtype.value, memory_limit=bound).line)
+
+
+@app.command(rich_help_panel=IMAGES)
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for image.bin, image.json and the comparison.")],
+    case: CaseName = "supervisor",
+    extent: AnyExtent = Extent.window,
+    c: Annotated[Path | None, typer.Option("--c", help="The reference's image; else the case's own.")] = None,
+    pixel: Pixel = None,
+    hkl: Hkl = None,
+    device: Device = "cpu",
+    dtype: AnyDtype = Dtype.float64,
+    block: Annotated[int | None, typer.Option(min=1, help="Most terms x pixels a thread holds at a time.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; the cores there are unless told.")] = None,
+) -> None:
+    """Simulate a case's window or detector, and compare it with the reference's image; exit 1 if it differs."""
+    from tools.scaling.images.region import find_region, plan_region, shown, simulate_region
+    from tools.scaling.images.text import images_lines, progress_bar
+
+    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
+    if block is None:  # else whoever chose it has planned
+        fits = plan_region(region, device=device, dtype=dtype.value, workers=threads)
+        if fits.gpu is None:
+            block, threads = fits.block, fits.workers
+    options = ["--case", case or "supervisor", "--extent", extent.value, *(["--c", str(c)] if c else [])]
+    command = f"python -m tools.scaling simulate {shlex.join([*options, '--out', str(out)])}"
+    with progress_bar(sys.stderr) as progress:
+        report, written = simulate_region(
+            region, out, c=c, device=device, dtype=dtype.value, block=block, threads=threads,
+            command=command, progress=progress,
+        )  # fmt: skip
+    say(f"simulated {region.case.name}, {shown(region.window)}, {device} {dtype.value}")
+    say(f"wrote {', '.join(map(str, written))}")
+    for line in (
+        images_lines(report)
+        if report
+        else ["not compared: no reference image was given, and the case holds none of this region"]
+    ):
+        say(line)
+    if report is not None and not report.passed:
+        raise GateFailed(f"{out}: the port's image does not agree with the reference's, see images.md there")

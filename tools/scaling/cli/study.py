@@ -106,7 +106,7 @@ def kills(
 
 @study.command()
 def traps(out: Page = None) -> None:
-    """Judge pairs whose right verdict is known, by ours and by other tools; exit 1 where ours is wrong."""
+    """Judge pairs whose right verdict is known, by these tools and by others; exit 1 where these are wrong."""
     from tools.scaling.studies.traps.others import find_tools
     from tools.scaling.studies.traps.run import run_traps
     from tools.scaling.studies.traps.text import lost_columns, traps_lines, traps_markdown

@@ -1,4 +1,4 @@
-"""Subcommands that trace, compare and explain."""
+"""Subcommands on one pixel: trace, compare and explain."""
 
 import json
 import shlex
@@ -12,7 +12,6 @@ from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import refuse_protected
 from tools.scaling.cli.options import (
     ONE_PIXEL,
-    PARTS,
     AsJson,
     CaseName,
     Device,
@@ -52,19 +51,6 @@ def harness(
     )  # fmt: skip
     for path in written:
         say(f"wrote {path}")
-
-
-@app.command(rich_help_panel=PARTS)
-def inspect(trace: Annotated[Path, typer.Argument(help="A trace.", readable=False)]) -> None:
-    """Say whether a trace has the nine factors and both polar values, once each."""
-    from tools.scaling.traces.files import inspect_file
-
-    problems = inspect_file(trace)
-    for line in problems:
-        say(line)
-    if problems:
-        raise GateFailed(f"{trace}: {len(problems)} header lines are not as expected")
-    say(f"{trace}: the nine factors and both polar values are there, once each")
 
 
 @app.command(rich_help_panel=ONE_PIXEL)
