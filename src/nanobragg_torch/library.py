@@ -121,15 +121,15 @@ def find_device(device: torch.device | str, name: str = "device") -> torch.devic
     Raises FlagError for a device of another kind, NoDevice where torch sees none.
     """
     try:
-        found = torch.device(device)
+        place = torch.device(device)
     except (RuntimeError, TypeError):
         raise FlagError(f"{name}: expected cpu or cuda, got {device!r}") from None
-    if found.type not in ("cpu", "cuda"):
+    if place.type not in ("cpu", "cuda"):
         raise FlagError(f"{name}: expected cpu or cuda, got {device!r}")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         none = "no such CUDA device" if torch.cuda.is_available() else "no CUDA device"
         raise NoDevice(f"{name} {device}: torch sees {none} here")
-    return found
+    return place
 
 
 def _start(

@@ -101,13 +101,13 @@ def folders(pid: int | str = "self", root: Path = ROOT) -> list[tuple[str, Path]
             names["cgroup v2"] = name
         elif "memory" in controllers.split(","):
             names["cgroup v1"] = name
-    found: dict[str, list[tuple[str, Path]]] = {}
+    by_source: dict[str, list[tuple[str, Path]]] = {}
     for source, mount_root, mount in _mounts(root):
-        if source in names and source not in found:
+        if source in names and source not in by_source:
             inside = _inside(names[source], mount_root)
             levels = [inside, *inside.parents]
-            found[source] = [(source, root / str(mount).lstrip("/") / level) for level in levels]
-    return [level for levels in found.values() for level in levels]
+            by_source[source] = [(source, root / str(mount).lstrip("/") / level) for level in levels]
+    return [level for levels in by_source.values() for level in levels]
 
 
 def _mounts(root: Path) -> list[tuple[str, str, str]]:

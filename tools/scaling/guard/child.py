@@ -73,9 +73,9 @@ class Guarded:
         self._broken: Exception | None = None
         self._outcome: GuardOutcome | None = None
         self._done = threading.Event()
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            words = [str(theirs.fileno()), str(os.getpid()), str(self._group.folder) if self._group else ""]
+        self._socket, leash_end = socket.socketpair()
+        with leash_end:
+            words = [str(leash_end.fileno()), str(os.getpid()), str(self._group.folder) if self._group else ""]
             try:
                 self._leash = subprocess.Popen(  # the keeper, to be exact; the leash is its child
                     [sys.executable, "-I", "-S", leash.__file__, *words, *self.argv],
@@ -84,7 +84,7 @@ class Guarded:
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[leash_end.fileno()],
                     start_new_session=True,
                 )
             except (OSError, ValueError) as error:

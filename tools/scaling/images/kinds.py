@@ -159,9 +159,9 @@ class _Order:
             return pair.reference(pair.x[:0]), pair.candidate(pair.y[:0])
         left, last = max(0, -right), min(pair.fast, pair.fast - right)
         first, final = (pair.slow - end, pair.slow - top) if self.mirror_slow else (top + down, end + down)
-        theirs = pair.candidate(view[first:final, left + right : last + right])
+        moved = pair.candidate(view[first:final, left + right : last + right])
         axes = [axis for axis, flip in enumerate((self.mirror_slow, self.mirror_fast)) if flip]
-        return pair.reference(pair.x[top:end, left:last]), theirs.flip(axes)
+        return pair.reference(pair.x[top:end, left:last]), moved.flip(axes)
 
     def sampled(self, pair: _ImagePair, places: Tensor) -> tuple[Tensor, Tensor]:
         """The same of single pixels."""

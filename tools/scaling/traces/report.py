@@ -1,4 +1,4 @@
-"""What a comparison found: frozen records, the metrics of a bundle, a JSON round trip.
+"""The result of a comparison of traces: frozen records, the metrics of a bundle, JSON.
 
 Deltas: `abs` and `abs_delta` are magnitudes; `rel` and `rel_delta` are signed, (PY - C)/|C|.
 NaN and infinities are the strings "nan", "inf", "-inf" in JSON; a value that is not there is null.

@@ -108,7 +108,7 @@ def turns(repeats: int) -> list[dict]:
     exp = prepare(canonical(), device="cpu", dtype=torch.float64)
     run = simulate.start(exp)
     sines = SINES_PER_STEP * exp.n_pixels * exp.n_steps
-    found = []
+    series = []
     for loaded in (False, True):
         busy = subprocess.Popen([sys.executable, "-c", BUSY]) if loaded else None
         try:
@@ -116,12 +116,12 @@ def turns(repeats: int) -> list[dict]:
                 for threads in (1, 2):
                     floor = timed(partial(sine_floor, sines, threads))
                     image = timed(partial(simulate.render_image, run, threads))
-                    found.append(asdict(Turn(threads, loaded, image[0], floor[0], image[1], floor[1])))
+                    series.append(asdict(Turn(threads, loaded, image[0], floor[0], image[1], floor[1])))
         finally:
             if busy is not None:
                 busy.kill()
                 busy.wait()
-    return found
+    return series
 
 
 def peak() -> dict:
