@@ -15,7 +15,7 @@ import nanobragg_torch
 from tools.scaling.base.repo import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-RUNS = "reports/2025-10-cli-flags/phase_l/scaling_validation/"  # what a run writes is not in the repository
+NOT_YET = re.compile("scaling_validation/|NAME")  # what a run writes, and what a reader of a recipe makes
 FOLDERS = "src|tools|tests|docs|reports|plans|scripts"
 
 
@@ -72,4 +72,7 @@ def test_every_path_that_a_page_names_is_there() -> None:
         for path in re.findall(rf"(?<![\w/.])((?:{FOLDERS})/[\w./-]*[\w/])", page.read_text(encoding="ascii"))
     }
     assert len(named) > 60
-    assert sorted(f"{page}: {path}" for page, path in named if not (ROOT / path).exists() and RUNS not in path) == []
+    assert (
+        sorted(f"{page}: {path}" for page, path in named if not (ROOT / path).exists() and not NOT_YET.search(path))
+        == []
+    )

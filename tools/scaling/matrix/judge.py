@@ -13,7 +13,7 @@ from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import BOUNDED_SHARE, FREE_STEPS, UNEQUAL_SHARE
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import NumberRow, Report, Status
-from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
+from tools.scaling.traces.schema import FACTOR_NAMES, PORT_ONLY
 
 if TYPE_CHECKING:
     from tools.scaling.engine.bitwise import BitDiff, PixelDiff
@@ -23,7 +23,6 @@ LISTED = 10  # problems that are told one by one
 # The factors that F_latt enters; the others of the nine are never widened.
 THROUGH_F_LATT = frozenset({"I_before_scaling", "I_pixel_final"})
 _UNWIDENED = frozenset(FACTOR_NAMES) - THROUGH_F_LATT
-_PORT_ONLY = frozenset({PRE_POLAR, POST_POLAR})
 _DETECTOR = frozenset({f"DETECTOR_{name}" for name in ("FAST_AXIS", "SLOW_AXIS", "NORMAL_AXIS", "PIX0_VECTOR")})
 _TORN = frozenset({"pix0_vector_meters", "F_cell"})  # what follows the tricubic switch-off on its line
 _CONSTANT_TEXT = "convention_mapping"
@@ -214,7 +213,7 @@ def judge_trace(
     tricubic: the run may print the switch-off that tears one line of the reference (semantics 8).
     claim: hold the numbers to their tolerances, else measure only.
     """
-    rows = [row for row in report.quantities if row.name not in _PORT_ONLY]
+    rows = [row for row in report.quantities if row.name not in PORT_ONLY]
     sizes = [(math.inf if row.status is Status.NONFINITE else abs(row.rel), row.label) for row in rows]
     worst, where = max(sizes, key=lambda size: size[0], default=(0.0, ""))
     notes, problems = _line_problems(c, py, report, tricubic)
@@ -250,7 +249,7 @@ def _told(row: NumberRow) -> str:
 
 def _line_problems(c: Trace, py: Trace, report: Report, tricubic: bool) -> tuple[list[str], list[str]]:
     """(notes, problems): lines that only one side has, other texts, another order."""
-    excused = set(_PORT_ONLY)
+    excused = set(PORT_ONLY)
     notes = []
     if not _DETECTOR & set(c.names):
         excused |= _DETECTOR  # the golden logs keep TRACE lines only

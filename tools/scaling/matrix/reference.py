@@ -171,7 +171,7 @@ def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TI
             raise BadInput(f"{binary}: expected the same image from every run, got {len(images)} different ones")
         write_bytes(made / "float.bin", _cropped(images.pop(), size, slow, fast))
         write_text(made / "facts.txt", "".join(f"{line}\n" for line in output.lines if _FACT.match(line)))
-        write_json(made / "case.json", _description(case, flags, binary, output.first))
+        write_json(made / "case.json", _description(out.name, case, flags, binary, output.first))
         manifest = [f"{digest(path)}  {path.name}\n" for path in sorted(made.iterdir())]
         write_text(made / "sha256.txt", "".join(manifest))
         made.rename(out)
@@ -295,12 +295,12 @@ def _cropped(data: bytes, size: tuple[int, int], slow: slice, fast: slice) -> by
     return b"".join(row[4 * fast.start : 4 * fast.stop] for row in rows)
 
 
-def _description(case: Case, flags: Sequence[str], binary: Path, banner: str) -> dict[str, Any]:
+def _description(name: str, case: Case, flags: Sequence[str], binary: Path, banner: str) -> dict[str, Any]:
     from tools.scaling.bundle.environment import environment_record
 
     environment = environment_record()
     return {
-        "name": case.name,
+        "name": to_ascii(name),
         "flags": to_ascii(shlex.join(flags)),
         "traced_pixels_slow_fast": [list(pixel) for pixel in case.pixels],
         "covers": case.covers or "recorded from a live reference",

@@ -11,6 +11,7 @@ from tools.scaling.engine.tolerances import LARGEST_STEP
 
 PRE_POLAR = "I_before_scaling_pre_polar"
 POST_POLAR = "I_before_scaling_post_polar"
+PORT_ONLY = frozenset({PRE_POLAR, POST_POLAR})  # what the reference does not print
 
 
 @dataclass(frozen=True, slots=True)
