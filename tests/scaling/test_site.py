@@ -65,6 +65,14 @@ def test_a_dead_link_a_dead_anchor_and_a_missing_name_fail_the_build(tmp_path: P
     assert built.stderr.count("WARNING") == 4
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_map_has_every_room(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="ascii").partition("## The map\n")[2].partition("\n## ")[0]
+    for program in ("src/nanobragg_torch", "tools/scaling"):
+        rooms = {path.parent.name for path in (ROOT / program).glob("*/__init__.py")}
+        assert rooms and {room for room in rooms if f"{room}/" not in text} == set(), program
+
+
 def test_every_path_that_a_page_names_is_there() -> None:
     named = {
         (page.name, path)
