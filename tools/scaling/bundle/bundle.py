@@ -46,11 +46,11 @@ class Bundle:
         return self.folder / name
 
     def shown(self, name: str = "") -> str:
-        """A path inside the bundle as the tools write it: relative to the repo's root."""
+        """Return a path inside the bundle as the tools write it: relative to the repo's root."""
         return relative(self.folder / name)
 
     def files(self) -> list[str]:
-        """Every file in the bundle but the manifest, as sorted POSIX paths relative to it."""
+        """Return every file in the bundle but the manifest, as sorted POSIX paths relative to it."""
         return contents(self.folder)
 
     def require_open(self) -> None:
@@ -65,7 +65,7 @@ class Bundle:
         write_text(path, text + entry.as_text(len(command_blocks(text)) + 1))
 
     def provenance(self) -> dict[str, Any]:
-        """What provenance wrote: the commit, the settings of the run, the protected files' state."""
+        """Return what provenance wrote: the commit, the settings of the run, the protected files' state."""
         value = read_object(self.path(PROVENANCE), "what provenance wrote")
         written = value.get("format", FORMAT)
         if not isinstance(written, int) or written > FORMAT:
@@ -95,12 +95,12 @@ class Bundle:
         return count
 
     def problems(self) -> list[Problem]:
-        """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
+        """Return a problem for each file that is changed, truncated, renamed, missing or added; none when all holds."""
         return problems(self.folder)
 
 
 def create(reports_root: Path, run_dir: Path | None = None, now: datetime | None = None) -> Bundle:
-    """A new, empty bundle: `run_dir`, or the first free second from `now` on under `reports_root`.
+    """Make a new, empty bundle: `run_dir`, or the first free second from `now` on under `reports_root`.
 
     Raises BadInput if `run_dir` exists, or if the folder cannot be made.
     """
@@ -124,13 +124,13 @@ def create(reports_root: Path, run_dir: Path | None = None, now: datetime | None
 
 
 def bundles(reports_root: Path) -> list[Bundle]:
-    """All bundles under `reports_root`, oldest first."""
+    """Return all bundles under `reports_root`, oldest first."""
     folders: Iterable[Path] = reports_root.iterdir() if reports_root.is_dir() else ()
     return [Bundle(f.absolute()) for f in sorted(folders) if STAMPED.fullmatch(f.name) and f.is_dir()]
 
 
 def open_bundle(reports_root: Path, run_dir: Path | None = None) -> Bundle:
-    """`run_dir`, or the newest bundle under `reports_root` that is not sealed. Raises BadInput."""
+    """Return the bundle `run_dir`, or the newest one under `reports_root` that is not sealed. Raises BadInput."""
     if run_dir is not None:
         if not run_dir.is_dir():
             raise BadInput(f"{run_dir}: expected a bundle's folder, got none")

@@ -16,7 +16,7 @@ from tools.scaling.bundle.verify import SealVerdict, Signature, Standing, verify
 
 
 def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = False) -> tuple[Bundle, Mapping[str, Any]]:
-    """The bundle and its provenance, where it can be run again.
+    """Return the bundle and its provenance, where it can be run again.
 
     A replay runs what the bundle carries: so this repository's git must have it, staged or committed, or its
     signature must hold against `public_key`, unless `trust`.
@@ -53,7 +53,7 @@ def replayable(run_dir: Path, public_key: Path | None = None, trust: bool = Fals
 
 
 def _vouched(run_dir: Path, verdict: SealVerdict) -> bool:
-    """Whether a signature holds, or this repository's git, and no other that came along, has the bundle."""
+    """Return whether a signature holds, or this repository's git, and no other that came along, has the bundle."""
     if verdict.signature is Signature.VALID:
         return True
     if verdict.standing not in (Standing.COMMITTED, Standing.STAGED) or not inside(run_dir):
@@ -63,7 +63,7 @@ def _vouched(run_dir: Path, verdict: SealVerdict) -> bool:
 
 @contextmanager
 def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
-    """A temporary checkout of `commit`, with `patch` applied. It is gone afterwards, whatever happened.
+    """Check out `commit` beside the repository, with `patch` applied. It is gone afterwards, whatever happened.
 
     Raises BadInput where the worktree cannot be made or the patch does not fit.
     """
@@ -79,7 +79,7 @@ def worktree(commit: str, patch: Path | None = None) -> Iterator[Path]:
 
 
 def outcomes(bundle: Bundle) -> list[tuple[str, int]]:
-    """(step, exit code) of every command in commands.txt, in order."""
+    """Return (step, exit code) of every command in commands.txt, in order."""
     try:
         text = read_record(bundle.path(COMMANDS)).decode("ascii")
     except (OSError, ValueError) as error:

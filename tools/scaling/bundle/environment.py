@@ -37,7 +37,7 @@ _INCIDENTAL = ("command", "cwd")
 
 
 def environment_record() -> dict[str, Any]:
-    """Everything of this process and machine that numbers depend on, discreet (discretion.py)."""
+    """Return everything of this process and machine that numbers depend on, discreet (discretion.py)."""
     import numpy
     import torch
 
@@ -79,7 +79,7 @@ def environment_record() -> dict[str, Any]:
 
 
 def _thread_pools() -> list[dict[str, Any]]:
-    """The BLAS and OpenMP libraries that are loaded, by name, in whichever order that was.
+    """Return the BLAS and OpenMP libraries that are loaded, by name, in whichever order that was.
 
     Two OpenMP runtimes in one process may fight for threads; KMP_DUPLICATE_LIB_OK only hides the warning of it.
     """
@@ -103,7 +103,7 @@ def _thread_pools() -> list[dict[str, Any]]:
 
 
 def _blas(pools: list[dict[str, Any]], torch: Any) -> list[str]:
-    """Name, version and architecture of each BLAS; torch's own is linked in and known by its build."""
+    """Return name, version and architecture of each BLAS; torch's own is linked in and known by its build."""
     libraries = [f"{p['name']} {p['version']} {p['architecture']}" for p in pools if p["kind"] == "blas"]
     lines = (line.strip(" -") for line in torch.__config__.show().splitlines())
     return sorted(libraries) + [
@@ -139,7 +139,7 @@ def _flushes_denormals(torch: Any) -> bool:
 
 
 def _reference_binary() -> dict[str, str] | None:
-    """The user's compiled nanoBragg, where NB_C_BIN names one."""
+    """Return the user's compiled nanoBragg, where NB_C_BIN names one."""
     named = os.environ.get(BINARY_VARIABLE, "")
     path = Path(named).expanduser()
     return {"path": discreet(relative(path)), "sha256": digest(path)} if named and path.is_file() else None
@@ -153,7 +153,7 @@ def _os_name() -> str:
 
 
 def _cpu_model() -> str:
-    """The model's name where Linux tells it, else what the platform calls the processor."""
+    """Return the model's name where Linux tells it, else what the platform calls the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -169,7 +169,7 @@ def _first_line(path: Path) -> str | None:
 
 
 def _full_command() -> str:
-    """The command that the user gave: that of the outermost process above this one which runs this tool."""
+    """Return the command that the user gave: that of the outermost process above this one which runs this tool."""
     import psutil  # type: ignore[import-untyped]
 
     commands = [sys.orig_argv]
@@ -200,7 +200,7 @@ class EnvironmentChange:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[EnvironmentChange]:
-    """What differs between two env.json, entry by entry; how they were called is left out."""
+    """Return what differs between two env.json, entry by entry; how they were called is left out."""
     old, new = (dict(flattened(side)) for side in (then, now))
     names = [*old, *(name for name in new if name not in old)]
     wanted = [name for name in names if name.split(".")[0] not in _INCIDENTAL]
@@ -208,7 +208,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Environment
 
 
 def same_numbers(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether the same versions run on the same CPU capability, so that numbers must agree bit for bit."""
+    """Return whether the same versions run on the same CPU capability, so that numbers must agree bit for bit."""
     return all(then.get(name) == now.get(name) for name in SAME_NUMBERS)
 
 

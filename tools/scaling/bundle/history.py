@@ -69,7 +69,7 @@ class BundleRow:
         return (str(self.case), str(self.pixel), str(self.device), str(self.dtype))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return what is printed as JSON."""
         return {"time": self.time, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
 
 
@@ -110,7 +110,7 @@ class History:
     regressions: tuple[Regression, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return what is printed as JSON."""
         return {
             "root": self.root,
             "since": self.since,
@@ -121,7 +121,7 @@ class History:
 
 
 def history(root: Path, since: str | None = None) -> History:
-    """Every bundle under `root` from `since` on. A broken one is a row that says why; the others are shown.
+    """Read every bundle under `root` from `since` on. A broken one is a row that says why; the others are shown.
 
     since: a day (2026-11-23), a time in ISO 8601, or a bundle's stamp; UTC. Raises BadInput for another text, and
     where `root` is no folder.
@@ -146,7 +146,7 @@ def history(root: Path, since: str | None = None) -> History:
 
 
 def _stamp_of(since: str) -> str:
-    """The stamp from which on bundles are wanted."""
+    """Return the stamp from which on bundles are wanted."""
     if STAMPED.fullmatch(since):
         return since
     try:
@@ -157,7 +157,7 @@ def _stamp_of(since: str) -> str:
 
 
 def _row(folder: str, stamp: str) -> BundleRow:
-    """The row of one bundle; BROKEN, and why, if what it must have is not there or cannot be read."""
+    """Return the row of one bundle; BROKEN, and why, if what it must have is not there or cannot be read."""
     try:
         names = frozenset(os.listdir(folder))  # noqa: PTH208 - this and str paths are four times as fast as Path
         known = _json(folder, PROVENANCE, whole=True)
@@ -207,12 +207,12 @@ def _text(value: Any) -> str | None:
 
 
 def _finite(value: float | None) -> float | None:
-    """None for what JSON has no number for, as the tools write it."""
+    """Return None for what JSON has no number for, as the tools write it."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def _cause(folder: str) -> str | None:
-    """The largest cause that explain named."""
+    """Return the largest cause that explain named."""
     causes = _json(folder, EXPLAINED)["causes"]
     if not causes:
         return None
@@ -221,7 +221,7 @@ def _cause(folder: str) -> str | None:
 
 
 def _json(folder: str, name: str, whole: bool = False) -> dict[str, Any]:
-    """A JSON object of the bundle, without the long tables at its end unless `whole`."""
+    """Return a JSON object of the bundle, without the long tables at its end unless `whole`."""
     try:
         return parse_record(read_record(f"{folder}/{name}", head_only=not whole))
     except ValueError as error:
@@ -239,14 +239,14 @@ def _series(key: Key, rows: list[BundleRow]) -> list[QuantitySeries]:
 
 
 def level(delta: float | None) -> int | None:
-    """How large a relative delta is, for a sparkline: 0 is none, then two decades a step."""
+    """Return how large a relative delta is, for a sparkline: 0 is none, then two decades a step."""
     if delta is None:
         return None
     return bisect_left(_LEVELS, abs(delta))
 
 
 def _regressions(groups: Iterable[list[BundleRow]]) -> list[Regression]:
-    """What passed in a bundle and does not in the next one of its group."""
+    """Return what passed in a bundle and does not in the next one of its group."""
     regressions = []
     for rows in groups:
         for good, bad in pairwise(rows):

@@ -44,7 +44,7 @@ class Mode:
     options: tuple[str, ...]
 
     def path(self, name: str) -> str:
-        """The path, in the bundle, of file `name` of this mode's comparison."""
+        """Return the path, in the bundle, of file `name` of this mode's comparison."""
         return self.place + name
 
 
@@ -73,7 +73,7 @@ class CommandRecord:
     note: str = ""
 
     def as_text(self, number: int) -> str:
-        """The entry in commands.txt: a head line, the command, and what it printed, indented."""
+        """Return the entry in commands.txt: a head line, the command, and what it printed, indented."""
         # what lasts a few milliseconds may hold less than the first decimal, or end between two readings
         peak = "-" if self.peak_bytes is None else f"{max(self.peak_bytes / 2**20, 0.1):.1f} MiB"
         head = (
@@ -103,12 +103,12 @@ class CommandEntry:
 
 
 def command_blocks(text: str) -> list[str]:
-    """The text of commands.txt cut into one block a command."""
+    """Return the text of commands.txt cut into one block a command."""
     return _ENTRY.split(text)[1:]
 
 
 def command_entry(block: str) -> CommandEntry | None:
-    """The entry that a block of commands.txt is; None where its head line has another form."""
+    """Return the entry that a block of commands.txt is; None where its head line has another form."""
     head, _, rest = block.partition("\n")
     match = _HEAD.fullmatch(head)
     if match is None:
@@ -127,12 +127,12 @@ def command_entry(block: str) -> CommandEntry | None:
 
 
 def command_entries(text: str) -> list[CommandEntry]:
-    """Every entry of commands.txt, in the order in which the commands ran."""
+    """Return every entry of commands.txt, in the order in which the commands ran."""
     return [entry for block in command_blocks(text) if (entry := command_entry(block)) is not None]
 
 
 def read_record(path: str | Path, head_only: bool = False) -> bytes:
-    """A file of a bundle, whole; with `head_only` maybe just its first bytes.
+    """Return a file of a bundle, whole; with `head_only` maybe just its first bytes.
 
     Raises OSError, also for what is no plain file, which may never end, and for one longer than any record.
     """
@@ -157,7 +157,7 @@ def read_record(path: str | Path, head_only: bool = False) -> bytes:
 
 
 def parse_record(data: bytes) -> dict[str, Any]:
-    """The JSON object that a record holds. Raises ValueError, whose text is what it holds instead."""
+    """Return the JSON object that a record holds. Raises ValueError, whose text is what it holds instead."""
     try:
         value = json.loads(data)
     except RecursionError as error:
@@ -168,7 +168,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
 
 
 def read_object(path: Path, what: str = "what the run wrote") -> dict[str, Any]:
-    """The JSON object that a run wrote to `path`. Raises BadInput, which says `what` was expected."""
+    """Return the JSON object that a run wrote to `path`. Raises BadInput, which says `what` was expected."""
     try:
         return parse_record(read_record(path))
     except (OSError, ValueError) as error:
@@ -176,7 +176,7 @@ def read_object(path: Path, what: str = "what the run wrote") -> dict[str, Any]:
 
 
 def read_metrics(folder: Path, mode: Mode = MODES["c-parity"]) -> dict[str, Any]:
-    """metrics.json of one comparison of the bundle in `folder`, with the keys that verdicts are made of.
+    """Return metrics.json of one comparison of the bundle in `folder`, with the keys that verdicts are made of.
 
     Raises BadInput: missing, unreadable, or without them.
     """

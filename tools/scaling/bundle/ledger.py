@@ -31,7 +31,7 @@ class LedgerEntry:
 
 
 def with_plan_row(text: str, entry: LedgerEntry) -> str:
-    """The plan with its M1 row telling of `entry`."""
+    """Return the plan with its M1 row telling of `entry`."""
     row = _M1.search(text)
     if row is None:
         raise BadInput(f"{PLAN}: expected a table row that begins with '| M1 |', got none")
@@ -43,7 +43,7 @@ def with_plan_row(text: str, entry: LedgerEntry) -> str:
 
 
 def with_attempt(text: str, entry: LedgerEntry, number: int | None = None) -> str:
-    """The fix plan with one Attempt for `entry`, in the order of their numbers: the next, unless one is given."""
+    """Return the fix plan with one Attempt for `entry`, in order: with the next number, unless one is given."""
     if ATTEMPTS not in text:
         raise BadInput(f"{FIX_PLAN}: expected the line '{ATTEMPTS}', got none")
     if _attempt(text, entry.stamp):
@@ -61,12 +61,12 @@ def with_attempt(text: str, entry: LedgerEntry, number: int | None = None) -> st
 
 
 def _made(entry: str) -> str:
-    """What is added to a ledger, as every text of ours is written."""
+    """Return what is added to a ledger, as every text of ours is written."""
     return text_bytes(entry).decode("ascii")
 
 
 def _attempt(text: str, stamp: str) -> re.Match[str] | None:
-    """The run's Attempt, with its number."""
+    """Return the run's Attempt, with its number."""
     begin = rf"^### Attempt (\d+) - {re.escape(plain(stamp))}: "
     return re.search(rf"{begin}.*?(?=^### |\Z)", text, flags=re.MULTILINE | re.DOTALL)
 
@@ -85,7 +85,7 @@ def write(entry: LedgerEntry) -> list[str]:
 
 
 def attempt_of(stamp: str) -> str:
-    """The text of the run's Attempt; BadInput if it has none."""
+    """Return the text of the run's Attempt; BadInput if it has none."""
     attempt = _attempt(_read(FIX_PLAN), stamp)
     if attempt is None:
         raise BadInput(f"{FIX_PLAN}: expected an Attempt for {stamp}, got none; run the ledger step first")

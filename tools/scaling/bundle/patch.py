@@ -45,7 +45,7 @@ class Dirty:
     secret: tuple[str, ...] = ()
 
     def lines(self, include_untracked: bool) -> list[str]:
-        """What a terminal says of it; nothing of a clean tree."""
+        """Return what a terminal says of it; nothing of a clean tree."""
         said = []
         if self.changed:
             kept = counted(len(self.changed), "file that differs from the commit is", "files that differ are")
@@ -81,12 +81,12 @@ def record_patch(bundle: Bundle, include_untracked: bool) -> tuple[dict[str, obj
 
 
 def input_digests(paths: Iterable[Path]) -> dict[str, str]:
-    """The SHA-256 of each file that a run reads, by its path as evidence has it."""
+    """Return the SHA-256 of each file that a run reads, by its path as evidence has it."""
     return {discreet(relative(path)): digest(path) for path in sorted(set(paths)) if path.is_file()}
 
 
 def working_patch(include_untracked: bool = False, without: Path | None = None) -> Dirty:
-    """How ROOT differs from HEAD. without: a folder of bundles that is left out, as reports/ is.
+    """Return how the working tree differs from HEAD. without: a folder of bundles that is left out, as reports/ is.
 
     ASCII: where the text of a change is not, the whole patch is written as binary.
     """
@@ -106,7 +106,7 @@ def working_patch(include_untracked: bool = False, without: Path | None = None) 
 
 
 def _own_store(folder: Path) -> Mapping[str, str]:
-    """What gives git an index and an object store in `folder`; the index holds HEAD."""
+    """Return what gives git an index and an object store in `folder`; the index holds HEAD."""
     (folder / "objects").mkdir()
     objects = git("rev-parse", "--path-format=absolute", "--git-path", "objects").strip()
     env = {
@@ -145,7 +145,7 @@ def _diff(folder: Path, without: Sequence[str], env: Mapping[str, str]) -> bytes
 
 
 def _tells_a_secret(name: str) -> bool:
-    """Whether the file holds a private key or a URL with credentials that its commit does not hold."""
+    """Return whether the file holds a private key or a URL with credentials that its commit does not hold."""
     path = ROOT / name
     if path.is_symlink() or not path.is_file():
         return False
@@ -158,7 +158,7 @@ def _tells_a_secret(name: str) -> bool:
 
 
 def _untracked(without: Sequence[str], env: Mapping[str, str] | None = None, whole: bool = True) -> list[str]:
-    """The untracked files, of the index that `env` names, but those that the pathspecs `without` leave out.
+    """Return the untracked files, of the index that `env` names, but those that the pathspecs `without` leave out.
 
     whole: name a folder in which nothing is tracked, not each of its files.
     """
@@ -175,7 +175,7 @@ def _too_large(path: Path) -> bool:
 
 
 def files_of(patch: Path) -> list[str]:
-    """The files that a patch changes, as it is asked before it is applied. Raises BadInput where it is none."""
+    """Return the files that a patch changes, as it is asked before it is applied. Raises BadInput where it is none."""
     listed = os.fsdecode(git_bytes("apply", "--numstat", "-z", "--", str(patch)))
     return [row.split("\t", 2)[-1] for row in listed.split("\0") if row]
 

@@ -76,7 +76,7 @@ class Seal:
 
 
 def contents(folder: Path) -> list[str]:
-    """Everything in the bundle that is no folder, but the manifest, as sorted POSIX paths relative to it.
+    """Return everything in the bundle that is no folder, but the manifest, as sorted POSIX paths relative to it.
 
     Raises BadInput where a folder in it cannot be read, or lies too deep.
     """
@@ -87,7 +87,7 @@ def contents(folder: Path) -> list[str]:
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
-    """What is in the bundle: the names of all but the manifest, sorted; folders without files, deepest first.
+    """Return what is in the bundle: the names of all but the manifest, sorted; folders without files, deepest first.
 
     Last the folders that cannot be read, by name, with the reason.
     """
@@ -119,14 +119,14 @@ def _walk(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
 
 
 def _above(prefix: str) -> Iterator[str]:
-    """The folder `prefix` and those that hold it, each with / at its end."""
+    """Yield the folder `prefix` and those that hold it, each with / at its end."""
     while prefix:
         yield prefix
         prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]
 
 
 def read_seal(folder: Path) -> Seal:
-    """The bundle's seal.json. Raises BadInput: missing, damaged, or of a newer version."""
+    """Return the bundle's seal.json. Raises BadInput: missing, damaged, or of a newer version."""
     path = folder / SEAL
     what = irregular(path)
     if what is not None:
@@ -155,7 +155,7 @@ def _link(previous: Mapping[str, str] | None) -> Link | None:
 
 
 def irregular(path: Path) -> str | None:
-    """What is at `path` in place of a plain file; None where one is. Others are not opened: they may never end."""
+    """Return what is at `path` in place of a plain file; None where one is. Others are not opened."""
     try:
         if path.is_symlink():
             return "a link"
@@ -167,7 +167,7 @@ def irregular(path: Path) -> str | None:
 
 
 def irregular_manifest(folder: Path) -> str | None:
-    """What is in place of the bundle's sha256.txt; None where one is that can be read."""
+    """Return what is in place of the bundle's sha256.txt; None where one is that can be read."""
     path = folder / MANIFEST
     what = irregular(path)
     if what is None and (size := path.stat().st_size) > LONGEST:
@@ -176,7 +176,7 @@ def irregular_manifest(folder: Path) -> str | None:
 
 
 def newest(root: Path) -> Link | None:
-    """The end of the chain under `root`: the sealed bundle with the highest number. None where there is none."""
+    """Return the end of the chain under `root`: the sealed bundle with the highest number. None where there is none."""
     best: tuple[int, str] | None = None
     for name in os.listdir(root):  # noqa: PTH208 - names alone are wanted, 10,000 of them
         if STAMPED.fullmatch(name):
@@ -216,7 +216,7 @@ def _size(path: Path) -> int:
 
 
 def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
-    """sha256.txt as path -> digest, and what in it is no such line."""
+    """Return sha256.txt as path -> digest, and what in it is no such line."""
     listed: dict[str, str] = {}
     faults = []
     text = read_record(folder / MANIFEST).decode(errors="replace")
@@ -236,7 +236,7 @@ def manifest(folder: Path) -> tuple[dict[str, str], list[Problem]]:
 
 
 def problems(folder: Path) -> list[Problem]:
-    """One for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
+    """Return a problem for each file that is changed, truncated, renamed, missing or added; empty when all holds."""
     what = irregular_manifest(folder)
     if what == "none":
         part = irregular(folder / SEAL) != "none"
@@ -266,7 +266,7 @@ def problems(folder: Path) -> list[Problem]:
 
 
 def _sizes(folder: Path) -> tuple[Mapping[str, int] | None, Problem | None]:
-    """The sizes in seal.json, or why there are none."""
+    """Return the sizes in seal.json, or why there are none."""
     try:
         return read_seal(folder).sizes, None
     except BadInput as error:
@@ -277,7 +277,7 @@ def _sizes(folder: Path) -> tuple[Mapping[str, int] | None, Problem | None]:
 def _against_sizes(
     folder: Path, sizes: Mapping[str, int], listed: Mapping[str, str], actual: Mapping[str, str]
 ) -> list[Problem]:
-    """What a manifest that was made anew would hide: seal.json does not have these files, or not so long."""
+    """Return what a manifest that was made anew would hide: seal.json does not have these files, or not so long."""
     faults = [
         Problem(name, Damage.MISSING, f"missing, from {MANIFEST} too")
         for name in sorted(sizes.keys() - listed.keys() - actual.keys())
@@ -293,7 +293,7 @@ def _against_sizes(
 
 
 def _gone(name: str, value: str, added: dict[str, str]) -> Problem:
-    """Missing, or renamed to a file that was added; that one is then no longer among `added`."""
+    """Return what became of a file: missing, or renamed to one that was added, which then leaves `added`."""
     other = next((new for new, its in added.items() if its == value), None)
     if other is None:
         return Problem(name, Damage.MISSING, "missing")
@@ -313,7 +313,7 @@ def _changed(folder: Path, name: str, actual: str, size: int | None) -> Problem:
 
 
 def _digest(path: Path, most: int) -> str:
-    """The SHA-256, or why there is none: evidence is a plain file that can be read, of at most `most` bytes."""
+    """Return the SHA-256, or why there is none: evidence is a plain file that can be read, of at most `most` bytes."""
     what = irregular(path)
     if what is not None:
         return f"expected a plain file, got {what}"
@@ -326,6 +326,6 @@ def _digest(path: Path, most: int) -> str:
 
 
 def blob_id(data: bytes, like: str) -> str:
-    """What git calls a file of this content, in the hash of which `like` is an id."""
+    """Return what git calls a file of this content, in the hash of which `like` is an id."""
     algorithm = hashlib.sha1 if len(like) == 40 else hashlib.sha256
     return algorithm(b"blob %d\0" % len(data) + data).hexdigest()

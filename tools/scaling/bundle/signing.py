@@ -41,7 +41,7 @@ def _libraries() -> None:
 
 
 def load_signer(path: Path) -> Any:
-    """The signer of a private key in PEM. Raises BadInput where `path` holds none, Unavailable without libraries."""
+    """Return the signer of a private key in PEM. Raises BadInput where there is none, Unavailable without libraries."""
     _libraries()
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
@@ -51,7 +51,7 @@ def load_signer(path: Path) -> Any:
 
 
 def load_public_key(path: Path) -> Any:
-    """The public key in PEM at `path`. Raises BadInput where it holds none, Unavailable without libraries."""
+    """Return the public key in PEM at `path`. Raises BadInput where it holds none, Unavailable without libraries."""
     _libraries()
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.signer import SSlibKey
@@ -73,7 +73,7 @@ def _from_pem(path: Path, what: str, read: Callable[[bytes], Any]) -> Any:
 
 
 def attester(folder: Path, key: Path) -> Callable[[Mapping[str, str]], str]:
-    """What makes attestation.json from the digests of the bundle's files. Raises as load_signer does, at once."""
+    """Return what makes attestation.json from the digests of the bundle's files. Raises as load_signer does."""
     signer = load_signer(key)
 
     def attest(digests: Mapping[str, str]) -> str:
@@ -102,7 +102,7 @@ def _statement(folder: Path, digests: Mapping[str, str]) -> Any:
 
 
 def _commit(folder: Path) -> str | None:
-    """The commit that the bundle was made from; None where the run halted before it was known."""
+    """Return the commit that the bundle was made from; None where the run halted before it was known."""
     try:
         return read_object(folder / PROVENANCE)["git_sha"] or None
     except (BadInput, KeyError):
@@ -110,7 +110,7 @@ def _commit(folder: Path) -> str | None:
 
 
 def _test_result(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
-    """The predicate: the nine factors of the c-parity comparison. A run that halted has failed."""
+    """Return the predicate: the nine factors of the c-parity comparison. A run that halted has failed."""
     try:
         passed = {name: row["status"] == "PASS" for name, row in read_object(folder / METRICS)["factors"].items()}
     except (BadInput, KeyError, TypeError, AttributeError):
@@ -128,7 +128,7 @@ def _test_result(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check(folder: Path, public_key: Path) -> list[Problem]:
-    """What of attestation.json does not hold against `public_key` and the bundle's sha256.txt."""
+    """Return what of attestation.json does not hold against `public_key` and the bundle's sha256.txt."""
     key = load_public_key(public_key)
     path = folder / ATTESTATION
     if not path.is_file():
@@ -159,7 +159,7 @@ def check(folder: Path, public_key: Path) -> list[Problem]:
 
 
 def _subjects_hold(folder: Path, subjects: dict[str, dict[str, str]]) -> list[Problem]:
-    """The signed files are those of sha256.txt, the signed commit is that of provenance.json."""
+    """Return each signed file that is not as sha256.txt has it, and a commit that is not that of provenance.json."""
     listed = manifest(folder)[0] if (folder / MANIFEST).is_file() else {}
     commit = subjects.pop(_COMMIT, {}).get("gitCommit")
     faults = (

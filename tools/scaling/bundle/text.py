@@ -21,7 +21,7 @@ _COLUMNS = ("time", "commit", "device", "dtype", "verdict", "first divergence", 
 
 
 def history_lines(history: History) -> Iterator[str]:
-    """Everything, oldest first, the regressions last."""
+    """Yield a line for each bundle, oldest first, then the sparklines, the regressions last."""
     if not history.rows:
         yield f"{history.root}: no bundles" + (f" since {history.since}" if history.since else "")
         return
@@ -37,7 +37,7 @@ def history_lines(history: History) -> Iterator[str]:
 
 
 def sparkline(series: QuantitySeries) -> str:
-    """The newest levels, a blank where there is none."""
+    """Return the newest levels, a blank where there is none."""
     return "".join(" " if level is None else SPARKS[level] for level in series.levels[-WIDTH:])
 
 
@@ -70,7 +70,7 @@ def _told(each: Regression) -> str:
 
 
 def verdict_lines(verdict: SealVerdict) -> Iterator[str]:
-    """The problems, one a line, then what holds."""
+    """Yield the problems, one a line, then what holds."""
     for problem in verdict.problems:
         yield one_line(f"{verdict.bundle}: {problem}")
     signed = "" if verdict.signature is Signature.NONE else f"; {verdict.signature.value}"
@@ -79,7 +79,7 @@ def verdict_lines(verdict: SealVerdict) -> Iterator[str]:
 
 
 def chain_lines(chain: ChainVerdict) -> Iterator[str]:
-    """The lost bundles, the problems of each that is there, those that are open, then the verdict."""
+    """Yield the lost bundles, the problems of each that is there, those that are open, then the verdict."""
     lost = {f"{chain.root}/{problem.name}" for problem in chain.lost}
     for problem in chain.lost:
         yield one_line(f"{chain.root}/{problem}")

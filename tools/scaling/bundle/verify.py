@@ -117,7 +117,7 @@ class GitRefused(BadInput):
 
 
 def known_to_git(root: Path) -> dict[str, Known]:
-    """The bundles under `root` that git has, staged or committed. Empty where there is no repository.
+    """Return the bundles under `root` that git has, staged or committed. Empty where there is no repository.
 
     Raises GitRefused where there is one that git does not read: another user's, a damaged one, no git.
     """
@@ -141,7 +141,7 @@ def known_to_git(root: Path) -> dict[str, Known]:
 
 
 def _asked(root: Path) -> tuple[Mapping[str, Known], str]:
-    """What git knows of the bundles under `root`, or nothing and why it could not be asked."""
+    """Return what git knows of the bundles under `root`, or nothing and why it could not be asked."""
     try:
         return known_to_git(root), ""
     except GitRefused as error:
@@ -190,7 +190,7 @@ def _verdict(bundle: Bundle, known: Known | None, public_key: Path | None, unask
 
 
 def _readable(bundle: Bundle) -> bool:
-    """Whether its sha256.txt is a file; where something else is in its place, `problems` says so."""
+    """Return whether its sha256.txt is a file; where something else is in its place, `problems` says so."""
     return irregular_manifest(bundle.folder) is None
 
 
@@ -215,7 +215,7 @@ def verify_all(
     known: Mapping[str, Known] | None = None,
     also: Path | None = None,
 ) -> ChainVerdict:
-    """Every bundle under `root`, and the chain that they are.
+    """Verify every bundle under `root`, and the chain that they are.
 
     known: what git has of them; read now unless given. also: a bundle that is verified with them, wherever it lies.
     Raises BadInput where there are no bundles.
@@ -244,7 +244,7 @@ def verify_all(
 
 
 def _under_other_names(root: Path) -> list[Bundle]:
-    """The folders whose name is no stamp, with the seal of a bundle of the chain: renamed, or copies."""
+    """Return the folders whose name is no stamp, with the seal of a bundle of the chain: renamed, or copies."""
     renamed = []
     for folder in sorted(root.absolute().iterdir()):
         with suppress(BadInput, OSError):
@@ -255,7 +255,7 @@ def _under_other_names(root: Path) -> list[Bundle]:
 
 
 def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
-    """The seals of the sealed bundles; None where one cannot be read, which `problems` names."""
+    """Return the seals of the sealed bundles; None where one cannot be read, which `problems` names."""
     links: dict[str, Seal | None] = {}
     for name, bundle in present.items():
         if bundle.sealed or irregular(bundle.path(SEAL)) != "none":
@@ -269,7 +269,7 @@ def _links(present: Mapping[str, Bundle]) -> dict[str, Seal | None]:
 def _chain_problems(
     links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]
 ) -> list[tuple[str, Problem]]:
-    """What the chain says against the bundles that are there, as (bundle, problem)."""
+    """Return what the chain says against the bundles that are there, as (bundle, problem)."""
     faults = [
         (name, Problem("folder", Damage.CHANGED, "changed: expected a folder, got a link"))
         for name, bundle in present.items()
@@ -297,7 +297,7 @@ def _chain_problems(
 def _against_followers(
     link: Link | None, names: list[str], links: Mapping[str, Seal | None], present: Mapping[str, Bundle]
 ) -> list[tuple[str, Problem]]:
-    """The bundle before against what those that follow it recorded, and their numbers against its own."""
+    """Return what the followers of `link` say against it (another digest), and what it says against their numbers."""
     number = 1
     if link is not None:
         if link.bundle not in present or not _readable(present[link.bundle]):
@@ -328,7 +328,7 @@ def _suspects(names: list[str], followers: Mapping[Link | None, list[str]], know
 
 
 def _lost(links: Mapping[str, Seal | None], present: Mapping[str, Bundle], known: Mapping[str, Known]) -> list[Problem]:
-    """The bundles that are not there, though a seal or git names them."""
+    """Return the bundles that are not there, though a seal or git names them."""
     lost = {}
     for name, known_as in known.items():
         if name not in present:

@@ -7,7 +7,7 @@ from tools.scaling.page.view import AuditBlock
 
 
 def blocks_of(text: str) -> tuple[AuditBlock, ...]:
-    """Headings, paragraphs, lists of names, and indented code."""
+    """Return headings, paragraphs, lists of names, and indented code."""
     blocks: list[AuditBlock] = []
     for kind, lines in groupby(text.splitlines(), _kind):
         bare = tuple(_bare(kind, line) for line in lines)
@@ -27,7 +27,7 @@ def _kind(line: str) -> str:
 
 
 def _bare(kind: str, line: str) -> str:
-    """The line without its marks."""
+    """Return the line without its marks."""
     if kind == "list":
         line = line[2:].strip("`")
     return short(line[4:] if kind == "code" else line.lstrip("# ") if kind == "heading" else line, 4 * LONG)

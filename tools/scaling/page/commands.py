@@ -23,7 +23,7 @@ def read_commands(text: str) -> tuple[list[CommandEntry], int]:
 
 
 def shown_command(entry: CommandEntry, folder: str) -> CommandRow:
-    """The entry as a page shows it: without what `exports_line` sets, and with $RUN_DIR for the bundle's folder."""
+    """Return the entry as a page shows it: without what `exports_line` sets, with $RUN_DIR for the folder."""
     said = [line for line in entry.out if line.strip()]
     return CommandRow(
         number=entry.number,
@@ -44,19 +44,19 @@ def _named(text: str, folder: str) -> str:
 
 
 def folder_in(entries: Sequence[CommandEntry], stamp: str) -> str:
-    """The bundle's folder as its commands call it, wherever it lies now; nothing where none does."""
+    """Return the bundle's folder as its commands call it, wherever it lies now; nothing where none does."""
     pattern = re.compile(rf"(?<![^\s'\"=])[^\s'\"=]*/{re.escape(stamp)}(?=[/\s'\"]|$)")
     folders = (match[0] for entry in entries if (match := pattern.search(entry.command[:4000])))
     return next(folders, "")
 
 
 def exports_line(folder: str) -> str:
-    """The line after which the shown commands can be run again."""
+    """Return the line after which the shown commands can be run again."""
     return f"export {EXPORTED}" + (f" RUN_DIR={folder}" if folder else "")
 
 
 def gates(entries: Sequence[CommandEntry]) -> tuple[str, ...]:
-    """What check and the mapped tests said, a line each."""
+    """Return what check and the mapped tests said, a line each."""
     lines = []
     for entry in entries:
         if " tools.scaling check " in entry.command:
@@ -68,5 +68,5 @@ def gates(entries: Sequence[CommandEntry]) -> tuple[str, ...]:
 
 
 def cut(text: str, most: int = LAST) -> str:
-    """At most `most` characters of `text`, and how many more there are."""
+    """Return at most `most` characters of `text`, and how many more there are."""
     return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most} more characters, see {COMMANDS})"

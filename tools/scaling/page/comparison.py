@@ -18,7 +18,7 @@ FACTORS, DIFFERING, SERIES, POINTS, CAUSES, REMARKS, ORPHANS = 12, 40, 4, 150, 1
 
 
 def comparisons_of(reader: Reader) -> tuple[Comparison, ...]:
-    """Those of the three comparisons that are there and can be read, c-parity first."""
+    """Return those of the three comparisons that are there and can be read, c-parity first."""
     made = (_comparison(reader, mode) for mode in MODES.values())
     return tuple(each for each in made if each is not None)
 
@@ -95,7 +95,7 @@ def _orphan(row: dict[str, Any]) -> Pair:
 
 
 def _series(rows: Sequence[dict[str, Any]]) -> tuple[PhiSeries, ...]:
-    """Each quantity of the first sweep over its phi steps, against phi where it was traced."""
+    """Return each quantity of the first sweep over its phi steps, against phi where it was traced."""
     by_name: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
         if row["occurrence"] == 0:
@@ -122,7 +122,7 @@ def _step(x: Any, row: dict[str, Any]) -> PhiStep:
 
 
 def thinned(steps: Sequence[PhiStep]) -> tuple[PhiStep, ...]:
-    """At most POINTS steps: of every stretch the lowest, the highest and the one that differs most."""
+    """Return at most POINTS steps: of every stretch the lowest, the highest and the one that differs most."""
     if len(steps) <= POINTS:
         return tuple(steps)
     stretches = POINTS // 3

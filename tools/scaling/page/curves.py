@@ -94,7 +94,7 @@ class _Scale:
 
 
 def plot(series: PhiSeries) -> Plot:
-    """The drawing of a quantity over the phi steps."""
+    """Return the drawing of a quantity over the phi steps."""
     steps = series.steps
     x = _scale([s.x for s in steps], LEFT + 6, RIGHT - 6, margin=0.0)
     names = ("c", "py")
@@ -106,14 +106,14 @@ def plot(series: PhiSeries) -> Plot:
 
 
 def bars(causes: Sequence[CauseRow]) -> tuple[ShareBar, ...]:
-    """One bar a cause, from 0 to its effect, the largest effect reaching 1."""
+    """Return one bar a cause, from 0 to its effect, the largest effect reaching 1."""
     sizes = [c.effect_rel if c.effect_rel is not None and math.isfinite(c.effect_rel) else 0.0 for c in causes]
     longest = max((abs(s) for s in sizes), default=0.0) or 1.0
     return tuple(ShareBar(round(min(s / longest, 0.0), 4), round(abs(s) / longest, 4)) for s in sizes)
 
 
 def spark(trend: Trend) -> Spark:
-    """|relative delta| over the bundles, in decades from FLOOR up; what is smaller lies on the base line."""
+    """Draw |relative delta| over the bundles, in decades from FLOOR up; what is smaller lies on the base line."""
     sizes = [None if v is None or not math.isfinite(v) else max(abs(v), FLOOR) for v in trend.values]
     known = [math.log10(s) for s in sizes if s is not None]
     top = max(math.ceil(max(known, default=0.0)), -12)
@@ -156,7 +156,7 @@ def _path(points: Sequence[tuple[float, Number]]) -> str:
 
 
 def _scale(values: Sequence[float], start: float, end: float, margin: float) -> _Scale:
-    """From the least to the largest value, with a share of the span left free on both sides."""
+    """Return the scale from the least to the largest value, with a share of the span left free on both sides."""
     lo, hi = (min(values), max(values)) if values else (0.0, 1.0)
     half = hi / 2 - lo / 2
     room = half * (2 * margin) if half > _TINY else max(abs(lo) / 2, 10 * _TINY)  # a flat line lies in the middle
@@ -165,7 +165,7 @@ def _scale(values: Sequence[float], start: float, end: float, margin: float) -> 
 
 
 def _ticks(scale: _Scale, wanted: int) -> tuple[Tick, ...]:
-    """Round numbers within the scale, with as many digits as tell them apart."""
+    """Return round numbers within the scale, with as many digits as tell them apart."""
     if -100 * _TINY < scale.lo < 0.0 < scale.hi < 100 * _TINY:  # nothing but zeros
         return (Tick(scale(0.0), "0"),)
     raw = (scale.hi / 2 - scale.lo / 2) / wanted * 2

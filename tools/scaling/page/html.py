@@ -24,12 +24,12 @@ _TONES = {"PASS": "good", "AGREES": "good", "MINOR": "fair", "DIVERGES": "fair",
 
 
 def report_page(page: Page) -> str:
-    """report.html of a bundle."""
+    """Return report.html of a bundle."""
     return _render("report.html.j2", page=page, plot=curves.plot, bars=curves.bars)
 
 
 def index_page(index: Index) -> str:
-    """index.html over many bundles."""
+    """Return index.html over many bundles."""
     script = (TEMPLATES / "index.js").read_text(encoding="ascii")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _render("index.html.j2", index=index, spark=curves.spark, script=script, script_hash=digest)
@@ -67,17 +67,17 @@ def _environment() -> "Environment":
 
 
 def value(number: Number) -> str:
-    """As many digits as a trace has."""
+    """Return the number with as many digits as a trace has."""
     return "-" if number is None else f"{number:.15g}"
 
 
 def delta(number: Number, digits: int = 3) -> str:
-    """A signed difference."""
+    """Return a signed difference."""
     return value(number) if _plain(number) else f"{number:+.{digits}e}"
 
 
 def magnitude(number: Number, digits: int = 3) -> str:
-    """A difference without its sign."""
+    """Return a difference without its sign."""
     return value(number) if _plain(number) else f"{number:.{digits}e}"
 
 
@@ -98,5 +98,5 @@ def size(count: int | None) -> str:
 
 
 def tone(word: str) -> str:
-    """The colour class of a verdict or status word."""
+    """Return the colour class of a verdict or status word."""
     return _TONES.get(word, "bad")

@@ -20,7 +20,7 @@ GROUPS, POINTS = 4, 400  # groups of trends, and points of each
 
 
 def index_path(root: Path) -> Path:
-    """Where the index of `root` lies: reports/index.html for the project's own bundles, else inside `root`."""
+    """Return where the index of `root` lies: reports/index.html for the project's own bundles, else inside `root`."""
     home = ROOT / REPORTS_ROOT
     return (ROOT / "reports" if root.absolute() == home else root) / "index.html"
 
@@ -33,7 +33,7 @@ def write_index(root: Path, out: Path | None = None) -> Path:
 
 
 def index_of(known: History, root: Path, beside: Path) -> Index:
-    """What the index shows. beside: the folder that it will lie in, which its links start from."""
+    """Return what the index shows. beside: the folder that it will lie in, which its links start from."""
     prefix = quote(Path(os.path.relpath(root.absolute(), beside)).as_posix())
     worse: dict[str, list[Regression]] = defaultdict(list)
     for each in known.regressions:
@@ -67,7 +67,7 @@ def _row(row: BundleRow, root: Path, prefix: str, worse: Sequence[Regression]) -
 
 
 def _regression(worse: Sequence[Regression]) -> str:
-    """The worst news first: a factor before what is upstream of it."""
+    """Return the sentence on what got worse: a factor before what is upstream of it."""
     if not worse:
         return ""
     first = worse[0]
@@ -84,7 +84,7 @@ def _trends(what: str, series: Sequence[QuantitySeries]) -> Trends:
 
 
 def _fewer(values: Sequence[Number]) -> tuple[Number, ...]:
-    """At most POINTS values: of every stretch the largest in size, and the newest as it is."""
+    """Return at most POINTS values: of every stretch the largest in size, and the newest as it is."""
     values = [None if value is None else finite(float(value)) for value in values]
     if len(values) <= POINTS:
         return tuple(values)

@@ -23,7 +23,7 @@ class Reader:
     notes: list[str] = field(default_factory=list)
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """The object in `name`; None where there is no such file, or it is damaged (then a note says so)."""
+        """Return the object in `name`; None where there is no such file, or it is damaged (then a note says so)."""
         try:
             return parse_record(read_record(self.bundle.path(name)))
         except FileNotFoundError:
@@ -33,7 +33,7 @@ class Reader:
             return None
 
     def text(self, name: str) -> str:
-        """The text of `name`, or nothing."""
+        """Return the text of `name`, or nothing."""
         try:
             return read_record(self.bundle.path(name)).decode(errors="replace")
         except OSError:
@@ -49,7 +49,7 @@ class Reader:
             return {}
 
     def made(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` makes of file `name`; None, and a note, where the file has not the form that it expects."""
+        """Return what `make` makes of file `name`; None, and a note, where the file has another form."""
         try:
             return make()
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -58,7 +58,7 @@ class Reader:
 
 
 def value_text(item: Any) -> str:
-    """A JSON value as a page shows it."""
+    """Return a JSON value as a page shows it."""
     if isinstance(item, bool) or item is None:
         return {None: "none", True: "yes", False: "no"}[item]
     if isinstance(item, float):
@@ -67,7 +67,7 @@ def value_text(item: Any) -> str:
 
 
 def number(value: Any) -> Number:
-    """A JSON number, or one of the strings nan, inf and -inf. Raises TypeError, ValueError."""
+    """Return a JSON number, or one of the strings nan, inf and -inf. Raises TypeError, ValueError."""
     if isinstance(value, bool):
         raise TypeError("expected a number, got a truth value")
     return None if value is None else float(value)
@@ -78,13 +78,13 @@ def finite(value: Number) -> Number:
 
 
 def short(text: str, limit: int = SHORT) -> str:
-    """`text` cut to `limit` characters; control characters but line ends become spaces."""
+    """Return `text` cut to `limit` characters; control characters but line ends become spaces."""
     text = re.sub(r"[^\S\n]|[\x00-\x08\x0b-\x1f\x7f]", " ", text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def when(stamp: str) -> str:
-    """The time in a bundle's name, for people; nothing where the name is no stamp."""
+    """Return the time in a bundle's name, for people; nothing where the name is no stamp."""
     try:
         return f"{datetime.strptime(stamp, STAMP).replace(tzinfo=UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:

@@ -55,7 +55,7 @@ def write_report(bundle: Bundle) -> Path:
 
 
 def report_text(bundle: Bundle) -> str:
-    """The page of a bundle: the same bundle gives the same text, sealed or not. At most LIMIT bytes."""
+    """Return the page of a bundle: the same bundle gives the same text, sealed or not. At most LIMIT bytes."""
     page = page_of(bundle)
     text = report_page(page)
     for lighter in _LIGHTER:
@@ -87,7 +87,7 @@ _LIGHTER: tuple[Callable[[Page], Page], ...] = (_linked_image, _fewer_commands, 
 
 
 def page_of(bundle: Bundle) -> Page:
-    """Everything that report.html shows of `bundle`."""
+    """Return everything that report.html shows of `bundle`."""
     reader = Reader(bundle)
     known = reader.provenance()
     stamp = str(known.get("timestamp") or bundle.stamp)
@@ -123,7 +123,7 @@ def page_of(bundle: Bundle) -> Page:
 
 
 def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]:
-    """The word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says, with its cause."""
+    """Return the word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says."""
     said = ""
     if comparisons and comparisons[0].name == "c-parity":
         first = comparisons[0]
@@ -161,7 +161,7 @@ def _facts(known: Mapping[str, Any], settings: Mapping[str, Any], env: Mapping[s
 def _previous(
     bundle: Bundle, verdict: str, known: Mapping[str, Any], env: Mapping[str, Any], comparisons: Sequence[Comparison]
 ) -> Previous | None:
-    """The bundle before this one by name, and what differs between the two."""
+    """Return the bundle before this one by name, and what differs between the two."""
     names = os.listdir(bundle.folder.parent)  # noqa: PTH208 - names alone are wanted, thousands of them
     earlier = sorted(name for name in names if STAMPED.fullmatch(name) and name < bundle.stamp)
     last = next((n for n in reversed(earlier) if irregular(bundle.folder.parent / n / PROVENANCE) is None), None)
@@ -188,7 +188,7 @@ def _compared_facts(
 
 
 def _files(bundle: Bundle) -> tuple[RawFile, ...]:
-    """The files that were there before the seal, and the two that it adds."""
+    """Return the files that were there before the seal, and the two that it adds."""
     own = {REPORT, SEAL, ATTESTATION}
     names = [name for name in bundle.files() if name not in own][:FILES]
     sizes = {
@@ -207,7 +207,7 @@ def _image(bundle: Bundle) -> str | None:
 
 
 def _image_facts(reader: Reader) -> tuple[Pair, ...]:
-    """What was simulated, and how far it is from the reference's; nothing where no image was."""
+    """Return what was simulated, and how far it is from the reference's; nothing where no image was."""
     made, compared = reader.json(SIMULATED), reader.json(AGREEMENT)
 
     def simulated() -> dict[str, Any]:

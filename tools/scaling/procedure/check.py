@@ -60,5 +60,5 @@ def check_metrics(
 
 
 def signed(value: float | None) -> str:
-    """A relative delta with its sign; none where there is no number."""
+    """Return a relative delta with its sign; none where there is no number."""
     return "none" if value is None else f"{value:+.6e}"

@@ -55,7 +55,7 @@ def go_deaf() -> None:
 
 
 def run_step(run: ProcedureRun, step: Step) -> None:
-    """One step, announced with its seconds."""
+    """Run one step, announced with its seconds."""
     run.step = step.name
     started = time.perf_counter()
     run.say(f"[{step.row.numbers:>10}] {step.name}: {step.row.what}")
@@ -66,7 +66,7 @@ def run_step(run: ProcedureRun, step: Step) -> None:
 def step_alone(
     step: Step, changes: dict[str, object], root: Path, run_dir: Path | None, say: Callable[[str], None]
 ) -> None:
-    """One step on the open bundle that is named, or on the newest one; provenance makes its own.
+    """Run one step on the open bundle that is named, or on the newest one; provenance makes its own.
 
     changes: settings that differ from those that the bundle's provenance recorded.
     """
@@ -118,7 +118,7 @@ def phase_m1(
     sign: Path | None = None,
     on_blocked: str | None = None,
 ) -> Bundle:
-    """All steps with one RUN_DIR, halting at the first failure.
+    """Run all steps with one RUN_DIR, halting at the first failure.
 
     Raises the failure after the blocked evidence is written and sealed; its exit code is the step's own.
     """
@@ -159,7 +159,7 @@ class Blocked(ScalingError):
 
 
 def as_scaling_error(problem: Exception) -> ScalingError:
-    """What went wrong, with an exit code: a refusal of the file system is bad input, the rest are defects."""
+    """Return what went wrong, with an exit code: a refusal of the file system is bad input, the rest are defects."""
     if isinstance(problem, ScalingError):
         return problem
     if isinstance(problem, OSError):
@@ -168,7 +168,7 @@ def as_scaling_error(problem: Exception) -> ScalingError:
 
 
 def _signing_key(path: Path | None) -> Path | None:
-    """The key's path, once it is known to be one: a wrong key must not show only at the end."""
+    """Return the key's path, once it is known to be one: a wrong key must not show only at the end."""
     if path is not None:
         from tools.scaling.bundle.signing import load_signer
 
@@ -191,7 +191,7 @@ def _block(run: ProcedureRun, error: ScalingError, say: Callable[[str], None]) -
 
 
 def audit(run: ProcedureRun, error: ScalingError) -> str:
-    """instrumentation_audit.md: which step, why, with what output, and what was kept."""
+    """Return the text of instrumentation_audit.md: which step, why, with what output, and what was kept."""
     bundle = run.made
     kept = "".join(f"- {code(name)}\n" for name in bundle.files())
     text = f"# Blocked: {run.step}\n\nThe run halted at step {run.step} with exit code {error.exit_code}.\n\n"
@@ -211,7 +211,7 @@ def audit(run: ProcedureRun, error: ScalingError) -> str:
 
 
 def _words(command: str) -> list[str]:
-    """The words of --on-blocked, split before anything runs: a wrong one must not show only when it is needed."""
+    """Return the words of --on-blocked, split before anything runs, so that a wrong one shows at once."""
     try:
         return shlex.split(command)
     except ValueError as error:

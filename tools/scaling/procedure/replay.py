@@ -106,7 +106,7 @@ def replay(run_dir: Path, say: Callable[[str], None], *, public_key: Path | None
 
 
 def _run_steps(settings: Settings, tree: Path, say: Callable[[str], None]) -> Bundle:
-    """phase-m1 of the checked out tree, with this Python, into a folder of its own."""
+    """Run phase-m1 of the checked out tree, with this Python, into a folder of its own."""
     root = tree.parent / "reports"
     argv = [sys.executable, "-m", "tools.scaling", "phase-m1", "--no-stage", "--reports-root", str(root)]
     env = environment() | {
@@ -131,7 +131,7 @@ def _run_steps(settings: Settings, tree: Path, say: Callable[[str], None]) -> Bu
 
 
 def _flags(settings: Settings, tree: Path) -> list[str]:
-    """The options of phase-m1 that give these settings, seen from `tree`."""
+    """Return the options of phase-m1 that give these settings, seen from `tree`."""
     slow_fast = ["--pixel", *map(str, settings.pixel)] if settings.pixel else []
     files = {"--c": settings.c, "--hkl": settings.hkl, "--image-c": settings.image_c}
     given = {name: _placed(value, tree) for name, value in files.items()}
@@ -144,7 +144,7 @@ def _flags(settings: Settings, tree: Path) -> list[str]:
 
 
 def _placed(name: str | None, tree: Path) -> str | None:
-    """A file or case of the repository as it lies in `tree`; what lies outside of it by its whole path."""
+    """Return a file or case of the repository as it lies in `tree`; what lies outside of it by its whole path."""
     if name is None or "/" not in name:
         return name
     inside = relative(ROOT / name)
@@ -171,7 +171,7 @@ def _compared(then: Bundle, now: Bundle, known: Mapping[str, Any], patched: bool
 
 
 def _changed_inputs(known: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
-    """What the run read that no commit and no patch has, from outside or untracked, and that is not what it was."""
+    """Return what the run read that no commit and no patch has, and that is not what it was."""
     recorded = known.get("inputs")
     if not isinstance(recorded, Mapping):
         return ()
@@ -187,13 +187,13 @@ def _changed_inputs(known: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
 
 
 def _environment(bundle: Bundle) -> Mapping[str, Any]:
-    """The bundle's env.json; empty where the run halted before it."""
+    """Return the bundle's env.json; empty where the run halted before it."""
     path = bundle.path(ENVIRONMENT)
     return read_object(path, "what the env step wrote") if path.exists() else {}
 
 
 def _first_step_difference(then: Bundle, now: Bundle) -> Difference | None:
-    """The first command that ended otherwise, or that only one of the runs came to."""
+    """Return the first command that ended otherwise, or that only one of the runs came to."""
     old, new = outcomes(then), outcomes(now)
     for (step, code), (other, its) in zip(old, new):
         if (step, code) != (other, its):
@@ -219,7 +219,7 @@ def _first_trace_difference(
 
 
 def _first_missing(then: Bundle, now: Bundle) -> Difference | None:
-    """The first file that only one of the runs left."""
+    """Return the first file that only one of the runs left."""
     for step, names in _FILES.items():
         for name in names:
             old, new = ("there" if bundle.path(name).is_file() else "missing" for bundle in (then, now))
@@ -229,7 +229,7 @@ def _first_missing(then: Bundle, now: Bundle) -> Difference | None:
 
 
 def _both(then: Bundle, now: Bundle, name: str, compared: list[str]) -> bool:
-    """Whether both have the file."""
+    """Return whether both have the file, which is then noted in `compared`."""
     there = then.path(name).is_file() and now.path(name).is_file()
     if there:
         compared.append(name)
@@ -237,7 +237,7 @@ def _both(then: Bundle, now: Bundle, name: str, compared: list[str]) -> bool:
 
 
 def _trace_difference(then: Path, now: Path, name: str, bitwise: bool, precision: str) -> Difference | None:
-    """The first number in causal order that moved: at all, or beyond its noise floor."""
+    """Return the first number in causal order that moved: at all, or beyond its noise floor."""
     if then.read_bytes() == now.read_bytes():
         return None
     from tools.scaling.traces.compare import compare
@@ -257,7 +257,7 @@ def _trace_difference(then: Path, now: Path, name: str, bitwise: bool, precision
 
 
 def _text_difference(then: Path, now: Path, name: str) -> Difference:
-    """The first line that differs, named by its first word."""
+    """Return the first line that differs, named by its first word."""
     old, new = (path.read_text(encoding="ascii", errors="replace").splitlines() for path in (then, now))
     at = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
     one, two = (lines[at] if at < len(lines) else None for lines in (old, new))
@@ -265,7 +265,7 @@ def _text_difference(then: Path, now: Path, name: str) -> Difference:
 
 
 def _first_metrics_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[str]) -> Difference | None:
-    """Of the comparisons: the verdicts always, every number of them where bits must agree."""
+    """Return what first differs in the comparisons: the verdicts always, every number of them where bits must agree."""
     for name in _METRICS:
         if _both(then, now, name, compared):
             old, new = (_metrics(bundle, name) for bundle in (then, now))
@@ -277,7 +277,7 @@ def _first_metrics_difference(then: Bundle, now: Bundle, bitwise: bool, compared
 
 
 def _image_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[str]) -> Difference | None:
-    """Of a simulated image: its digest where bits must agree; its verdict is that of its step."""
+    """Return what differs in a simulated image: its digest where bits must agree; its verdict is that of its step."""
     if _both(then, now, _IMAGE, compared) and bitwise:
         old, new = (_metrics(bundle, _IMAGE).get("sha256") for bundle in (then, now))
         if old != new:
@@ -286,7 +286,7 @@ def _image_difference(then: Bundle, now: Bundle, bitwise: bool, compared: list[s
 
 
 def _metrics(bundle: Bundle, name: str) -> dict[str, Any]:
-    """A JSON object of the bundle, without the paths of where the bundle lay."""
+    """Return a JSON object of the bundle, without the paths of where the bundle lay."""
     # begun at words only, which takes linear time
     lay = re.compile(rb'(?<![^"\s])[^"\s]*' + re.escape(bundle.stamp.encode()) + rb"/")
     try:

@@ -145,7 +145,7 @@ class ProcedureRun:
         return self._keep(record, None, may_fail=False)
 
     def fixed_limit(self) -> Limit:
-        """What the run may use of the machine's memory, as it was found first."""
+        """Return what the run may use of the machine's memory, as it was found first."""
         if self._limit is None:
             self._limit = current_limit(self.settings.memory_limit)
         return self._limit
@@ -170,7 +170,7 @@ class ProcedureRun:
                 self._worker = None
 
     def _ask(self, worker: Guarded, request: Mapping[str, Any]) -> int | None:
-        """The exit code that the worker answers, or None when it died before it gave one."""
+        """Return the exit code that the worker answers, or None when it died before it gave one."""
         assert worker.stdin is not None and worker.stdout is not None
         try:
             worker.stdin.write((json.dumps(request) + "\n").encode())
@@ -194,7 +194,7 @@ class ProcedureRun:
         )
 
     def _warned(self, warning: str) -> str:
-        """The note on a command that came near the limit, said aloud once."""
+        """Return the note on a command that came near the limit, said aloud once."""
         note = f"memory warning: {warning}" if warning else ""
         if note and note != self._last_warning:
             self.say(f"    {note}")
@@ -214,7 +214,7 @@ class ProcedureRun:
 
 
 def _exit_code(outcome: GuardOutcome | None) -> int:
-    """What the command's death or exit means among the exit codes of this tool."""
+    """Return what the command's death or exit means among the exit codes of this tool."""
     if outcome is None or outcome.verdict is GuardVerdict.OK:
         return 0
     error = outcome.error
@@ -222,5 +222,5 @@ def _exit_code(outcome: GuardOutcome | None) -> int:
 
 
 def _told(outcome: GuardOutcome) -> str:
-    """The outcome's message, with the interpreter as a reader of the bundle would call it."""
+    """Return the outcome's message, with the interpreter as a reader of the bundle would call it."""
     return outcome.message.replace(sys.executable, "python")

@@ -30,7 +30,7 @@ class Settings:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Settings":
-        """From the JSON of provenance.json."""
+        """Return the settings that the JSON of provenance.json holds."""
         known = {k: v for k, v in value.items() if k in cls.__dataclass_fields__}
         known |= {name: located(known[name]) for name in ("case", "c", "hkl", "image_c") if known.get(name)}
         return cls(**known | {"pixel": tuple(known["pixel"]) if known.get("pixel") else None})
@@ -43,7 +43,7 @@ class Settings:
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
     def options(self) -> list[str]:
-        """The options of the subcommands that trace or simulate with these settings; `pixel` must be there."""
+        """Return the options of the subcommands that trace or simulate with these settings; `pixel` must be there."""
         assert self.pixel is not None
         words = ["--case", self.case, "--pixel", *map(str, self.pixel), "--device", self.device, "--dtype", self.dtype]
         return words + (["--hkl", self.hkl] if self.hkl else [])

@@ -66,7 +66,7 @@ class Step:
 
 
 def reference_of(run: ProcedureRun) -> Path:
-    """The reference's trace of the run's pixel. Raises Unavailable."""
+    """Return the reference's trace of the run's pixel. Raises Unavailable."""
     given = run.settings.c
     path = Path(given) if given else run.case.reference(run.pixel)
     if path is None:
@@ -79,7 +79,7 @@ def reference_of(run: ProcedureRun) -> Path:
 
 
 def provenance(run: ProcedureRun) -> None:
-    """Commit, status, exports, the installed package; makes the bundle's first files."""
+    """Record commit, status, exports and the installed package; make the bundle's first files."""
     bundle, reference = run.made, reference_of(run)
     commit = head()
     known = {
@@ -105,7 +105,7 @@ def provenance(run: ProcedureRun) -> None:
 
 
 def _inputs(run: ProcedureRun, reference: Path) -> list[Path]:
-    """What the run reads: its case, the files that the case's flags name, another list, the reference's trace."""
+    """Return what the run reads: its case, the files that its flags name, another list, the reference's trace."""
     case = run.case
     named = [folder / word for folder in case.folders for word in case.flags]
     other = [Path(name).absolute() for name in (run.settings.hkl, run.settings.image_c) if name]
@@ -113,7 +113,7 @@ def _inputs(run: ProcedureRun, reference: Path) -> list[Path]:
 
 
 def harness_traces(run: ProcedureRun) -> None:
-    """The c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
+    """Make the c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
     common = run.settings.with_changes(pixel=run.pixel).options()
     for mode in MODES.values():
         extra = ["--dump-per-phi"] if mode.name == "c-parity" else []
@@ -128,7 +128,7 @@ def env_snapshot(run: ProcedureRun) -> None:
 
 
 def comparison(run: ProcedureRun) -> None:
-    """Compare's help, three comparisons, each explained, the outputs listed, the metrics checked."""
+    """Print compare's help, compare and explain three traces, list the outputs, check the metrics."""
     bundle, reference = run.made, relative(reference_of(run))
     run.scaling("compare", "--help")
     for mode in MODES.values():
@@ -157,7 +157,7 @@ def _say_lines(run: ProcedureRun, record: CommandRecord) -> None:
 
 
 def image(run: ProcedureRun) -> None:
-    """The window or the whole detector, in blocks that fit, compared with the reference's image where there is one."""
+    """Simulate the window or the detector in blocks that fit, and compare it with the reference's image, if any."""
     settings, region = run.settings, _region(run)
     cut = _plan(run, region)
     options = [*_region_options(run, region), "--block", str(cut.block), "--threads", str(cut.workers)]
@@ -196,7 +196,7 @@ def collect_only(run: ProcedureRun) -> None:
 
 
 def parity_tests(run: ProcedureRun) -> None:
-    """The mapped tests on the CPU, and on CUDA: pass, or skip with its reason."""
+    """Run the mapped tests on the CPU, and on CUDA: pass, or skip with its reason."""
     wanted = [[run.settings.device]] if run.settings.device != "cpu" else [["cpu"], ["cuda", "--optional"]]
     for options in wanted:
         done = run.scaling("pytest", "--device", *options)
@@ -204,7 +204,7 @@ def parity_tests(run: ProcedureRun) -> None:
 
 
 def ledger(run: ProcedureRun) -> None:
-    """The plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
+    """Write the plan's Phase M1 row and one Attempt in docs/fix_plan.md, if the bundle is in the repository."""
     bundle = run.made
 
     def write() -> str:
@@ -217,7 +217,7 @@ def ledger(run: ProcedureRun) -> None:
 
 
 def handoff(run: ProcedureRun) -> None:
-    """Final status; protected files untouched; extra diagnostics named in the Attempt."""
+    """Record git's final status; hold the protected files and the diagnostics that the Attempt must name."""
     bundle = run.made
     run.external(["git", "status", "-sb"])
 
@@ -238,7 +238,7 @@ def handoff(run: ProcedureRun) -> None:
 
 
 def checksums(run: ProcedureRun) -> None:
-    """The seal. sha256.txt over every artifact, verified after writing."""
+    """Seal the bundle: sha256.txt over every artifact, verified after writing."""
     run.say(f"    sealed {run.made.seal(run.sign)} files in {run.made.shown(MANIFEST)}")
 
 
@@ -280,14 +280,14 @@ def new_bundle(run: ProcedureRun, reports_root: Path, run_dir: Path | None) -> N
 
 
 def diagnostics_of(run: ProcedureRun) -> list[str]:
-    """The files beyond the c-parity comparison: what a reader may want and would not look for."""
+    """Return the files beyond the c-parity comparison: what a reader may want and would not look for."""
     usual = {MODES["c-parity"].log, COMMANDS, ENVIRONMENT, PROVENANCE, METRICS, METADATA, SUMMARY, REPORT}
     usual |= {SEAL, ATTESTATION}
     return [name for name in run.made.files() if name not in usual]
 
 
 def entry_of(run: ProcedureRun) -> ledgers.LedgerEntry:
-    """The run's ledger entry, from its own files."""
+    """Return the run's ledger entry, from its own files."""
     bundle = run.made
     known = bundle.provenance()
     metrics = {name: read_metrics(bundle.folder, mode) for name, mode in MODES.items()}
@@ -317,7 +317,7 @@ def entry_of(run: ProcedureRun) -> ledgers.LedgerEntry:
 
 
 def _image_line(run: ProcedureRun) -> dict[str, str]:
-    """What the comparison of the images says; nothing where there was none."""
+    """Return what the comparison of the images says; nothing where there was none."""
     path = run.made.path(f"{IMAGE_FOLDER}/{IMAGES}")
     if not path.is_file():
         return {}

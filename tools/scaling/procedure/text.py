@@ -10,7 +10,7 @@ _MOST = 100  # characters of a value that a line shows
 
 
 def replay_lines(replay: Replay) -> Iterator[str]:
-    """What differs in the environment, the first difference, the verdict."""
+    """Yield what differs in the environment, the first difference, the verdict."""
     for change in replay.environment:
         yield f"env: {one_line(change.name)}: was {_cut(change.then)}, is {_cut(change.now)}"
     if replay.left_out:

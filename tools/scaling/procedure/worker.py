@@ -33,7 +33,7 @@ def serve(call: Callable[[Sequence[str]], int]) -> None:
 
 
 def _survive(call: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """The exit code of a command; a defect of ours is a failed command with its traceback, no dead worker."""
+    """Return the exit code of a command; a defect of ours is a failed command with its traceback, no dead worker."""
     try:
         return call(argv)
     except Exception:
