@@ -1,6 +1,8 @@
 """The benchmarks: the page is that of the figures, which keep the limits; the subjects compare what they say."""
 
 import json
+import subprocess
+import sys
 from statistics import median
 
 import pytest
@@ -66,6 +68,16 @@ def test_the_subjects_are_measured_in_turn_on_the_same_files(tmp_path, candidate
     close, correlation = subjects[1]
     assert (close, correlation[0, 1]) == (candidate == "rounded", pytest.approx(1.0))
     assert subjects[2].passed is (candidate == "rounded")
+
+
+def test_what_a_subject_needs_is_imported_before_its_memory_is_measured():
+    code = (
+        "import sys; from pathlib import Path; from tools.scaling.studies.bench.images import subject; "
+        "subject('comparison', Path('c'), Path('py'), (1, 1)); "
+        "print({'torch', 'tools.scaling.engine.blocks', 'tools.scaling.images.kinds'} - set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_an_interrupted_bench_leaves_the_old_files(monkeypatch, tmp_path):

@@ -19,7 +19,9 @@ from tools.scaling.images.places import Place, place_of
 from tools.scaling.images.report import DifferenceKind, ImageReport
 
 SAMPLE = 2000  # pixels on which a kind is tried before all are
-_PART = 1 << 17  # pixels read at a time
+_PART = 1 << 15  # pixels read at a time
+_HELD = 16 * SAMPLE  # places that are held at most, while the sample grows
+_FEW = 100  # single pixels read at a time
 _BORNE_OUT = 0.99  # share of the pixels that a kind must account for
 
 
@@ -37,7 +39,14 @@ class _FarPixels:
     sums: tuple[tuple[Tensor, Tensor], ...]
     low: list[float]
     high: list[float]
-    places: list[Tensor] = field(default_factory=list)
+    places: Tensor = field(default_factory=lambda: torch.empty(0, 2, dtype=torch.int64))
+    stride: int = 1
+
+    def keep(self, places: Tensor) -> None:
+        """Keep some of the places (n, 2); of those that were kept each second goes when they become many."""
+        self.places = torch.cat([self.places, places[:: self.stride]])
+        if len(self.places) > _HELD:
+            self.places, self.stride = self.places[::2].clone(), 2 * self.stride
 
     @property
     def count(self) -> int:
@@ -45,8 +54,7 @@ class _FarPixels:
 
     @property
     def sample(self) -> Tensor:
-        every = torch.cat(self.places)
-        return every[:: -(-len(every) // SAMPLE)]
+        return self.places[:: -(-len(self.places) // SAMPLE)]
 
 
 class _ImagePair:
@@ -71,6 +79,14 @@ class _ImagePair:
     def candidate(self, part: Tensor) -> Tensor:
         """The values of a part of `y` or of `turned`, or of their pixels."""
         return self.images[1].values(part.contiguous()).to(self.device)
+
+    def single(self, side: int, view: Tensor, slow: Tensor, fast: Tensor) -> Tensor:
+        """The values of single pixels of a side, seen as `view`; a few at a time, as each may map a huge page."""
+        image, parts = self.images[side], []
+        for s, f in zip(slow.split(_FEW), fast.split(_FEW)):
+            parts.append(image.values(view[s, f]))
+            image.release(0, image.pixels.numel())
+        return torch.cat(parts).to(self.device)
 
     def beyond(self, x: Tensor, y: Tensor) -> Tensor:
         """Where y is not x within the limits of the report."""
@@ -135,7 +151,7 @@ def _look(pair: _ImagePair) -> _FarPixels:
             for i, side in enumerate((x, y)):
                 low, high = torch.aminmax(side[outside].double())
                 far.low[i], far.high[i] = min(far.low[i], float(low)), max(far.high[i], float(high))
-            far.places.append(places[:: -(-len(places) // SAMPLE)] + torch.tensor([top, 0]))
+            far.keep(places + torch.tensor([top, 0]))
     return far
 
 
@@ -171,7 +187,7 @@ class _Order:
         there_f = pair.fast - 1 - f if self.mirror_fast else f + self.shift[1]
         inside = (there_s >= 0) & (there_s < pair.slow) & (there_f >= 0) & (there_f < pair.fast)
         s, f, there_s, there_f = (index[inside] for index in (s, f, there_s, there_f))
-        return pair.reference(pair.x[s, f]), pair.candidate(view[there_s, there_f])
+        return pair.single(0, pair.x, s, f), pair.single(1, view, there_s, there_f)
 
 
 _SAME = _Order("", "")

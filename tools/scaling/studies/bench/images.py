@@ -49,6 +49,7 @@ def subject(name: str, c: Path, py: Path, shape: Shape) -> Callable[[], object]:
     """What is measured of two raw float32 files; what it needs is imported before it is called."""
     import numpy
 
+    from tools.scaling.images import kinds  # noqa: F401 - and with it torch and the engine
     from tools.scaling.images.compare import compare_image_files
 
     def in_numpy() -> object:
