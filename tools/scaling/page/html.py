@@ -52,17 +52,8 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = {
-        "counted": counted,
-        "value": value,
-        "delta": delta,
-        "magnitude": magnitude,
-        "percent": percent,
-        "size": size,
-        "tone": tone,
-        "times": times,
-    }
-    environment.filters.update(filters)
+    filters = (counted, value, delta, magnitude, percent, size, tone, times)
+    environment.filters.update({each.__name__: each for each in filters})
     return environment
 
 
@@ -73,15 +64,15 @@ def value(number: Number) -> str:
 
 def delta(number: Number, digits: int = 3) -> str:
     """Return a signed difference."""
-    return value(number) if _plain(number) else f"{number:+.{digits}e}"
+    return value(number) if _has_no_magnitude(number) else f"{number:+.{digits}e}"
 
 
 def magnitude(number: Number, digits: int = 3) -> str:
     """Return a difference without its sign."""
-    return value(number) if _plain(number) else f"{number:.{digits}e}"
+    return value(number) if _has_no_magnitude(number) else f"{number:.{digits}e}"
 
 
-def _plain(number: Number) -> bool:
+def _has_no_magnitude(number: Number) -> bool:
     return number is None or not math.isfinite(number) or number == 0
 
 
