@@ -176,11 +176,6 @@ class Quirks:
         _known(quirk)
         return replace(self, off=self.off - {quirk} if on else self.off | {quirk})
 
-    @property
-    def phi_carry_over(self) -> bool:
-        """Q29 under its old name."""
-        return self.on("Q29")
-
 
 def of_mode(mode: str) -> Quirks:
     """All switches on ("c-parity") or off ("spec")."""

@@ -53,7 +53,7 @@ def of_flags(given: Given, config: Config) -> tuple[str, ...]:
 def _units(given: Given, config: Config) -> Iterator[str]:
     for field, unit, metres, least, most in _COMMON:
         value = abs(given.get(field) or 0.0) / metres
-        flag, _ = origin(given, field, "")
+        flag, _ = origin(given, field)
         if flag and value != 0.0 and not least * (1 - 1e-9) <= value <= most * (1 + 1e-9):
             shown = f"a wavelength of {value:g}" if flag == "-energy" else f"{value:g}"
             yield f"{flag}: {shown} {unit} is beyond {least:g} to {most:g} {unit}: is it in another unit?"

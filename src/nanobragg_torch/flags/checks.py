@@ -9,15 +9,7 @@ from nanobragg_torch.errors import FlagError
 from nanobragg_torch.flags.record import Field
 from nanobragg_torch.flags.table import Given
 
-VECTORS = {
-    Given.beam: "-beam_vector",
-    Given.fdet: "-fdet_vector",
-    Given.sdet: "-sdet_vector",
-    Given.odet: "-odet_vector",
-    Given.polar_vector: "-polar_vector",
-    Given.spindle: "-spindle_axis",
-    Given.twotheta_axis: "-twotheta_axis",
-}
+VECTORS = (Given.beam, Given.fdet, Given.sdet, Given.odet, Given.polar_vector, Given.spindle, Given.twotheta_axis)
 
 _FLAT = 1e-12  # (V / 2abc)^2 of a cell without volume: 60 60 120 degrees come to 1e-17
 
@@ -58,45 +50,43 @@ def _check_cell(given: Given) -> None:
 
 
 def _check_vectors(given: Given) -> None:
-    for field, flag in VECTORS.items():
+    for field in VECTORS:
         vector = given.get(field)
         if vector is not None and not 1e-15 < math.hypot(*vector) < 1e15:
-            raise FlagError(f"{flag}: expected a direction, got {' '.join(f'{x:g}' for x in vector)}")
+            raise FlagError(f"{field.flag}: expected a direction, got {' '.join(f'{x:g}' for x in vector)}")
 
 
 def _check_distances(given: Given) -> None:
     """The one that counts is above 0: the near distance where it is given, else that along the beam."""
     if given.close_distance is not None:
         value, negative = given.close_distance, "the detector is behind the crystal"
-        name, hint = origin(given, Given.close_distance, "-close_distance")
     else:
         value, negative = given.distance, "its sign has no effect, as in the reference"
-        name, hint = origin(given, Given.distance, "-distance")
+    name, hint = origin(given, Given.distance if given.close_distance is None else Given.close_distance)
     if value == 0.0:
         raise FlagError(f"{name}: expected a distance other than 0 mm, got 0{hint}")
     if value < 0.0:
         given.warnings.append(f"{name}: {1000 * value:g} mm: {negative}")
 
 
-def origin(given: Given, field: Field[Any], flag: str) -> tuple[str, str]:
-    """The flag that was typed for `field`, else the keyword of a header; and what to do about the latter."""
+def origin(given: Given, field: Field[Any]) -> tuple[str, str]:
+    """The flag that was typed for `field`, else the keyword of a header, and what to do about it; else nothing."""
     if field in given.words:
         return given.words[field], ""
     used = {name: text for read in given.headers for name, text in read.used.items()}
-    return f"a header's {used[field].partition(' ')[0]}" if field in used else flag, f"; {flag} overrides it"
+    return (
+        (f"a header's {used[field].partition(' ')[0]}", f"; {field.flag} overrides it") if field in used else ("", "")
+    )
 
 
 def _check_beam(given: Given) -> None:
-    for field, flag, what, unit, per in (
-        (Given.wavelength, "-lambda", "a wavelength", "A", 1e10),
-        (Given.pixel, "-pixel", "a size", "mm", 1e3),
-    ):
+    for field, what, unit, per in ((Given.wavelength, "a wavelength", "A", 1e10), (Given.pixel, "a size", "mm", 1e3)):
         if given.get(field) <= 0.0:
-            name, hint = origin(given, field, flag)
+            name, hint = origin(given, field)
             raise FlagError(f"{name}: expected {what} above 0 {unit}, got {per * given.get(field):g}{hint}")
     for field in (Given.fluence, Given.flux, Given.water):
         if given.get(field) < 0.0:
-            raise FlagError(f"-{field.name}: expected at least 0, got a number below 0")
+            raise FlagError(f"{field.flag}: expected at least 0, got a number below 0")
     width = given.dispersion
     if width >= 2.0 and given.sourcefile is None:
         raise FlagError(f"-dispersion: expected less than 200 %, got {100 * width:g}: wavelengths of 0 and below")

@@ -24,13 +24,13 @@ class Kind(Generic[T]):
 
 
 class Field(Generic[T]):
-    """A field of the record: of the record, what was given, else `unset`; of its class, this row."""
+    """A field of the record: of the record, what was given, else `unset`; of its class, this row.
+
+    flag: the first spelling of the first flag that gives it.
+    """
 
     def __init__(self, unset: T) -> None:
-        self.unset, self.name = unset, ""
-
-    def __set_name__(self, owner: type[FlagRecord], name: str) -> None:
-        self.name = name
+        self.unset, self.flag = unset, ""
 
     @overload
     def __get__(self, record: None, owner: type[FlagRecord]) -> Field[T]: ...
@@ -148,7 +148,7 @@ class Rows:
         **extra: Unpack[Extra],
     ) -> None:
         """A flag without a field of its own: it gives `fields`, or what it `sets`, or nothing."""
-        self._rows.append(Flag(names, kind, meaning, fields, default, **extra))
+        self._add(Flag(names, kind, meaning, fields, default, **extra))
 
     def value(
         self, names: str, kind: Kind[T], meaning: str, default: str, *more: Field[T], **extra: Unpack[Extra]
@@ -178,5 +178,10 @@ class Rows:
         return field
 
     def _own(self, flag: Flag, field: Field[T], more: tuple[Field[Any], ...]) -> Field[T]:
-        self._rows.append(replace(flag, fields=(field, *more)))
+        self._add(replace(flag, fields=(field, *more)))
         return field
+
+    def _add(self, flag: Flag) -> None:
+        self._rows.append(flag)
+        for field in flag.fields:
+            field.flag = field.flag or flag.names.split()[0]

@@ -42,21 +42,13 @@ def _whole(argument: str, text: str, expected: str) -> int:
     return value
 
 
-def _numbers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
-    expected = "a number" if count == 1 else f"{count} numbers"
+def _several(
+    count: int, read: Callable[[str, str, str], float] = _number, one: str = "a number"
+) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
+    expected = one if count == 1 else f"{count} {one.partition(' ')[2]}s"
 
     def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
-        values = tuple(_number(argument, text, expected) for text in _values(argument, rest, count, expected))
-        return (values[0] if count == 1 else values), count
-
-    return take
-
-
-def _integers(count: int) -> Callable[[str, Sequence[str]], tuple[Any, int]]:
-    expected = "an integer" if count == 1 else f"{count} integers"
-
-    def take(argument: str, rest: Sequence[str]) -> tuple[Any, int]:
-        values = tuple(_whole(argument, text, expected) for text in _values(argument, rest, count, expected))
+        values = tuple(read(argument, text, expected) for text in _values(argument, rest, count, expected))
         return (values[0] if count == 1 else values), count
 
     return take
@@ -154,12 +146,12 @@ def _as_given(argument: str, rest: Sequence[str]) -> tuple[frozenset[str], int]:
     return frozenset(names), 1
 
 
-NUMBER: Kind[float] = Kind("number", _numbers(1))
+NUMBER: Kind[float] = Kind("number", _several(1))
 ABOVE_0: Kind[float] = Kind("number", _positive)
-NUMBERS_3: Kind[tuple[float, float, float]] = Kind("3 numbers", _numbers(3))
-INTEGER: Kind[int] = Kind("integer", _integers(1))
-INTEGERS_2: Kind[tuple[int, int]] = Kind("2 integers", _integers(2))
-INTEGERS_4: Kind[tuple[int, int, int, int]] = Kind("4 integers", _integers(4))
+NUMBERS_3: Kind[tuple[float, float, float]] = Kind("3 numbers", _several(3))
+INTEGER: Kind[int] = Kind("integer", _several(1, _whole, "an integer"))
+INTEGERS_2: Kind[tuple[int, int]] = Kind("2 integers", _several(2, _whole, "an integer"))
+INTEGERS_4: Kind[tuple[int, int, int, int]] = Kind("4 integers", _several(4, _whole, "an integer"))
 TEXT: Kind[str] = Kind("file", _text)
 INPUT_FILE: Kind[Path] = Kind("file", _file, file=True)
 CACHE_FILE: Kind[Path] = Kind("file", _file)

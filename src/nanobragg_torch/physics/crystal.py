@@ -86,19 +86,6 @@ class Orientations:
         a, b, c = (apply_matrix(self.domains[domain], v[step]) for v in vectors)
         return a, b, c
 
-    @property
-    def a(self) -> Tensor:
-        """a of all orientations (count, 3); b and c likewise."""
-        return self.block(0, self.count)[0]
-
-    @property
-    def b(self) -> Tensor:
-        return self.block(0, self.count)[1]
-
-    @property
-    def c(self) -> Tensor:
-        return self.block(0, self.count)[2]
-
 
 def reciprocal_from_matrix(matrix: Tensor, wavelength_m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """a*, b*, c* (3,) in 1/A from a MOSFLM matrix (3, 3): its columns times 1e-10 / wavelength."""
@@ -255,7 +242,7 @@ def build_orientations(config: Config, axes: CrystalAxes, spindle: Tensor) -> Or
     phi = phi_angles(to_tensor(scan.phi_start_rad, axes.a), to_tensor(scan.phi_step_rad, axes.a), scan.phi_steps)
     domains = mosaic_domains(config, axes.a)
     in_force, at_first = phi, phi
-    if config.quirks.phi_carry_over:
+    if config.quirks.on("Q29"):
         in_force, at_first = carried_phi(phi, first=False), carried_phi(phi, first=True)
 
     a, b, c = (rotate_spindle(v, spindle, in_force) for v in (axes.a, axes.b, axes.c))

@@ -43,7 +43,7 @@ def test_the_canonical_command() -> None:
     assert config.beam.wavelength_m == 0.976800 / 1.0e10
     assert config.beam.fluence_per_m2 == 1e18 * 1 / (1.0 / 1000) / (1.0 / 1000)
     assert config.scan == Scan(0.0, 0.1 / RTD / 10, 10, 0.1 / RTD)
-    assert config.quirks.phi_carry_over
+    assert config.quirks.on("Q29")
     assert not config.quirks.as_given
 
 
@@ -272,7 +272,7 @@ def test_the_record_is_the_table() -> None:
     assert (given.Na, given.pixel, given.wavelength, given.shape, given.hkl) == (1, 1e-4, 1e-10, "SQUARE", None)
     given.distance = 0.2
     assert given.distance == 0.2 and Given.distance in given and Given.pixel not in given
-    assert Given.distance.name == "distance"
+    assert Given.distance.flag == "-distance"
     for name in ("distanze", "hkl_file"):
         with pytest.raises(AttributeError, match=name):
             getattr(Given, name)

@@ -82,12 +82,12 @@ def test_phi_steps_are_left_edges_and_domains_vary_fastest() -> None:
     config = parse(flags.split())
     axes = crystal.build_axes(config, tensor(()))
     spindle = tensor((0.0, 0.0, 1.0))
-    turned = crystal.build_orientations(config, axes, spindle)
-    assert turned.a.shape == (12, 3)
-    angles = torch.atan2(turned.a[::3, 1], turned.a[::3, 0]).rad2deg()
+    turned = crystal.build_orientations(config, axes, spindle).block(0, 12)[0]
+    assert turned.shape == (12, 3)
+    angles = torch.atan2(turned[::3, 1], turned[::3, 0]).rad2deg()
     assert angles.tolist() == pytest.approx([2.0, 2.25, 2.5, 2.75])
     # domain 0 is the identity; the others are turned by at most the spread
-    cosines = (turned.a[0] * turned.a[1:3]).sum(-1) / axes.a.norm() ** 2
+    cosines = (turned[0] * turned[1:3]).sum(-1) / axes.a.norm() ** 2
     assert all(0 < math.degrees(math.acos(x)) <= 0.5 for x in cosines.tolist())
 
 
@@ -106,7 +106,7 @@ def test_gradients_reach_cell_misset_and_phi(steps: int) -> None:
             scan=replace(config.scan, phi_start_rad=phi),
         )
         turned = crystal.build_orientations(made, crystal.build_axes(made, a), spindle)
-        return torch.stack((turned.a, turned.b, turned.c)) * 1e10
+        return torch.stack(turned.block(0, turned.count)) * 1e10
 
     inputs = [tensor(x).requires_grad_() for x in (50.0, 1.4, (0.1, 0.0, -0.2), 0.0)]
     assert gradcheck(axes, inputs)

@@ -73,7 +73,7 @@ def add_orientations(g: Graph, pixel: Pixel) -> None:
         first.view(-1)[pixel.pixels.first] = True
 
     def in_force(phi: Tensor) -> Tensor:
-        if not settings.quirks.phi_carry_over:
+        if not settings.quirks.on("Q29"):
             return phi.unsqueeze(2).expand(-1, -1, g.sizes["k"], -1)
         rows = phi.reshape(-1, phi.shape[-1])
         later, at_first = (
