@@ -97,7 +97,7 @@ def test_a_run_that_is_over_cannot_be_interrupted(monkeypatch, tmp_path):
     monkeypatch.setattr(phase, "new_bundle", lambda run, *_: setattr(run, "bundle", bundle))
     monkeypatch.setattr(phase, "STEPS", phase.STEPS[:1])
     monkeypatch.setattr(phase, "run_step", lambda *_: None)
-    monkeypatch.setattr(phase.Run, "stop_worker", raising(signal.SIGTERM))
+    monkeypatch.setattr(phase.ProcedureRun, "stop_worker", raising(signal.SIGTERM))
     assert phase.phase_m1(Settings(), tmp_path, lambda _: None) == bundle
 
 
