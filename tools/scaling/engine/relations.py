@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tools.scaling.engine.diff import ulp_distance
-from tools.scaling.engine.tolerances import LEAST_NORMAL
+from tools.scaling.engine.tolerances import LARGEST_STEP, LEAST_NORMAL
 
 _TINY = LEAST_NORMAL["float64"]
 
@@ -28,11 +28,16 @@ class Fit:
 
 def beyond(x: Tensor, y: Tensor, tolerance: float, free_steps: int) -> Tensor:
     """Where y is not x within the limits, as bools; what is not finite is so where it is not the same."""
-    steps = ulp_distance(x, y)
     a, b = x.double(), y.double()
-    far = (b - a).abs() > tolerance * a.abs().clamp_min(_TINY)
-    same = (a == b) | (a.isnan() & b.isnan())
-    return ~same & ((far & (steps > free_steps)) | ~a.isfinite() | ~b.isfinite())
+    size = a.abs()
+    far = (b - a).abs() > tolerance * size.clamp_min(_TINY)
+    name = str(x.dtype).removeprefix("torch.")
+    # Of a normal number, what is relatively so far is more steps off: a step is at most twice LARGEST_STEP of it.
+    wide = free_steps == 0 or tolerance >= 2.0 * (free_steps + 1) * LARGEST_STEP[name]
+    if not wide or (free_steps and (far & (size < LEAST_NORMAL[name])).any()):
+        far &= ulp_distance(x, y) > free_steps
+    far |= ~(a.isfinite() & b.isfinite())
+    return far & ~((a == b) | (a.isnan() & b.isnan()))
 
 
 def line_sums(part: Tensor) -> tuple[Tensor, Tensor]:
