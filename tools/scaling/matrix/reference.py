@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from nanobragg_torch.flags.table import INPUT_FLAGS
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
 from tools.scaling.base.files import one_line, to_ascii, write_bytes, write_json, write_text
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
+from tools.scaling.implementations.run import gather_inputs
 
 BINARY_VARIABLE = "NB_C_BIN"
 TIMEOUT = 600.0  # seconds that one run of the reference may take
@@ -110,28 +110,6 @@ def _window(flags: Sequence[str], folders: Sequence[Path]) -> tuple[tuple[int, i
 def _middle(flags: Sequence[str], folders: Sequence[Path]) -> tuple[int, int]:
     _, slow, fast = _window(flags, folders)
     return (slow.start + slow.stop) // 2, (fast.start + fast.stop) // 2
-
-
-def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> list[str]:
-    """Copy the files that `flags` name into `into`; returns the flags with their bare names.
-
-    Raises BadInput for a file that is in none of `folders`, and for two of one name.
-    """
-    names: list[str] = []
-    for before, word in zip(["", *flags], flags):
-        if before not in INPUT_FLAGS:
-            names.append(word)
-            continue
-        source = next((folder / word for folder in folders if (folder / word).is_file()), None)
-        if source is None:
-            raise BadInput(f"{before} {word}: expected a file, found none in {', '.join(map(str, folders))}")
-        target = into / source.name
-        if target.exists() and digest(target) != digest(source):
-            raise BadInput(f"{before} {word}: expected input files of different names, got two {source.name}")
-        if not target.exists():
-            shutil.copyfile(source, target)
-        names.append(source.name)
-    return names
 
 
 def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TIMEOUT) -> Path:

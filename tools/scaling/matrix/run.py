@@ -17,6 +17,7 @@ from tools.scaling.base.repo import ROOT, relative
 from tools.scaling.base.scratch import scratch
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
+from tools.scaling.implementations.run import gather_inputs
 from tools.scaling.matrix.judge import (
     CaseResult,
     FileResult,
@@ -27,7 +28,7 @@ from tools.scaling.matrix.judge import (
     judge_image,
     judge_trace,
 )
-from tools.scaling.matrix.reference import IMAGE_FLAGS, gather_inputs, record_reference
+from tools.scaling.matrix.reference import IMAGE_FLAGS, record_reference
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,223 @@
+"""A TOML file -> an Implementation: how a program is started, asked for an image and a trace, and read.
+
+Nothing of the file is executed by a shell. docs/development/implementations.md describes the file for its writers.
+"""
+
+import hashlib
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.base.errors import BadInput, why
+from tools.scaling.traces.labels import Labels, labels_of
+
+SHIPPED = Path(__file__).parent / "shipped"
+TIMEOUT_S = 600.0
+DTYPES = ("float32", "float64")
+ORDERS = {"little": "<", "big": ">"}
+AXES = ("slow fast", "fast slow")
+PLACE = re.compile(r"\{(\w*)\}")
+PLACES = ("flags", "out", "slow", "fast", "threads", "python", "here")
+# table -> key -> the type that a value has
+_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "": {"name": str, "variant": str, "run": dict, "image": dict, "trace": dict, "flags": dict},
+    "run": {"command": list, "environment": dict, "threads": int, "timeout_s": (int, float), "checkout": str},
+    "image": {"file": str, "dtype": str, "byte_order": str, "axes": str, "scale": (int, float)},
+    "trace": {"flags": list, "file": str, "prefix": str, "labels": dict, "reader": str},
+    "flags": {"lacks": list, "spelled": dict},
+}
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """How the program's float image lies in its file.
+
+    file: the name that the program gives it, where the command has no {out}. dtype: float32 or float64. byte_order:
+    little or big. axes: "slow fast" (fast index varies fastest) or "fast slow". scale: our intensity is scale x theirs.
+    """
+
+    file: str = "float.bin"
+    dtype: str = "float32"
+    byte_order: str = "little"
+    axes: str = "slow fast"
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class TraceForm:
+    """How the program is asked for the trace of a pixel, and how its lines are read.
+
+    flags: what the command line gets besides, with {slow} and {fast}. file: where the trace is written; empty: it is
+    printed. prefix: of its lines. labels: its labels -> ours. reader: "module:function" that makes lines
+    "TRACE_PY: name value ..." of the text; empty: the lines are of this form but for the prefix.
+    """
+
+    flags: tuple[str, ...] = ()
+    file: str = ""
+    prefix: str = "TRACE_C"
+    labels: Labels = field(default_factory=dict)
+    reader: str = ""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One program of nanoBragg's kind.
+
+    name: unique. command: words with places ({flags} {out} {slow} {fast} {threads} {python} {here}). environment:
+    variables besides those of the caller. timeout_s: of one run. checkout: the folder whose commit the evidence names.
+    image, trace: None where it has none. lacks: flags of the reference that it does not have. spelled: flags that it
+    spells otherwise, with the words that take their place. variant: the program whose behaviour it follows.
+    source: the file that says so, with its sha256 in `digest`; both empty for a command line.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    timeout_s: float = TIMEOUT_S
+    checkout: Path | None = None
+    image: ImageForm | None = field(default_factory=ImageForm)
+    trace: TraceForm | None = None
+    lacks: tuple[str, ...] = ()
+    spelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variant: str = "golden"
+    source: Path | None = None
+    digest: str = ""
+
+    def lacking(self, flags: tuple[str, ...]) -> str:
+        """Why a command line cannot be given to this program; empty where it can."""
+        missing = [flag for flag in dict.fromkeys(flags) if flag in self.lacks]
+        return f"{self.name} lacks {', '.join(missing)}" if missing else ""
+
+    def words(self, flags: tuple[str, ...], **places: object) -> list[str]:
+        """The command line: `flags` in this program's spelling at {flags}, the other places filled in each word."""
+        spelled = [word for flag in flags for word in self.spelled.get(flag, (flag,))]
+        filled = {name: str(value) for name, value in places.items()}
+        filled |= {"python": sys.executable, "threads": str(self.threads)}
+        filled |= {"here": str(self.source.parent if self.source else Path.cwd())}
+        words: list[str] = []
+        for word in self.command:
+            words += spelled if word == "{flags}" else [fill(word, filled)]
+        return words
+
+
+def fill(word: str, places: Mapping[str, str]) -> str:
+    """`word` with its {places} filled. A place that has no value stays as it is."""
+    return PLACE.sub(lambda match: places.get(match[1], match[0]), word)
+
+
+def shipped_names() -> list[str]:
+    """The implementations whose files are shipped with the tools."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def find_implementation(name: str) -> Implementation:
+    """The implementation of a TOML file: a path, or the name of one that is shipped. Raises BadInput."""
+    path = Path(name).expanduser()
+    if path.suffix != ".toml" and "/" not in name:
+        path = SHIPPED / f"{name}.toml"
+        if not path.is_file():
+            raise BadInput(f"{name}: expected a TOML file or one of {', '.join(shipped_names())}, got neither")
+    try:
+        data = path.read_bytes()
+        table = tomllib.loads(data.decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected the TOML file of an implementation, got: {why(error)}") from error
+    made = _implementation(path.absolute(), table)
+    return Implementation(**vars(made) | {"digest": hashlib.sha256(data).hexdigest()})
+
+
+def of_command(line: str, name: str) -> Implementation:
+    """The implementation of a command line with places, for one-off use. Raises BadInput."""
+    import shlex
+
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise BadInput(f"{name}: expected a command line, got: {error}") from error
+    return _checked(Implementation(name, tuple(words)), name)
+
+
+def refuse_same_name(*implementations: Implementation) -> None:
+    """BadInput where two implementations have one name: the evidence could not tell them apart."""
+    names = [each.name for each in implementations]
+    for name in names:
+        if names.count(name) > 1:
+            files = ", ".join(str(each.source or "a command line") for each in implementations if each.name == name)
+            raise BadInput(f"{name}: expected implementations of different names, got two: {files}")
+
+
+def _implementation(path: Path, data: dict[str, Any]) -> Implementation:
+    tables = {"": data} | {name: data.get(name, {}) for name in _KEYS if name}
+    for table, keys in _KEYS.items():
+        _check_table(path, table, tables[table], keys)
+    run, image, trace, flags = (tables[name] for name in ("run", "image", "trace", "flags"))
+    if "name" not in data or "command" not in run:
+        raise BadInput(f'{path}: expected name = "..." and [run] command = ["PROGRAM", "{{flags}}", ...], got neither')
+    spelled = {flag: (new,) if isinstance(new, str) else tuple(new) for flag, new in flags.get("spelled", {}).items()}
+    labels = labels_of(path, trace.pop("labels", {}))
+    form = None
+    if "trace" in data:
+        form = TraceForm(**trace | {"flags": _words(path, "trace.flags", trace.get("flags", [])), "labels": labels})
+    made = Implementation(
+        name=data["name"],
+        command=_words(path, "run.command", run["command"]),
+        environment={key: str(value) for key, value in run.get("environment", {}).items()},
+        threads=run.get("threads", 1),
+        timeout_s=float(run.get("timeout_s", TIMEOUT_S)),
+        checkout=Path(fill(run["checkout"], {"here": str(path.parent)})).expanduser() if "checkout" in run else None,
+        image=ImageForm(**image),
+        trace=form,
+        lacks=_words(path, "flags.lacks", flags.get("lacks", [])),
+        spelled=spelled,
+        variant=data.get("variant", "golden"),
+        source=path,
+    )
+    return _checked(made, str(path))
+
+
+def _check_table(path: Path, table: str, values: Any, keys: Mapping[str, type | tuple[type, ...]]) -> None:
+    where = f"{path}: [{table}]" if table else f"{path}"
+    if not isinstance(values, dict):
+        raise BadInput(f"{where}: expected a table, got {values!r}")
+    for key, value in values.items():
+        if key not in keys:
+            raise BadInput(f"{where}: expected one of {', '.join(keys)}, got {key!r}")
+        if not isinstance(value, keys[key]) or isinstance(value, bool):
+            kind = keys[key]
+            name = kind[-1].__name__ if isinstance(kind, tuple) else kind.__name__
+            raise BadInput(f"{where}: {key}: expected a {name}, got {value!r}")
+
+
+def _words(path: Path, key: str, words: list[Any]) -> tuple[str, ...]:
+    for word in words:
+        if not isinstance(word, str) or not word:
+            raise BadInput(f"{path}: {key}: expected words, got {word!r}")
+    return tuple(words)
+
+
+def _checked(made: Implementation, source: str) -> Implementation:
+    """The implementation, where its places can be filled and its forms are known. Raises BadInput."""
+    if made.command.count("{flags}") != 1:
+        raise BadInput(
+            f"{source}: expected the word {{flags}} once in the command, got {made.command.count('{flags}')}"
+        )
+    for word in (*made.command, *(made.trace.flags if made.trace else ())):
+        for place in PLACE.findall(word):
+            if place not in PLACES:
+                raise BadInput(f"{source}: expected places among {_places()}, got {{{place}}}, which is never filled")
+    image = made.image
+    for value, known in (
+        () if image is None else ((image.dtype, DTYPES), (image.byte_order, ORDERS), (image.axes, AXES))
+    ):
+        if value not in known:
+            raise BadInput(f"{source}: [image]: expected one of {', '.join(known)}, got {value!r}")
+    return made
+
+
+def _places() -> str:
+    return " ".join(f"{{{place}}}" for place in PLACES)

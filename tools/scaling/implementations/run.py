@@ -1,0 +1,231 @@
+"""Runs an implementation on a command line: in a clean folder, under the memory guard, with a time limit."""
+
+import importlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tools.scaling.base.errors import BadInput, ScalingError, Unavailable
+from tools.scaling.base.files import one_line, to_ascii
+from tools.scaling.base.repo import digest
+from tools.scaling.guard.child import Guarded
+from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
+from tools.scaling.implementations.describe import ORDERS, Implementation, fill
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tools.scaling.traces.read import Trace
+
+Pixel = tuple[int, int]  # slow, fast
+MOST_PRINTED = 256 * 2**20  # bytes; a trace of a thousand sub-pixels has 2 MiB
+LOOK = 0.05  # seconds between two looks at how much was printed
+FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol", "-4stol", "-Q"})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run left: its folder (until the `with` ends), what it printed, how it ended."""
+
+    folder: Path
+    out: str
+    err: str
+    outcome: GuardOutcome
+
+
+@contextmanager
+def ran(program: Implementation, flags: Sequence[str], folders: Sequence[Path], pixel: Pixel | None) -> Iterator[Ran]:
+    """One run of `program`; with `pixel`, asked for its trace.
+
+    flags: of the reference's command line; the files that they name are copied from `folders` into the clean folder.
+    Raises BadInput where the program is not there, crashes, prints without end or does not end in its time;
+    MemoryStopped and Killed as the guard says.
+    """
+    with tempfile.TemporaryDirectory(prefix="implementation-") as made:
+        folder = Path(made)
+        words = gather_inputs(flags, folders, folder)
+        places: dict[str, object] = {"out": _image_name(program)}
+        if pixel is not None:
+            places |= {"slow": pixel[0], "fast": pixel[1]}
+        argv = program.words(tuple(words), **places)
+        if pixel is not None and program.trace is not None:
+            argv += [fill(word, {name: str(value) for name, value in places.items()}) for word in program.trace.flags]
+        argv[0] = _program(program, argv[0])
+        environment = dict(os.environ) | {"OMP_NUM_THREADS": str(program.threads)} | dict(program.environment)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with Guarded(argv, cwd=folder, env=environment, stdout=out, stderr=err) as child:
+                outcome = _ended(child, (out, err), program)
+            printed = [_text(stream) for stream in (out, err)]
+        _refuse_failure(program, outcome, printed)
+        yield Ran(folder, printed[0], printed[1], outcome)
+
+
+def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> list[str]:
+    """Copy the files that `flags` name into `into`. Returns the flags with bare file names.
+
+    Raises BadInput for a file that is in none of `folders`, and for two of one name.
+    """
+    words: list[str] = []
+    for before, word in zip(["", *flags], flags):
+        if before not in FILE_FLAGS:
+            words.append(word)
+            continue
+        source = next((folder / word for folder in folders if (folder / word).is_file()), None)
+        if source is None:
+            raise BadInput(f"{before} {word}: expected a file, found none in {', '.join(map(str, folders))}")
+        target = into / source.name
+        if target.exists() and digest(target) != digest(source):
+            raise BadInput(f"{before} {word}: expected input files of different names, got two {source.name}")
+        if not target.exists():
+            shutil.copyfile(source, target)
+        words.append(source.name)
+    return words
+
+
+def read_image(program: Implementation, run: Ran, size: tuple[int, int]) -> "Tensor":
+    """The float image that a run has written: float64 (slow, fast) in our units.
+
+    size: (slow, fast) pixels of the detector. Raises BadInput where none was written, one of another size, or two.
+    """
+    import numpy
+    import torch
+
+    form = program.image
+    if form is None:
+        raise Unavailable(f"{program.name}: expected an implementation that makes a float image, got none")
+    kind = numpy.dtype(ORDERS[form.byte_order] + {"float32": "f4", "float64": "f8"}[form.dtype])
+    wanted = kind.itemsize * size[0] * size[1]
+    path = run.folder / _image_name(program)
+    got = path.stat().st_size if path.is_file() else None
+    if got != wanted:
+        text = "none" if got is None else f"{got} bytes"
+        raise BadInput(
+            f"{program.name}: expected a float image {path.name} of {size[0]} x {size[1]} {form.dtype}, "
+            f"{wanted} bytes, got {text}"
+        )
+    others = [other.name for other in run.folder.iterdir() if other != path and other.stat().st_size == wanted]
+    if others:
+        raise BadInput(f"{program.name}: expected one float image, got two: {path.name} and {one_line(others[0])}")
+    values = numpy.fromfile(path, dtype=kind).astype("f8")
+    image = values.reshape(size) if form.axes == "slow fast" else values.reshape(size[::-1]).T
+    return torch.from_numpy(numpy.ascontiguousarray(image * form.scale if form.scale != 1.0 else image))
+
+
+def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
+    """The trace of `pixel` that a run has printed or written, under our names.
+
+    Raises Unavailable where the program has no trace, BadInput where its lines cannot be read or are of another pixel.
+    """
+    from tools.scaling.traces.labels import read_labels, relabelled
+    from tools.scaling.traces.read import parse_trace
+
+    form = program.trace
+    if form is None:
+        raise Unavailable(f"{program.name}: expected an implementation that prints a trace, got none")
+    text = run.out + run.err
+    if form.file:
+        path = run.folder / fill(form.file, {"slow": str(pixel[0]), "fast": str(pixel[1])})
+        if not path.is_file():
+            raise BadInput(f"{program.name}: expected a trace in {form.file}, got no file")
+        text = path.read_text(encoding="utf-8", errors="backslashreplace")
+    text = _reader(program, form.reader)(text) if form.reader else _with_our_prefix(text, form.prefix)
+    try:
+        trace = parse_trace(to_ascii(text).encode("ascii"), source=program.name)
+    except ScalingError as error:
+        raise BadInput(f"{error} (the output for pixel {pixel[0]} {pixel[1]})") from error
+    if trace.pixel not in (None, pixel):
+        raise BadInput(
+            f"{program.name}: expected the trace of pixel {pixel[0]} {pixel[1]}, got that of pixel "
+            f"{trace.pixel[0]} {trace.pixel[1]}"
+        )
+    return relabelled(trace, read_labels() | form.labels)
+
+
+def record_of(program: Implementation) -> dict[str, Any]:
+    """What the evidence says of an implementation: its name, variant, command and digests."""
+    binary = shutil.which(program.command[0]) or program.command[0]
+    return {
+        "name": program.name,
+        "variant": program.variant,
+        "command": list(program.command),
+        "file_sha256": program.digest or None,
+        "program_sha256": digest(Path(binary)) if Path(binary).is_file() else None,
+        "checkout": _commit(program.checkout),
+    }
+
+
+def _commit(checkout: Path | None) -> str | None:
+    from tools.scaling.base.repo import git
+
+    if checkout is None:
+        return None
+    if not checkout.is_dir():
+        raise BadInput(f"{checkout}: expected the checkout of an implementation, got no folder")
+    dirty = "-dirty" if git("status", "--porcelain", cwd=checkout).strip() else ""
+    return git("rev-parse", "HEAD", cwd=checkout).strip() + dirty
+
+
+def _image_name(program: Implementation) -> str:
+    return program.image.file if program.image is not None else "float.bin"
+
+
+def _program(program: Implementation, word: str) -> str:
+    """The program of a command line, found before the folder changes."""
+    path = Path(word).expanduser()
+    if "/" in word and not path.is_absolute() and program.source is not None:
+        path = program.source.parent / path
+    where = shutil.which(str(path.absolute()) if "/" in word else word)
+    if where is None:
+        raise Unavailable(f"{program.name}: expected a program that can be run, got none at {word}")
+    return where
+
+
+def _ended(child: Guarded, printed: Sequence[IO[bytes]], program: Implementation) -> GuardOutcome:
+    end = time.monotonic() + program.timeout_s
+    while True:
+        with suppress(TimeoutError):
+            return child.wait(LOOK)
+        if sum(os.fstat(stream.fileno()).st_size for stream in printed) > MOST_PRINTED:
+            child.stop()
+            raise BadInput(f"{program.name}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
+        if time.monotonic() > end:
+            child.stop()
+            raise BadInput(f"{program.name}: still running after {program.timeout_s:g} s; stopped")
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    # The reference prints arrows in one text line; the port writes <- there.
+    return stream.read().decode("utf-8", "backslashreplace").replace("\u2190", "<-")
+
+
+def _refuse_failure(program: Implementation, outcome: GuardOutcome, printed: Sequence[str]) -> None:
+    if outcome.verdict is GuardVerdict.OK:
+        return
+    if outcome.error is not None:
+        raise outcome.error
+    last = [line.strip() for text in printed for line in text.splitlines()[-3:] if line.strip()]
+    how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
+    told = f": {last[-1][:120]}" if last else ""
+    raise BadInput(one_line(f"{program.name}: {how}, expected a run to its end{told}"))
+
+
+def _with_our_prefix(text: str, prefix: str) -> str:
+    if prefix in ("TRACE_C", "TRACE_PY"):
+        return text
+    return re.sub(rf"(?m)^{re.escape(prefix)}(?=[:_ \t])", "TRACE_PY", text)
+
+
+def _reader(program: Implementation, name: str) -> Any:
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"{program.name}: expected a reader module:function, got {name}: {error}") from error
