@@ -17,10 +17,10 @@ from tools.scaling.cases.case import Case, find_case
 from tools.scaling.explain import defects as explain_defects
 from tools.scaling.explain import sides as explain_sides
 from tools.scaling.explain.answer import explain
-from tools.scaling.explain.defects import Verdict
+from tools.scaling.explain.defects import Finding
+from tools.scaling.explain.explanation import Explanation
 from tools.scaling.explain.files import explain_command, explain_logs
 from tools.scaling.explain.pixel import prepared_pixel
-from tools.scaling.explain.records import Explanation
 from tools.scaling.explain.rules import table as explain_rules
 from tools.scaling.explain.text import explanation_lines, explanation_markdown
 from tools.scaling.traces.read import Trace, parse_trace, read_trace
@@ -67,7 +67,7 @@ def as_given(config: Config, *vectors: str) -> Config:
 
 
 def originates(found: Explanation) -> list[str]:
-    return [row.name for row in found.quantities if row.verdict is Verdict.ORIGINATES]
+    return [row.name for row in found.quantities if row.verdict is Finding.ORIGINATES]
 
 
 @pytest.mark.parametrize("with_case", [True, False])
@@ -83,7 +83,7 @@ def test_the_legacy_gap(config, reference, with_case):
     assert sum(cause.share for cause in found.causes) == pytest.approx(1.0, abs=1e-6)
     assert originates(found) == ["initial_fdet", "initial_sdet", "initial_odet", "incident_vec"]
     row = next(row for row in found.quantities if row.name == "I_before_scaling")
-    assert row.verdict is Verdict.INHERITED
+    assert row.verdict is Finding.INHERITED
     if with_case:
         assert found.causes[0].variant == "taken as given, not regenerated as unit(fdet x sdet) (Q03)"
         assert found.sentence.startswith(
@@ -200,8 +200,11 @@ def test_a_nan_of_the_reference_is_said(config):
     text = re.sub(r"(TRACE_C: polar) .*", r"\1 nan", case.c_trace.read_text())
     found = explain(parse_trace(text.encode(), "c.log"), port(as_given(config, "odet")), config)
     rows = {row.name: row for row in found.quantities}
-    assert (rows["polar"].verdict, rows["polar"].note) == (Verdict.UNKNOWN, "not finite in the reference's trace")
-    assert rows["I_pixel_final"].verdict is Verdict.INHERITED
+    assert (rows["polar"].verdict, rows["polar"].note) == (
+        Finding.UNKNOWN,
+        "not finite in the reference's trace",
+    )
+    assert rows["I_pixel_final"].verdict is Finding.INHERITED
     assert "not finite in the reference's trace: polar" in found.notes
     assert [cause.quantity for cause in found.causes] == ["odet"]
 
@@ -223,7 +226,10 @@ def test_rounding_that_grows_is_inherited(config, reference):
     assert found.sentence == (
         "Nothing to explain: what differs, differs by rounding, of 72 quantities that both traces hold."
     )
-    assert abs(row.rel) <= row.noise_floor_rel or (row.verdict, row.note) == (Verdict.INHERITED, "amplified rounding")
+    assert abs(row.rel) <= row.noise_floor_rel or (row.verdict, row.note) == (
+        Finding.INHERITED,
+        "amplified rounding",
+    )
 
 
 def test_an_untraced_source_is_one_cause(tmp_path):
@@ -284,7 +290,7 @@ def test_nan_is_named_where_it_begins(config, reference):
     assert [cause.quantity for cause in found.causes] == ["F_latt_b"]
     assert found.sentence == ("F_latt_b is not finite, although its inputs are: all that is computed from it is lost.")
     row = next(row for row in found.quantities if row.name == "I_before_scaling")
-    assert row.verdict is Verdict.INHERITED
+    assert row.verdict is Finding.INHERITED
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -292,7 +298,7 @@ def test_what_one_side_lacks_is_said(config, reference):
     trace = edited(config, r"TRACE_PY: (hkl_frac|R_distance_meters) .*\n", "")
     found = explain(reference, trace, config)
     rows = {row.name: row for row in found.quantities}
-    assert rows["hkl_frac"].verdict is Verdict.UNKNOWN and rows["hkl_frac"].note == "not in the port's trace"
+    assert rows["hkl_frac"].verdict is Finding.UNKNOWN and rows["hkl_frac"].note == "not in the port's trace"
     assert "in the trace of the reference only: R_distance_meters, hkl_frac" in found.notes
     assert found.causes == ()
 
@@ -321,7 +327,7 @@ def test_repeated_names_keep_their_subpixel():
     assert path is not None
     found = explain(read_trace(path), parse_trace(("\n".join(text) + "\n").encode(), "py.log"), config)
     row = next(row for row in found.quantities if row.name == "R_distance_meters")
-    assert row.verdict is Verdict.ORIGINATES and row.py == pytest.approx(value, rel=1e-14)
+    assert row.verdict is Finding.ORIGINATES and row.py == pytest.approx(value, rel=1e-14)
     assert "R_distance_meters" in {cause.quantity for cause in found.causes}
 
 
@@ -333,7 +339,7 @@ def test_what_a_trace_cannot_tell_is_unknown_without_the_case():
     text = re.sub(r"(capture_fraction) .*", r"\1 0.123", port_text(config, pixel=case.pixels[0]))
     trace = parse_trace(text.encode("ascii"), "py.log")
     row = next(x for x in explain(read_trace(path), trace).quantities if x.name == "capture_fraction")
-    assert row.verdict is Verdict.UNKNOWN
+    assert row.verdict is Finding.UNKNOWN
     assert row.note.startswith("untraced input: ") and "-detector_abs" in row.note and "--case" in row.note
     with_case = explain(read_trace(path), trace, config)
     assert [cause.quantity for cause in with_case.causes] == ["capture_fraction", "I_pixel_final"][:1]

@@ -14,7 +14,7 @@ from tools.scaling import cli
 from tools.scaling.base.errors import BadInput
 from tools.scaling.cases.case import find_case
 from tools.scaling.explain.answer import explain
-from tools.scaling.explain.defects import Verdict
+from tools.scaling.explain.defects import Finding
 from tools.scaling.explain.files import explain_command, explain_logs
 from tools.scaling.traces.labels import read_labels, relabelled
 from tools.scaling.traces.read import parse_trace
@@ -123,8 +123,8 @@ def test_stars_printed_after_phi_are_a_misprint(config, reference):
     )
     rows = {row.name: row for row in found.quantities}
     star = rows["rot_a_star_A_inv"]
-    assert (star.verdict, star.note) == (Verdict.ORIGINATES, "in print only")
-    assert rows["rot_a_angstroms"].verdict in (Verdict.AGREES, Verdict.ROUNDING)
+    assert (star.verdict, star.note) == (Finding.ORIGINATES, "in print only")
+    assert rows["rot_a_angstroms"].verdict in (Finding.AGREES, Finding.ROUNDING)
 
 
 @pytest.mark.parametrize("factor", [1e-10, 1e3])
@@ -286,8 +286,8 @@ def test_one_of_several_subpixels(case):
     found = told(reference, "\n".join(kept) + "\n", config)
     assert found.causes == () and any("1 sub-pixels in py.log, " in note for note in found.notes)
     assert next(row for row in found.quantities if row.name == "pixel_pos_meters").verdict in (
-        Verdict.AGREES,
-        Verdict.ROUNDING,
+        Finding.AGREES,
+        Finding.ROUNDING,
     )
 
 

@@ -10,6 +10,7 @@ from nanobragg_torch.errors import NanoBraggError
 from tools.scaling.base.errors import BadInput, of_port
 from tools.scaling.explain.attribution import TARGETS, Effects, attribute
 from tools.scaling.explain.defects import TRIPLES, Group, Measured, group, label_of, length, measure
+from tools.scaling.explain.explanation import Explanation
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.guesses.faint import faint_variants
 from tools.scaling.explain.guesses.forms import aside, changes, form
@@ -17,13 +18,7 @@ from tools.scaling.explain.guesses.settle import settle
 from tools.scaling.explain.guesses.variants import name_variant
 from tools.scaling.explain.infer import inferred_config
 from tools.scaling.explain.pixel import prepared_pixel
-from tools.scaling.explain.records import (
-    Cause,
-    Explanation,
-    QuantityRow,
-    outside_rows,
-    quantity_rows,
-)
+from tools.scaling.explain.records import Cause, ExplainedRow, outside_rows, quantity_rows
 from tools.scaling.explain.rules.table import build
 from tools.scaling.explain.sides import PY, C, Sides, check_same_run, count_apart, lay
 from tools.scaling.explain.words import MULTIPLY
@@ -355,7 +350,7 @@ def _defect_rel(sides: Sides, each: Group) -> float:
     return float((net / scale).max())
 
 
-def _remarks(sides: Sides, rows: tuple[QuantityRow, ...]) -> list[str]:
+def _remarks(sides: Sides, rows: tuple[ExplainedRow, ...]) -> list[str]:
     lines = []
     for side, word in ((C, "reference"), (PY, "port")):
         if sides.precision[side] == "float32":

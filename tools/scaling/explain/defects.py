@@ -46,7 +46,7 @@ SIBLINGS: dict[str, tuple[tuple[str, int | None], ...]] = {
 _INDICES = ("hkl_frac", "PHI.k_frac")
 
 
-class Verdict(StrEnum):
+class Finding(StrEnum):
     """What can be said of one quantity."""
 
     AGREES = "agrees"

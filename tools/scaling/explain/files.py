@@ -12,7 +12,7 @@ from tools.scaling.cases.case import Case
 
 if TYPE_CHECKING:
     from nanobragg_torch.config import Config
-    from tools.scaling.explain.records import Explanation
+    from tools.scaling.explain.explanation import Explanation
 
 
 def explain_logs(
@@ -43,7 +43,7 @@ def explain_logs(
     candidate, swapped = put_right(reference, candidate)
     both = pairs(reference, candidate, pixel)
     from tools.scaling.explain.answer import explain
-    from tools.scaling.explain.pixels import agreed
+    from tools.scaling.explain.explanation import agreed
 
     settings = None if case is None else _settings(case)
     explained = [explain(*sides, settings, device, printed) for sides in both]

@@ -20,7 +20,7 @@ ROUNDINGS = 4.0
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Node:
     """One quantity of the graph.
 
     rule: tensors (elements, *dimensions that only the input has, *event) -> (elements, *event): it sees the
@@ -49,7 +49,7 @@ class Graph:
     """Quantities in causal order, and the roots they start from (constants, or values of flags)."""
 
     sizes: dict[str, int]
-    quantities: dict[str, Quantity] = field(default_factory=dict)
+    quantities: dict[str, Node] = field(default_factory=dict)
     roots: Values = field(default_factory=dict)
     root_dims: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Graph:
         missing = [each for each in names if each not in self.roots and each not in self.quantities]
         if missing or name in self.quantities or name in self.roots:
             raise ValueError(f"{name}: expected a new name and known inputs, got {missing or 'a name in use'}")
-        self.quantities[name] = Quantity(name, dims, names, rule, **kind)  # type: ignore[arg-type]
+        self.quantities[name] = Node(name, dims, names, rule, **kind)  # type: ignore[arg-type]
 
     def dims_of(self, name: str) -> str:
         return self.root_dims[name] if name in self.roots else self.quantities[name].dims
@@ -151,14 +151,14 @@ def rule_of(graph: Graph, name: str, values: Values) -> Tensor:
     return _apply(graph, quantity, [values[each] for each in quantity.inputs])
 
 
-def _apply(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> Tensor:
+def _apply(graph: Graph, quantity: Node, inputs: list[Tensor]) -> Tensor:
     if quantity.whole:
         return quantity.rule(*inputs)
     elements = _elements(graph, quantity, inputs)
     return _shaped(graph, quantity, inputs[0].shape[0], _call(quantity, elements))
 
 
-def _call(quantity: Quantity, elements: list[Tensor]) -> Tensor:
+def _call(quantity: Node, elements: list[Tensor]) -> Tensor:
     if not quantity.each:
         return quantity.rule(*elements)
     first = quantity.rule(*(x[0] for x in elements))
@@ -170,7 +170,7 @@ def _call(quantity: Quantity, elements: list[Tensor]) -> Tensor:
     return torch.stack(rows)
 
 
-def _elements(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> list[Tensor]:
+def _elements(graph: Graph, quantity: Node, inputs: list[Tensor]) -> list[Tensor]:
     """Every input as (elements, dimensions of its own, event), elements counting worlds and `dims`."""
     worlds = inputs[0].shape[0]
     shape = [worlds, *(graph.sizes[d] for d in quantity.dims)]
@@ -189,7 +189,7 @@ def _elements(graph: Graph, quantity: Quantity, inputs: list[Tensor]) -> list[Te
     return found
 
 
-def _shaped(graph: Graph, quantity: Quantity, worlds: int, value: Tensor) -> Tensor:
+def _shaped(graph: Graph, quantity: Node, worlds: int, value: Tensor) -> Tensor:
     return value.reshape(worlds, *(graph.sizes[d] for d in quantity.dims), *value.shape[1:])
 
 
@@ -242,7 +242,7 @@ def bounds(
 
 
 def _errors(
-    graph: Graph, quantity: Quantity, inputs: list[Tensor], value: Tensor, errors: list[list[Tensor]], roundoff: Tensor
+    graph: Graph, quantity: Node, inputs: list[Tensor], value: Tensor, errors: list[list[Tensor]], roundoff: Tensor
 ) -> list[Tensor]:
     """The bound of a rule's result for each of several sets of bounds of its inputs."""
     if quantity.whole:
@@ -261,7 +261,7 @@ def _errors(
     return [error + _shaped(graph, quantity, value.shape[0], jump) for error, jump in zip(found, jumps)]
 
 
-def _additions(graph: Graph, quantity: Quantity) -> float:
+def _additions(graph: Graph, quantity: Node) -> float:
     """How many additions, in whatever order, a sum over all terms takes."""
     if not quantity.sums:
         return 0.0
@@ -272,7 +272,7 @@ def _like(roundoff: Tensor, value: Tensor) -> Tensor:
     return roundoff.reshape(-1, *(1,) * (value.dim() - 1))
 
 
-def _propagated(graph: Graph, quantity: Quantity, inputs: list[Tensor], errors: list[list[Tensor]]) -> list[Tensor]:
+def _propagated(graph: Graph, quantity: Node, inputs: list[Tensor], errors: list[list[Tensor]]) -> list[Tensor]:
     """Sum over inputs of |Jacobian| error, for each set of errors. Elements are independent: one backward
     pass per component."""
     elements = [x.detach().requires_grad_() for x in _elements(graph, quantity, inputs)]

@@ -33,7 +33,7 @@ def inferred_config(trace: Trace) -> tuple[Config, list[str], dict[str, float]]:
 
     Raises BadInput for a trace that lacks what an explanation without a case needs.
     """
-    reader = _Reader(trace)
+    reader = _ReferenceReader(trace)
     sample = bool(trace.numbers("pix0_before_rotation"))
     angles = tuple(reader.one(f"angles_rad.{name}") for name in ("rotx", "roty", "rotz", "twotheta"))
     fdet, sdet, odet = reader.initial(sample, angles[:3])
@@ -88,7 +88,7 @@ def inferred_config(trace: Trace) -> tuple[Config, list[str], dict[str, float]]:
     return settings, notes, read_off
 
 
-class _Reader:
+class _ReferenceReader:
     """Numbers of one trace, by name."""
 
     def __init__(self, trace: Trace) -> None:

@@ -22,7 +22,7 @@ PRECISION = torch.float64
 
 
 @dataclass(frozen=True)
-class Pixel:
+class PreparedPixel:
     """A pixel of a prepared run: `order` in the scan, the run's first evaluation if it is made here."""
 
     run: Run
@@ -31,14 +31,14 @@ class Pixel:
     pixels: Pixels
 
 
-def prepared_pixel(settings: Config, slow: int, fast: int, device: str = "cpu") -> Pixel:
+def prepared_pixel(settings: Config, slow: int, fast: int, device: str = "cpu") -> PreparedPixel:
     """What the pixel inherits from the scan of the image before it. Raises InputError from the readers."""
     with torch.no_grad():
         run = simulate.start(prepare(loaded(settings), device=device, dtype=PRECISION))
     roi = settings.detector.rendered
     order = (slow - roi.slow_min) * (roi.fast_max - roi.fast_min + 1) + fast - roi.fast_min
     first = run.first[1] if run.first is not None and run.first[0] == order else None
-    return Pixel(run, slow, fast, Pixels(order, order + 1, first))
+    return PreparedPixel(run, slow, fast, Pixels(order, order + 1, first))
 
 
 def same(x: Tensor) -> Tensor:

@@ -1,17 +1,14 @@
-"""What an explanation holds: frozen records, JSON, and the row of every quantity."""
+"""What an explanation holds: a frozen record of each cause, and one of each quantity."""
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tools.scaling.base.jsonable import jsonable
-from tools.scaling.explain.defects import Group, Measured, Verdict
+from tools.scaling.explain.defects import Finding, Group, Measured
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.sides import PY, C, Sides
-from tools.scaling.explain.words import Whole, sentence
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.schema import quantity
 
@@ -22,7 +19,7 @@ Shown = float | tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
-class QuantityRow:
+class ExplainedRow:
     """One traced quantity; of several occurrences the one that stands out most against its floor.
 
     `rel`, `defect_rel` and `noise_floor_rel` are lengths over the length of the reference's value; `rel` of
@@ -30,7 +27,7 @@ class QuantityRow:
     """
 
     name: str
-    verdict: Verdict
+    verdict: Finding
     c: Shown
     py: Shown
     rel: float | None
@@ -68,62 +65,9 @@ class Cause:
     changes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why two traces differ. causes: largest effect first. notes: what could not be known, and why."""
-
-    c_source: str
-    py_source: str
-    pixel: tuple[int, int]
-    precision: tuple[str, str]
-    target: str
-    delta_rel: float | None
-    explained_rel: float
-    causes: tuple[Cause, ...]
-    quantities: tuple[QuantityRow, ...]
-    notes: tuple[str, ...]
-    wholes: tuple[Whole, ...]
-
-    @property
-    def sentence(self) -> str:
-        """What caused the difference."""
-        return sentence(self.wholes, self.causes, self.quantities)
-
-    def noted(self, line: str | None) -> "Explanation":
-        """The same with one more note, before the others, where there is one."""
-        return self if line is None else replace(self, notes=(line, *self.notes))
-
-    def with_causes(self, causes: tuple[Cause, ...]) -> "Explanation":
-        return replace(self, causes=causes)
-
-    @property
-    def unexplained_rel(self) -> float | None:
-        return None if self.delta_rel is None else self.delta_rel - self.explained_rel
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready with allow_nan=False: what is not finite is the string "nan", "inf" or "-inf"."""
-        rows = ("name", "verdict", "c", "py", "rel", "defect_rel", "noise_floor_rel")
-        return {
-            "target": self.target,
-            "delta_rel": jsonable(self.delta_rel),
-            "explained_rel": jsonable(self.explained_rel),
-            "causes": [_cause(each) for each in self.causes],
-            "quantities": [{key: jsonable(getattr(each, key)) for key in rows} for each in self.quantities],
-        }
-
-
-def _cause(cause: Cause) -> dict[str, Any]:
-    numbers = ("quantity", "variant", "defect_rel", "effect_rel", "share", "amplification", "in_print_only", "side")
-    return {key: jsonable(getattr(cause, key)) for key in numbers} | {
-        "alternatives": list(cause.alternatives),
-        "effects": {name: jsonable(x) for name, x in cause.effects.items()},
-        "members": dict(cause.changes),
-    }
-
-
 def quantity_rows(
     sides: Sides, found: Measured, groups: list[Group], unknown: dict[str, str]
-) -> tuple[QuantityRow, ...]:
+) -> tuple[ExplainedRow, ...]:
     """One row a traced quantity, in causal order; unknown: why nothing can be said of some."""
     rows = []
     heads = {name for each in groups for name in each.members if _is_head(each, name)}
@@ -132,7 +76,7 @@ def quantity_rows(
     for name in sides.graph.traced:
         if bool(sides.present[name].any()):
             row = _row(sides, found, name, name in heads, through.get(name), unknown.get(name))
-            rows.append(replace(row, verdict=Verdict.ORIGINATES, note="in print only") if name in printed else row)
+            rows.append(replace(row, verdict=Finding.ORIGINATES, note="in print only") if name in printed else row)
     order = {row.name: quantity(row.name.partition("#")[0]).order for row in rows}
     return tuple(sorted(rows, key=lambda row: order[row.name]))
 
@@ -149,7 +93,9 @@ def _is_head(each: Group, name: str) -> bool:
     return len(each.name) == len(name) and bool(alike & {name[:-1], *(name.replace(f"_{x}_", "_") for x in "bc")})
 
 
-def _row(sides: Sides, found: Measured, name: str, head: bool, through: str | None, unknown: str | None) -> QuantityRow:
+def _row(
+    sides: Sides, found: Measured, name: str, head: bool, through: str | None, unknown: str | None
+) -> ExplainedRow:
     both = sides.shown_by_both(name)
     delta = found.delta[name]
     at = _worst(sides, found, name, both)
@@ -159,7 +105,7 @@ def _row(sides: Sides, found: Measured, name: str, head: bool, through: str | No
     label = name.replace("#", " #")
     rule, stage = row.description, row.stage
     if unknown is not None and None in shown:
-        return QuantityRow(label, Verdict.UNKNOWN, shown[0], shown[1], None, None, None, stage, rule, unknown)
+        return ExplainedRow(label, Finding.UNKNOWN, shown[0], shown[1], None, None, None, stage, rule, unknown)
     scale = float(c.norm()) or float(py.norm()) or 1.0
     rel = float(delta[at]) / scale
     if c.dim() == 0 and float(c) > float(py):
@@ -167,26 +113,26 @@ def _row(sides: Sides, found: Measured, name: str, head: bool, through: str | No
     verdict, note = _verdict(found, name, both, head, through, unknown)
     net = float(found.net[name][at].norm()) / scale
     floor = float(found.own_floor[name][at]) / scale
-    return QuantityRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, rule, note)
+    return ExplainedRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, rule, note)
 
 
 def _verdict(
     found: Measured, name: str, both: Tensor, head: bool, through: str | None, unknown: str | None
-) -> tuple[Verdict, str]:
+) -> tuple[Finding, str]:
     delta, floor = found.delta[name], found.own_floor[name]
     if unknown is not None:
-        return Verdict.UNKNOWN, unknown
+        return Finding.UNKNOWN, unknown
     if bool(found.broken[name].any()):
-        return Verdict.ORIGINATES, "not finite, although its inputs are"
+        return Finding.ORIGINATES, "not finite, although its inputs are"
     if through is not None and bool((found.over[name]).any()):
         if head:
-            return Verdict.ORIGINATES, ""
-        return Verdict.INHERITED, f"through untraced parts of {through}"
+            return Finding.ORIGINATES, ""
+        return Finding.INHERITED, f"through untraced parts of {through}"
     differs = (delta > 0) | ~delta.isfinite()
     if bool((differs & ~(delta <= floor))[both].any()):  # a floor that is a NaN excuses nothing
         far = differs & ~(delta <= found.floor[name])
-        return Verdict.INHERITED, "" if bool(far[both].any()) else ONLY_ROUNDING
-    return (Verdict.ROUNDING if bool((delta > 0)[both].any()) else Verdict.AGREES), ""
+        return Finding.INHERITED, "" if bool(far[both].any()) else ONLY_ROUNDING
+    return (Finding.ROUNDING if bool((delta > 0)[both].any()) else Finding.AGREES), ""
 
 
 def _worst(sides: Sides, found: Measured, name: str, both: Tensor) -> tuple[int, ...]:
@@ -205,7 +151,7 @@ def _shown(x: Tensor) -> Shown:
     return float(x) if x.dim() == 0 else tuple(x.flatten().tolist())
 
 
-def outside_rows(graph: Graph, c: Trace, py: Trace) -> tuple[QuantityRow, ...]:
+def outside_rows(graph: Graph, c: Trace, py: Trace) -> tuple[ExplainedRow, ...]:
     """Traced names that the graph has no rule for."""
     known = {name.partition("#")[0] for name in graph.traced}
     rows = []
@@ -218,6 +164,6 @@ def outside_rows(graph: Graph, c: Trace, py: Trace) -> tuple[QuantityRow, ...]:
         shown = [None if not x else x[0][0] if len(x[0]) == 1 else x[0] for x in (mine, theirs)]
         alike = mine == theirs
         note = "" if alike else "no rule for it in the causal graph"
-        verdict = Verdict.AGREES if alike else Verdict.UNKNOWN
-        rows.append(QuantityRow(name, verdict, shown[0], shown[1], None, None, None, quantity(name).stage, "", note))
+        verdict = Finding.AGREES if alike else Finding.UNKNOWN
+        rows.append(ExplainedRow(name, verdict, shown[0], shown[1], None, None, None, quantity(name).stage, "", note))
     return tuple(rows)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import bullets, code, plain, table
-from tools.scaling.explain.defects import Verdict
-from tools.scaling.explain.records import Cause, Explanation, QuantityRow, Shown
+from tools.scaling.explain.defects import Finding
+from tools.scaling.explain.explanation import Explanation
+from tools.scaling.explain.records import Cause, ExplainedRow, Shown
 
-_SILENT = (Verdict.AGREES, Verdict.ROUNDING)
+_SILENT = (Finding.AGREES, Finding.ROUNDING)
 
 
 def explanation_markdown(e: Explanation, title: str = "What caused the difference", level: int = 1) -> str:
@@ -81,7 +82,7 @@ def _variant(cause: Cause) -> str:
     return " / ".join((printed + (cause.variant or "-"), *cause.alternatives))
 
 
-def _quantities(rows: Iterable[QuantityRow]) -> str:
+def _quantities(rows: Iterable[ExplainedRow]) -> str:
     cells = [
         (
             row.stage,

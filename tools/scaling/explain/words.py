@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from tools.scaling.explain.defects import Verdict
+from tools.scaling.explain.defects import Finding
+from tools.scaling.explain.records import Cause, ExplainedRow
 from tools.scaling.traces.schema import quantity
-
-if TYPE_CHECKING:
-    from tools.scaling.explain.records import Cause, QuantityRow
 
 MULTIPLY = 2.0  # beyond this share, causes are in causal order
 _SUM, _PIXEL = "I_before_scaling", "I_pixel_final"
 Whole = tuple[str, float | None, float]  # target, its relative difference, what the causes make of it
 
 
-def sentence(wholes: Sequence[Whole], causes: Sequence["Cause"], rows: Sequence["QuantityRow"]) -> str:
-    """What caused the difference in the first of `wholes`; `causes` are ranked by their share of it."""
+def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[ExplainedRow]) -> str:
+    """Return what caused the difference in the first of `wholes`; `causes` are ranked by their share of it."""
     made = [cause for cause in causes if not cause.in_print_only]
     printed = [cause for cause in causes if cause.in_print_only]
     parts = [_misprinted_sum(cause) for cause in printed if cause.quantity == _SUM]
@@ -28,17 +25,17 @@ def sentence(wholes: Sequence[Whole], causes: Sequence["Cause"], rows: Sequence[
     parts += [
         f"{cause.quantity} is {cause.variant}: in print only, it moves nothing." for cause in others if _kept(cause)
     ]
-    if mine := [cause for cause in others if not _kept(cause)]:
-        parts.append(_in_print(mine))
+    if misprints := [cause for cause in others if not _kept(cause)]:
+        parts.append(_in_print(misprints))
     parts += [_second(whole, made) for whole in wholes[1:] if made]
     if not made:
         parts.append("Nothing else differs by more than rounding.")
     return " ".join(parts)
 
 
-def _nothing(rows: Sequence["QuantityRow"]) -> str:
+def _nothing(rows: Sequence[ExplainedRow]) -> str:
     shared = [row for row in rows if row.c is not None and row.py is not None]
-    doubts = [row.name for row in shared if row.verdict is Verdict.UNKNOWN and row.rel != 0.0]
+    doubts = [row.name for row in shared if row.verdict is Finding.UNKNOWN and row.rel != 0.0]
     if doubts:
         first = min(doubts, key=lambda name: quantity(name).order)
         more = f" (of {len(doubts)})" if len(doubts) > 1 else ""
@@ -49,7 +46,7 @@ def _nothing(rows: Sequence["QuantityRow"]) -> str:
     return f"Nothing to explain: what differs, differs by rounding, of {len(shared)} quantities that both traces hold."
 
 
-def _what(cause: "Cause") -> str:
+def _what(cause: Cause) -> str:
     if cause.variant and cause.alternatives:
         more = len(cause.alternatives) - 2
         others = [*cause.alternatives[:2], *([f"{more} more that explain knows"] if more > 0 else [])]
@@ -57,18 +54,18 @@ def _what(cause: "Cause") -> str:
     return cause.variant or f"not what its rule ({cause.rule}) makes of its own inputs"
 
 
-def _misprinted_sum(cause: "Cause") -> str:
+def _misprinted_sum(cause: Cause) -> str:
     if _kept(cause):
         return f"The printed {_SUM} is {cause.variant}: its {_PIXEL} was not made of it."
     how = f": it is {cause.variant}" if cause.variant else ""
     return f"The printed {_SUM} is not what {_PIXEL} was made of{how}."
 
 
-def _kept(cause: "Cause") -> bool:
+def _kept(cause: Cause) -> bool:
     return cause.side == "reference"
 
 
-def _in_print(causes: Sequence["Cause"]) -> str:
+def _in_print(causes: Sequence[Cause]) -> str:
     named = []
     for cause in causes:
         how = f" ({cause.variant})" if cause.variant else ""
@@ -76,7 +73,7 @@ def _in_print(causes: Sequence["Cause"]) -> str:
     return f"In print only, nothing is made of it: {'; '.join(named)}."
 
 
-def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
+def _made(whole: Whole, causes: Sequence[Cause]) -> str:
     target, delta, explained = whole
     first = causes[0]
     head = f"{first.quantity} is {_what(first)}"
@@ -100,7 +97,7 @@ def _made(whole: Whole, causes: Sequence["Cause"]) -> str:
     )
 
 
-def _second(whole: Whole, causes: Sequence["Cause"]) -> str:
+def _second(whole: Whole, causes: Sequence[Cause]) -> str:
     target, delta, explained = whole
     moving = sorted((each for each in causes if each.effects[target]), key=lambda each: -abs(each.effects[target]))
     if delta == 0.0:
@@ -110,7 +107,7 @@ def _second(whole: Whole, causes: Sequence["Cause"]) -> str:
     return f"{target} differs by {shown}, explained {explained:+.6e}{': ' + named if named else ''}."
 
 
-def _others(causes: Sequence["Cause"], target: str) -> str:
+def _others(causes: Sequence[Cause], target: str) -> str:
     rest = [f"{each.quantity} {each.effects[target]:+.3e}" for each in causes[1:5]]
     more = len(causes) - 5
     return f" Also: {', '.join(rest)}{f' and {more} more' if more > 0 else ''}." if rest else ""

@@ -27,7 +27,7 @@ _SUMMED = "I_before_scaling"
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _PairedNumber:
     """One number that both sides have, with the length and the tolerance it is judged by."""
 
     key: Key
@@ -117,7 +117,7 @@ def _stand_in(side: Numbers, other: Numbers) -> None:
             other[key] = other[summed]
 
 
-def _pairs(left: Numbers, right: Numbers, limits: Conditioning, base: float) -> list[_Pair]:
+def _pairs(left: Numbers, right: Numbers, limits: Conditioning, base: float) -> list[_PairedNumber]:
     """What both sides have, number by number, in causal order."""
     pairs = []
     for key in left.keys() & right.keys():
@@ -127,7 +127,7 @@ def _pairs(left: Numbers, right: Numbers, limits: Conditioning, base: float) -> 
         limit = max(base, row.tolerance, limits.bounds.get(key, 0.0))
         scalar = len(mine) == len(theirs) == 1
         for i, (a, b) in enumerate(zip(mine, theirs)):
-            pairs.append(_Pair(key, None if scalar else i, row, a, b, norm, limit))
+            pairs.append(_PairedNumber(key, None if scalar else i, row, a, b, norm, limit))
     return sorted(pairs, key=lambda pair: pair.rank)
 
 
@@ -168,7 +168,7 @@ def _note(keys: list[Key], c: Trace, py: Trace) -> str:
     return f"text: {texts[0][:40]!r}" if texts else ""
 
 
-def _rows(pairs: list[_Pair], device: str) -> tuple[NumberRow, ...]:
+def _rows(pairs: list[_PairedNumber], device: str) -> tuple[NumberRow, ...]:
     """All pairs through the engine at once."""
     import torch
 

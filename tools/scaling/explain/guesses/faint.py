@@ -9,7 +9,7 @@ import torch
 from tools.scaling.explain.defects import Group, Measured, label_of, length
 from tools.scaling.explain.graph import Values, evaluate
 from tools.scaling.explain.guesses.variants import VARIANTS, offsets_of
-from tools.scaling.explain.pixel import Pixel
+from tools.scaling.explain.pixel import PreparedPixel
 from tools.scaling.explain.sides import PY, Sides
 
 _VISIBLE = 0.04  # of the floor: what a variant has to move a number by for the number to count
@@ -17,7 +17,7 @@ _CLOSER = 4.0  # how many times nearer than the flags' value the number has to l
 _WITNESSES = 2
 
 
-def faint_variants(sides: Sides, found: Measured, pixel: Pixel) -> list[Group]:
+def faint_variants(sides: Sides, found: Measured, pixel: PreparedPixel) -> list[Group]:
     """The variant that the port's float32 numbers follow best, if there is one; in float64 none is looked for."""
     if sides.precision[PY] != "float32":
         return []

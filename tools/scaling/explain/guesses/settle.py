@@ -16,7 +16,7 @@ from tools.scaling.explain.defects import TRIPLES, Group, Measured, label_of, le
 from tools.scaling.explain.graph import Graph, Values, evaluate
 from tools.scaling.explain.guesses.flags import other_values
 from tools.scaling.explain.guesses.variants import VARIANTS, Variant, offsets_of
-from tools.scaling.explain.pixel import Pixel
+from tools.scaling.explain.pixel import PreparedPixel
 from tools.scaling.explain.sides import PY, C, Sides, lay_over
 
 _MOST = 12  # how many origins a chain of misprints is tried with
@@ -87,7 +87,7 @@ class Settling:
 def settle(
     sides: Sides,
     found: Measured,
-    pixel: Pixel,
+    pixel: PreparedPixel,
     printed: frozenset[str] = frozenset(),
     unknown: Collection[str] = (),
 ) -> Settling:
@@ -272,7 +272,7 @@ def _join_triples(groups: list[Group]) -> None:
             groups.remove(other)
 
 
-def _variants(state: Settling, pixel: Pixel) -> list[Guess]:
+def _variants(state: Settling, pixel: PreparedPixel) -> list[Guess]:
     """Known variants of what is defective, and of what lies hidden upstream of it."""
     lone = [name for name in state.over if _breaks(state, name, PY)]
     near = {each for name in lone for each in _near(state, name)}
@@ -298,7 +298,7 @@ def _near(state: Settling, name: str) -> set[str]:
     return names | {label_of(each) for each in names}
 
 
-def _together(state: Settling, guesses: list[Guess], pixel: Pixel) -> Iterator[Guess]:
+def _together(state: Settling, guesses: list[Guess], pixel: PreparedPixel) -> Iterator[Guess]:
     """Several variants at once, where none alone makes a number: the one that brings it nearest first."""
     able = [guess for guess in guesses if guess.variant]
     for name in state.over:
@@ -317,10 +317,10 @@ def _together(state: Settling, guesses: list[Guess], pixel: Pixel) -> Iterator[G
                 yield _composed(state, name, parts, pixel)
 
 
-def _composed(state: Settling, name: str, parts: tuple[Guess, ...], pixel: Pixel) -> Guess:
+def _composed(state: Settling, name: str, parts: tuple[Guess, ...], pixel: PreparedPixel) -> Guess:
     """The variants one upon the other: what each adds to a rule is made with the others in force."""
 
-    def change(graph: Graph, pixel: Pixel) -> Graph:
+    def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         for part in parts:
             graph = part.variant.change(graph, pixel) if part.variant else graph
         return graph

@@ -20,12 +20,12 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.explain.defects import Group, Measured, length
 from tools.scaling.explain.graph import Graph, Values, evaluate, rule_of
 from tools.scaling.explain.guesses.forms import form
-from tools.scaling.explain.pixel import PRECISION, Pixel, same
+from tools.scaling.explain.pixel import PRECISION, PreparedPixel, same
 from tools.scaling.explain.rules.table import build
 from tools.scaling.explain.sides import PY, C, Sides, lay, lay_over
 from tools.scaling.traces.read import parse_trace
 
-Change = Callable[[Graph, Pixel], Graph]
+Change = Callable[[Graph, PreparedPixel], Graph]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Variant:
 
 
 def _rule(name: str, rule: Callable[..., Tensor], inputs: str | None = None, whole: bool = False) -> Change:
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         changed = dict(graph.quantities)
         if name not in changed:
             return graph
@@ -53,7 +53,7 @@ def _rule(name: str, rule: Callable[..., Tensor], inputs: str | None = None, who
 
 
 def _root(name: str, value: Callable[[Tensor], Tensor]) -> Change:
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         if name not in graph.roots:
             return graph
         return replace(graph, roots=graph.roots | {name: value(graph.roots[name])})
@@ -72,7 +72,7 @@ def _times(factor: float) -> Callable[[Tensor], Tensor]:
 def _angles(factor: float) -> Change:
     """All detector angles times a factor: the defective one shows the variant, the others may hold."""
 
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         flags = ("-twotheta", "-detector_rotx", "-detector_roty", "-detector_rotz")
         return replace(graph, roots=graph.roots | {flag: graph.roots[flag] * factor for flag in flags})
 
@@ -82,14 +82,14 @@ def _angles(factor: float) -> Change:
 def _as_given(axis: str) -> Change:
     """The flag's vector as it was typed; an axis is traced in SAMPLE pivot only, under the name initial_*."""
 
-    def change(graph: Graph, pixel: Pixel) -> Graph:
+    def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         name = f"initial_{axis}" if pixel.run.exp.config.detector.pivot == "SAMPLE" else axis
         return _rule(name, same, f"-{axis}_vector")(graph, pixel)
 
     return change
 
 
-def _beam_as_given(graph: Graph, pixel: Pixel) -> Graph:
+def _beam_as_given(graph: Graph, pixel: PreparedPixel) -> Graph:
     """The sources are made of the beam vector in another way then."""
     run = pixel.run
     settings = run.exp.config
@@ -99,14 +99,14 @@ def _beam_as_given(graph: Graph, pixel: Pixel) -> Graph:
     return replace(graph, quantities=graph.quantities | mine)
 
 
-def _all_as_given(graph: Graph, pixel: Pixel) -> Graph:
+def _all_as_given(graph: Graph, pixel: PreparedPixel) -> Graph:
     for axis in ("odet", "fdet", "sdet"):
         graph = _as_given(axis)(graph, pixel)
     return _beam_as_given(graph, pixel)
 
 
 def _scan(start: Callable[[Tensor, Tensor, int], Tensor], step: Callable[[Tensor, int], Tensor]) -> Change:
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         first, width, count = graph.roots["-phi"], graph.roots["-osc"], graph.sizes["p"]
         moved = {"-phi": start(first, width, count), "-osc": step(width, count)}
         return replace(graph, roots=graph.roots | moved)
@@ -114,14 +114,14 @@ def _scan(start: Callable[[Tensor, Tensor, int], Tensor], step: Callable[[Tensor
     return change
 
 
-def _no_carry_over(graph: Graph, pixel: Pixel) -> Graph:
+def _no_carry_over(graph: Graph, pixel: PreparedPixel) -> Graph:
     def nominal(phi: Tensor) -> Tensor:
         return phi.unsqueeze(2).expand(-1, -1, graph.sizes["k"], -1)
 
     return _rule("phi_in_force", nominal, whole=True)(graph, pixel)
 
 
-def _corner(graph: Graph, pixel: Pixel) -> Graph:
+def _corner(graph: Graph, pixel: PreparedPixel) -> Graph:
     edge = pixel.run.exp.oversample
 
     def rule(index: Tensor, sub: Tensor, size: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _corner(graph: Graph, pixel: Pixel) -> Graph:
 def _own_axis(name: str, unitised: bool = True) -> Change:
     """The axis of a flag: the convention's own one, or as it was typed, not unitised."""
 
-    def change(graph: Graph, pixel: Pixel) -> Graph:
+    def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         given, like = pixel.run.exp.config.detector, graph.roots["-spindle_axis"]
         typed = given.spindle_axis if name == "spindle" else given.polar_vector
         own = getattr(detector.FRAMES[given.convention], name) if unitised else typed
@@ -145,7 +145,7 @@ def _own_axis(name: str, unitised: bool = True) -> Change:
 
 
 def _exchanged(first: str, second: str) -> Change:
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         roots = dict(graph.roots)
         roots[first], roots[second] = roots[second], roots[first]
         return replace(graph, roots=roots)
@@ -156,7 +156,7 @@ def _exchanged(first: str, second: str) -> Change:
 def _without(name: str, factor: str, divided: bool = False) -> Change:
     """The product or quotient `name` without one of its factors."""
 
-    def change(graph: Graph, _: Pixel) -> Graph:
+    def change(graph: Graph, _: PreparedPixel) -> Graph:
         old = graph.quantities[name]
         if factor not in old.inputs:
             return graph
@@ -180,7 +180,7 @@ def _cells(axis: int, by: float) -> Change:
 
 
 def _neighbour(axis: int, by: int) -> Change:
-    def change(graph: Graph, pixel: Pixel) -> Graph:
+    def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         grid = pixel.run.exp.grid
 
         def rule(hkl: Tensor, nearest: Tensor, *_: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ def _no_reflection(_: Tensor, nearest: Tensor, cubic: Tensor, default: Tensor) -
     return default.reshape(-1, *(1,) * (cubic.dim() - 1)).expand_as(cubic)
 
 
-def _cubic(graph: Graph, pixel: Pixel) -> Graph:
+def _cubic(graph: Graph, pixel: PreparedPixel) -> Graph:
     grid = pixel.run.exp.grid
     old = graph.quantities["structure_all"]
     if bool(graph.roots["interpolated"].any()):
@@ -309,7 +309,7 @@ VARIANTS: tuple[Variant, ...] = (
 )  # fmt: skip
 
 
-def offsets_of(change: Change, sides: Sides, pixel: Pixel) -> Values | None:
+def offsets_of(change: Change, sides: Sides, pixel: PreparedPixel) -> Values | None:
     """What the change of the graph adds to each rule and root, on the port's own numbers; None where it cannot be.
 
     A variant that does not apply to this kind of run (no such root, another number of inputs) has none.
@@ -337,7 +337,7 @@ def offsets_of(change: Change, sides: Sides, pixel: Pixel) -> Values | None:
     return {name: torch.nan_to_num(x[0]) for name, x in offsets.items() if bool((x != 0).any())}
 
 
-def name_variant(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> str | None:
+def name_variant(sides: Sides, found: Measured, group: Group, pixel: PreparedPixel) -> str | None:
     """The text of the first variant that reproduces `group`, else a plain form of its defect."""
     if group.printed or group.side == C:
         return form(sides, found, group)
@@ -382,7 +382,7 @@ QUIRKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: Pixel) -> list[str]:
+def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
     """The switches without which the port's own trace has the same defect; a number that is 0 tells none."""
     settings = pixel.run.exp.config
     able = QUIRKS.get(group.label, QUIRKS.get(group.name, ()))
@@ -412,7 +412,7 @@ def _same_defect(found: Measured, name: str, other: Tensor, mask: Tensor) -> boo
     return bool((length(other - net, mask) <= allowed)[mask].all())
 
 
-def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, pixel: Pixel) -> bool:
+def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, pixel: PreparedPixel) -> bool:
     """Whether it makes the members' numbers, those that agree included.
 
     A variant that does not apply to this kind of run (no such root, another number of inputs) does not.

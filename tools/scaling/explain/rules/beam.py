@@ -12,7 +12,7 @@ from nanobragg_torch.scan import evaluate, summation
 from nanobragg_torch.scan.experiment import Experiment
 from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Graph
-from tools.scaling.explain.pixel import Pixel, same, window
+from tools.scaling.explain.pixel import PreparedPixel, same, window
 
 
 def add_sources(g: Graph, exp: Experiment) -> None:
@@ -63,7 +63,7 @@ def _third_source(every: Tensor, shown: Tensor) -> Tensor:
     return merged
 
 
-def add_corrections(g: Graph, pixel: Pixel) -> None:
+def add_corrections(g: Graph, pixel: PreparedPixel) -> None:
     """Solid angle, capture, polarization, scattering angle (semantics 4.6, 4.7, 5.3), with their caches."""
     exp = pixel.run.exp
     settings, sampling = exp.config, exp.config.sampling
@@ -88,7 +88,7 @@ def add_corrections(g: Graph, pixel: Pixel) -> None:
     _polarization(g, pixel)
 
 
-def _polarized_evaluations(pixel: Pixel) -> Tensor:
+def _polarized_evaluations(pixel: PreparedPixel) -> Tensor:
     """(evaluations,): those at which the reference computes the factor afresh (semantics 5.3)."""
     exp = pixel.run.exp
     fast, slow = (torch.tensor([i], device=exp.cells.device) for i in (pixel.fast, pixel.slow))
@@ -96,7 +96,7 @@ def _polarized_evaluations(pixel: Pixel) -> Tensor:
     return evaluate.scatter(exp, rays, torch.zeros_like(fast, dtype=torch.bool)).repolarized.flatten()
 
 
-def _polarization(g: Graph, pixel: Pixel) -> None:
+def _polarization(g: Graph, pixel: PreparedPixel) -> None:
     """The factor of the evaluation that the reference caches last (semantics 5.3)."""
     exp = pixel.run.exp
     g.root("-polar", exp.kahn, "-polar")
@@ -118,7 +118,7 @@ def _polarization(g: Graph, pixel: Pixel) -> None:
     g.add("polar", "polar_all", lambda x: x.flatten(1)[:, chosen], traced=True, whole=True)
 
 
-def add_scattering_angle(g: Graph, pixel: Pixel) -> None:
+def add_scattering_angle(g: Graph, pixel: PreparedPixel) -> None:
     """cos(2 theta) of the very last evaluation: both directions unitised once more if that makes the factor."""
     again = bool(_polarized_evaluations(pixel)[-1])
 

@@ -11,7 +11,7 @@ from nanobragg_torch.scan import summation
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.units import RTD
 from tools.scaling.explain.graph import Graph
-from tools.scaling.explain.pixel import Pixel, window
+from tools.scaling.explain.pixel import PreparedPixel, window
 
 
 def add_crystal(g: Graph, exp: Experiment) -> None:
@@ -57,7 +57,7 @@ def add_crystal(g: Graph, exp: Experiment) -> None:
     g.root("-N", exp.cells, "-Na -Nb -Nc")
 
 
-def add_orientations(g: Graph, pixel: Pixel) -> None:
+def add_orientations(g: Graph, pixel: PreparedPixel) -> None:
     """The crystal at every phi step and mosaic domain (semantics 3.5, 3.6)."""
     exp = pixel.run.exp
     settings, like = exp.config, exp.cells
@@ -164,7 +164,7 @@ def _other_shapes(g: Graph, exp: Experiment) -> None:
     g.add("lattice", "spot_radius -N -fudge", function, dims="skpd", jump=near_edge if shape == "TOPHAT" else None)
 
 
-def add_structure(g: Graph, pixel: Pixel) -> None:
+def add_structure(g: Graph, pixel: PreparedPixel) -> None:
     """F of every term (semantics 6.4, 6.5). What a trace shows of one reflection holds for all its terms."""
     run, exp = pixel.run, pixel.run.exp
     shape = [g.sizes[d] for d in "skpd"]

@@ -12,7 +12,7 @@ from nanobragg_torch import quirks
 from nanobragg_torch.physics import detector, vectors
 from nanobragg_torch.scan.experiment import Experiment
 from tools.scaling.explain.graph import Graph
-from tools.scaling.explain.pixel import Pixel, same
+from tools.scaling.explain.pixel import PreparedPixel, same
 
 AXES = ("fdet", "sdet", "odet")
 
@@ -209,7 +209,7 @@ def _total_rotation(rx: Tensor, ry: Tensor, rz: Tensor) -> Tensor:
     return vectors.multiply_matrices(z, vectors.multiply_matrices(y, x)).flatten()
 
 
-def add_rays(g: Graph, pixel: Pixel) -> None:
+def add_rays(g: Graph, pixel: PreparedPixel) -> None:
     """Where the sub-pixels are, and how far (semantics 4.5)."""
     exp = pixel.run.exp
     edge, like = exp.oversample, exp.cells

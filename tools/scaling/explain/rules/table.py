@@ -7,7 +7,7 @@ the port itself calls.
 import torch
 
 from tools.scaling.explain.graph import Graph
-from tools.scaling.explain.pixel import Pixel
+from tools.scaling.explain.pixel import PreparedPixel
 from tools.scaling.explain.rules.beam import (
     add_corrections,
     add_intensity,
@@ -25,7 +25,7 @@ from tools.scaling.explain.rules.detector import (
 )
 
 
-def build(pixel: Pixel) -> Graph:
+def build(pixel: PreparedPixel) -> Graph:
     """The graph of `pixel`, in causal order."""
     exp = pixel.run.exp
     scan = exp.config.scan
