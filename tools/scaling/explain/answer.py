@@ -65,15 +65,15 @@ def explain(
     notes += [apart] if apart else []
     if not any(bool(shown.shown_by_both(name).any()) for name in graph.traced):
         raise BadInput(f"expected two traces that share a quantity, got none in both {c.source} and {py.source}")
-    found, unknown = _measured(shown, read_off, assumed)
-    settled = settle(shown, found, pixel, printed, unknown)
+    measured, unknown = _measured(shown, read_off, assumed)
+    settled = settle(shown, measured, pixel, printed, unknown)
     _check_same_case(settled.sides, c, py, assumed)
-    sides, groups, left = settled.sides, settled.groups, found
+    sides, groups, left = settled.sides, settled.groups, measured
     if groups:
         left, _ = _measured(sides, read_off, assumed)
         for name in {name for each in groups if not each.offsets for name in each.members}:
             left.over[name] = torch.zeros_like(left.over[name])
-    rest = [*group(sides, left), *_unfed(shown, found, unknown)]
+    rest = [*group(sides, left), *_unfed(shown, measured, unknown)]
     for each in rest:
         each.variant = each.variant or name_variant(sides, left, each, pixel)
     faint = [] if assumed else faint_variants(sides, left, pixel)  # without a case no number is made of flags
@@ -83,10 +83,10 @@ def explain(
     effects = attribute(sides, left, groups)
     for each in settled.groups:
         each.variant = each.variant or form(sides, left, each)
-    target = _target(found, effects)
-    wholes = _wholes(shown, found, effects, target)
+    target = _target(measured, effects)
+    wholes = _wholes(shown, measured, effects, target)
     causes = _causes(sides, left, groups, effects, wholes[0])
-    rows = (*quantity_rows(shown, found, groups, unknown), *outside_rows(graph, c, py))
+    rows = (*quantity_rows(shown, measured, groups, unknown), *outside_rows(graph, c, py))
     notes += _remarks(sides, rows)
     return Explanation(
         c.source, py.source, spot, sides.precision, target, _delta(shown, target), effects.together[target],
@@ -94,7 +94,9 @@ def explain(
     )  # fmt: skip
 
 
-def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tuple[tuple[str, float | None, float], ...]:
+def _wholes(
+    sides: Sides, measured: Measured, effects: Effects, first: str
+) -> tuple[tuple[str, float | None, float], ...]:
     """(target, its relative difference where the causes can tell it, what they make of it); `first` leads.
 
     The other target is told where it does not differ by the same.
@@ -102,7 +104,7 @@ def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tupl
     told = {}
     for target in TARGETS:
         delta, explained = _delta(sides, target), effects.together[target]
-        able = delta is not None and (_beyond(found, target) or abs(delta - explained) <= 0.5 * abs(delta))
+        able = delta is not None and (_beyond(measured, target) or abs(delta - explained) <= 0.5 * abs(delta))
         told[target] = (target, delta if able else None, explained)
     (second,) = (target for target in TARGETS if target != first)
     one, two = told[first][1], told[second][1]
@@ -112,11 +114,11 @@ def _wholes(sides: Sides, found: Measured, effects: Effects, first: str) -> tupl
 
 def _measured(sides: Sides, read_off: dict[str, float], assumed: bool) -> tuple[Measured, dict[str, str]]:
     """Defects of what can be judged, and why the rest cannot."""
-    found = measure(sides, read_off)
-    unknown = _unknown(sides, found, assumed)
+    measured = measure(sides, read_off)
+    unknown = _unknown(sides, measured, assumed)
     for name in unknown:
-        found.over[name] = torch.zeros_like(found.over[name])
-    return found, unknown
+        measured.over[name] = torch.zeros_like(measured.over[name])
+    return measured, unknown
 
 
 def _check_same_case(sides: Sides, c: Trace, py: Trace, assumed: bool) -> None:
@@ -172,7 +174,7 @@ def _gross(a: Tensor, b: Tensor, sides: Sides, name: str) -> bool:
     return float((x - y)[both].abs().max()) > _ANOTHER_CASE * float(scale.max())
 
 
-def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
+def _unknown(sides: Sides, measured: Measured, assumed: bool) -> dict[str, str]:
     """name -> why its rule cannot be held against it: what the trace does not show has to come from a case."""
     unknown = {}
     for name in sides.graph.traced:
@@ -184,21 +186,21 @@ def _unknown(sides: Sides, found: Measured, assumed: bool) -> dict[str, str]:
             unknown[name] = "not finite in the reference's trace"
         elif name in _OF_THE_SUBPIXEL and _other_subpixels(sides):
             unknown[name] = "of sub-pixels that lie elsewhere in the pixel"
-        elif assumed and _differs(sides, found, name) and _fails(sides, found, name):
+        elif assumed and _differs(sides, measured, name) and _fails(sides, measured, name):
             flags = [sides.graph.flags.get(root, "") for root in sorted(sides.graph.hidden_ancestors(name))]
             inputs = " ".join(dict.fromkeys(flag for flag in flags if flag)) or "its flags"
             unknown[name] = f"untraced input: {inputs}; give the case (--case)"
-    if assumed and bool((found.delta["hkl_rounded"] > 0).any()) and bool(found.over["F_cell"].any()):
+    if assumed and bool((measured.delta["hkl_rounded"] > 0).any()) and bool(measured.over["F_cell"].any()):
         unknown["F_cell"] = "untraced input: -hkl -default_F, of another reflection; give the case (--case)"
-    elif assumed and bool(found.over["F_cell"].any()) and bool(_interpolated(sides, found).all()):
+    elif assumed and bool(measured.over["F_cell"].any()) and bool(_interpolated(sides, measured).all()):
         unknown["F_cell"] = "no further off than rounding of the indices may move an interpolated F"
     return unknown
 
 
-def _interpolated(sides: Sides, found: Measured) -> Tensor:
+def _interpolated(sides: Sides, measured: Measured) -> Tensor:
     """(s,): where F_cell differs by less than `_STEEP` times itself for what rounding does to the indices."""
-    able = _STEEP * sides.values["F_cell"][C].abs() * found.floor["hkl_frac"]
-    return found.delta["F_cell"] <= able
+    able = _STEEP * sides.values["F_cell"][C].abs() * measured.floor["hkl_frac"]
+    return measured.delta["F_cell"] <= able
 
 
 def _other_subpixels(sides: Sides) -> bool:
@@ -213,17 +215,18 @@ def _not_finite(sides: Sides, name: str) -> Tensor:
     return both & ~c & py
 
 
-def _unfed(sides: Sides, found: Measured, unknown: dict[str, str]) -> list[Group]:
+def _unfed(sides: Sides, measured: Measured, unknown: dict[str, str]) -> list[Group]:
     """What differs although its inputs agree, and whose rule is not known: of the same inputs any makes the same."""
     able = [name for name, why in unknown.items() if why.startswith("untraced")]
-    odd = [x for x in able if bool(_apart(sides, found, x).any()) and not _fed(sides, found, x)]
+    odd = [x for x in able if bool(_apart(sides, measured, x).any()) and not _fed(sides, measured, x)]
     words = "not what the reference makes of the same numbers"
     return [
-        Group(name, label_of(name), {name: _apart(sides, found, name)}, words, {name: found.net[name]}) for name in odd
+        Group(name, label_of(name), {name: _apart(sides, measured, name)}, words, {name: measured.net[name]})
+        for name in odd
     ]
 
 
-def _fed(sides: Sides, found: Measured, name: str) -> bool:
+def _fed(sides: Sides, measured: Measured, name: str) -> bool:
     """Whether something upstream, or made of the same hidden numbers, differs, as all does in float32, or is
     traced nowhere."""
     sizes = sides.graph.sizes
@@ -232,43 +235,45 @@ def _fed(sides: Sides, found: Measured, name: str) -> bool:
     hidden = sides.graph.hidden_ancestors(name)
     before = sides.graph.traced[: sides.graph.traced.index(name)]
     fellows = (each for each in before if not hidden.isdisjoint(sides.graph.quantities[each].inputs))
-    above = [each for each in (*sides.graph.ancestors(name), *fellows) if each in found.delta]
-    return any(bool((_apart(sides, found, each) | (found.delta[each] > found.floor[each])).any()) for each in above)
+    above = [each for each in (*sides.graph.ancestors(name), *fellows) if each in measured.delta]
+    return any(
+        bool((_apart(sides, measured, each) | (measured.delta[each] > measured.floor[each])).any()) for each in above
+    )
 
 
-def _differs(sides: Sides, found: Measured, name: str) -> bool:
+def _differs(sides: Sides, measured: Measured, name: str) -> bool:
     """Whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
-    return bool((found.over[name] | _apart(sides, found, name)).any())
+    return bool((measured.over[name] | _apart(sides, measured, name)).any())
 
 
-def _apart(sides: Sides, found: Measured, name: str) -> Tensor:
+def _apart(sides: Sides, measured: Measured, name: str) -> Tensor:
     """(*dims): where the sides differ by more than any rounding could be taken for."""
-    size = length(sides.values[name][C], found.delta[name])
-    return sides.shown_by_both(name) & (found.delta[name] > 1e-9 * size)
+    size = length(sides.values[name][C], measured.delta[name])
+    return sides.shown_by_both(name) & (measured.delta[name] > 1e-9 * size)
 
 
-def _fails(sides: Sides, found: Measured, name: str) -> bool:
+def _fails(sides: Sides, measured: Measured, name: str) -> bool:
     """Return whether the reference's own numbers break the rule of `name`: then an assumption in the rule is wrong."""
-    own = found.own[name][C].reshape(*found.floor[name].shape, -1).norm(dim=-1)
-    return bool((own > found.own_floor[name])[sides.shown_by_both(name)].any())
+    own = measured.own[name][C].reshape(*measured.floor[name].shape, -1).norm(dim=-1)
+    return bool((own > measured.own_floor[name])[sides.shown_by_both(name)].any())
 
 
-def _beyond(found: Measured, target: str) -> bool:
+def _beyond(measured: Measured, target: str) -> bool:
     """Return whether `target` differs by more than rounding can make between the flags and it."""
-    return bool((found.delta[target] > found.floor[target]).any())
+    return bool((measured.delta[target] > measured.floor[target]).any())
 
 
-def _target(found: Measured, effects: Effects) -> str:
+def _target(measured: Measured, effects: Effects) -> str:
     """Return the quantity whose divergence is shared out among the causes: I_before_scaling or I_pixel_final.
 
     It is the sum I_before_scaling, except where the sum agrees to rounding and either the pixel I_pixel_final does not,
     or no cause moves the sum and one moves the pixel.
     """
     summed, final = TARGETS
-    if _beyond(found, summed):
+    if _beyond(measured, summed):
         return summed
     alone = any(effects.added[final]) and not any(effects.added[summed])
-    return final if alone or _beyond(found, final) else summed
+    return final if alone or _beyond(measured, final) else summed
 
 
 def _delta(sides: Sides, target: str) -> float | None:
@@ -285,7 +290,7 @@ def _relative(c: float, py: float) -> float:
 
 
 def _causes(
-    sides: Sides, found: Measured, groups: list[Group], effects: Effects, whole: tuple[str, float | None, float]
+    sides: Sides, measured: Measured, groups: list[Group], effects: Effects, whole: tuple[str, float | None, float]
 ) -> tuple[Cause, ...]:
     target, delta, _ = whole
     causes = []
@@ -293,7 +298,7 @@ def _causes(
         defect = _defect_rel(sides, each)
         effect = effects.alone[target][i]
         added = effects.added[target][i]
-        changed = changes(sides, found, each)
+        changed = changes(sides, measured, each)
         causes.append(
             Cause(
                 quantity=each.label,

@@ -34,19 +34,19 @@ class Effects:
     moves: list[tuple[str, ...]]
 
 
-def attribute(sides: Sides, found: Measured, groups: list[Group]) -> Effects:
+def attribute(sides: Sides, measured: Measured, groups: list[Group]) -> Effects:
     """Effects of `groups`, which are in causal order."""
     count = len(groups)
     if not groups:
         none: dict[str, list[float]] = {target: [] for target in TARGETS}
         return Effects(none, none, none, dict.fromkeys(TARGETS, 0.0), [])
     causes = [_offsets(each) for each in groups]
-    rows = _rows(sides, found, causes)
+    rows = _rows(sides, measured, causes)
     graph = sides.graph
     roots = {name: graph.worlds(name, 2 * count + 1) + rows[name] for name in rows.keys() & graph.roots.keys()}
     with torch.no_grad():
         values, _ = evaluate(graph, 2 * count + 1, lambda _, x: x, roots, rows)
-    slopes = _first_order(sides, found, causes)
+    slopes = _first_order(sides, measured, causes)
     alone, added, together = {}, {}, {}
     for target in TARGETS:
         result = values[target]
@@ -98,31 +98,31 @@ def _scale(sides: Sides, target: str) -> float:
     return c or py or 1.0
 
 
-def _rows(sides: Sides, found: Measured, causes: list[Values]) -> Values:
+def _rows(sides: Sides, measured: Measured, causes: list[Values]) -> Values:
     """What is added to every rule and root in every world: the reference's run, each cause alone, then cumulative."""
     count, rows = len(causes), {}
     for name in (*sides.graph.roots, *sides.graph.quantities):
-        base = _base(sides, found, name) if name in found.own else None
-        mine = [(i, offsets[name]) for i, offsets in enumerate(causes) if name in offsets]
-        if base is None and not mine:
+        base = _base(sides, measured, name) if name in measured.own else None
+        parts = [(i, offsets[name]) for i, offsets in enumerate(causes) if name in offsets]
+        if base is None and not parts:
             continue
-        like = base if base is not None else mine[0][1]
+        like = base if base is not None else parts[0][1]
         row = like.new_zeros(2 * count + 1, *like.shape)
         if base is not None:
             row = row + base
-        for i, part in mine:
+        for i, part in parts:
             row[1 + i] += part
             row[1 + count + i :] += part
         rows[name] = row
     return rows
 
 
-def _base(sides: Sides, found: Measured, name: str) -> Tensor | None:
+def _base(sides: Sides, measured: Measured, name: str) -> Tensor | None:
     """The reference's own departure from its rule, where there is one beyond rounding."""
-    own = found.own[name][C]
+    own = measured.own[name][C]
     shown = sides.present[name][C]
     size = torch.linalg.vector_norm(own.reshape(*shown.shape, -1), dim=-1)
-    keep = shown & (size > found.own_floor[name]) & size.isfinite()
+    keep = shown & (size > measured.own_floor[name]) & size.isfinite()
     if not bool(keep.any()):
         return None
     return torch.where(_wide(keep, own), own, torch.zeros_like(own))
@@ -132,12 +132,12 @@ def _wide(mask: Tensor, like: Tensor) -> Tensor:
     return mask.reshape((*mask.shape, *(1,) * (like.dim() - mask.dim())))
 
 
-def _first_order(sides: Sides, found: Measured, causes: list[Values]) -> dict[str, list[float]]:
+def _first_order(sides: Sides, measured: Measured, causes: list[Values]) -> dict[str, list[float]]:
     """Gradient of the targets with respect to every offset, on the reference's run, times the offset."""
     leaves = {
         name: torch.zeros_like(part).unsqueeze(0).requires_grad_() for each in causes for name, part in each.items()
     }
-    bases = {name: base for name in sides.graph.traced if (base := _base(sides, found, name)) is not None}
+    bases = {name: base for name in sides.graph.traced if (base := _base(sides, measured, name)) is not None}
     offsets = bases | {name: leaf + bases[name] if name in bases else leaf for name, leaf in leaves.items()}
     with torch.enable_grad():
         roots = {name: sides.graph.worlds(name, 1) + leaves[name] for name in leaves.keys() & sides.graph.roots.keys()}

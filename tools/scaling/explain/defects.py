@@ -97,7 +97,7 @@ class Group:
 def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
     """Defects, differences and floors of everything that both sides traced; `read_off` as of `bounds`."""
     limits = bounds(sides.graph, sides.values, sides.present, sides.roundoff, printed_half_unit, read_off)
-    found = Measured({}, {}, {}, {}, {}, {}, {})
+    measured = Measured({}, {}, {}, {}, {}, {}, {})
     for name in sides.graph.traced:
         values, results, both = sides.values[name], sides.results[name], sides.shown_by_both(name)
         shape = (*both.shape, *(1,) * (values.dim() - 1 - both.dim()))
@@ -112,11 +112,11 @@ def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
             floor, own_floor = floor + LEAST_SUM, own_floor + LEAST_SUM
         sound = values[C].reshape(*both.shape, -1).isfinite().all(-1)
         lost = sound & ~values[PY].reshape(*both.shape, -1).isfinite().all(-1)
-        found.broken[name] = both & lost & (not _poisoned(sides, name))
-        found.net[name], found.own[name] = net, own
-        found.delta[name], found.floor[name], found.own_floor[name] = length(delta, both), floor, own_floor
-        found.over[name] = (length(net, both) > own_floor) & both
-    return found
+        measured.broken[name] = both & lost & (not _poisoned(sides, name))
+        measured.net[name], measured.own[name] = net, own
+        measured.delta[name], measured.floor[name], measured.own_floor[name] = length(delta, both), floor, own_floor
+        measured.over[name] = (length(net, both) > own_floor) & both
+    return measured
 
 
 def length(x: Tensor, like: Tensor) -> Tensor:
@@ -132,16 +132,18 @@ def _poisoned(sides: Sides, name: str) -> bool:
     return any(not bool(sides.values[each][PY].isfinite().all()) for each in sides.graph.traced_parents(name))
 
 
-def group(sides: Sides, found: Measured) -> list[Group]:
+def group(sides: Sides, measured: Measured) -> list[Group]:
     """The defects, those with one cause together, in causal order."""
     groups: list[Group] = []
-    left = {name: (found.over[name] | found.broken[name]) for name in sides.graph.traced}
+    left = {name: (measured.over[name] | measured.broken[name]) for name in sides.graph.traced}
     left = {name: mask for name, mask in left.items() if bool(mask.any())}
     order = list(sides.graph.traced)
     for name in sorted(left, key=order.index):
         mask = left[name]
         for earlier in groups:
-            taken = mask & (_left_behind(sides, found, earlier, name) | _through_siblings(sides, found, earlier, name))
+            taken = mask & (
+                _left_behind(sides, measured, earlier, name) | _through_siblings(sides, measured, earlier, name)
+            )
             if bool(taken.any()):
                 _join(earlier, name, taken)
                 mask = mask & ~taken
@@ -150,15 +152,15 @@ def group(sides: Sides, found: Measured) -> list[Group]:
     groups.sort(key=lambda each: order.index(each.name))
     groups = _triples(sides, groups)
     for each in groups:
-        each.net = {name: found.net[name] for name in each.members}
-        each.side = C if _keeps(sides, found, each, PY) and not _keeps(sides, found, each, C) else PY
+        each.net = {name: measured.net[name] for name in each.members}
+        each.side = C if _keeps(sides, measured, each, PY) and not _keeps(sides, measured, each, C) else PY
     return groups
 
 
-def _keeps(sides: Sides, found: Measured, each: Group, side: int) -> bool:
+def _keeps(sides: Sides, measured: Measured, each: Group, side: int) -> bool:
     """Whether the side keeps the rule of the quantity that names the group."""
     mask = each.members[each.name]
-    return bool((length(sides.own(side, each.name), mask) <= found.own_floor[each.name])[mask].all())
+    return bool((length(sides.own(side, each.name), mask) <= measured.own_floor[each.name])[mask].all())
 
 
 def _join(target: Group, name: str, mask: Tensor) -> None:
@@ -189,22 +191,22 @@ def _is_constant(sides: Sides, name: str) -> bool:
     return name.startswith("F_latt_") and float(sides.graph.roots["-N"]["abc".index(name[-1])]) == 1.0
 
 
-def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[Group]:
+def other_steps(sides: Sides, measured: Measured, left: dict[str, Tensor]) -> list[Group]:
     """Another number of phi steps, or of untraced sources and domains: the sum over them follows from it.
 
     What follows is taken out of `left`.
     """
     if "steps" not in left or not bool(sides.own(PY, "steps") != 0):
         return []
-    mine, theirs = sides.phi_rows
+    reference, candidate = sides.phi_rows
     c, py = (float(x) for x in sides.values["steps"])
-    if mine != theirs and mine and theirs:
+    if reference != candidate and reference and candidate:
         turned = [each for each in left if "phi_in_force" in sides.graph.hidden_ancestors(each)]
         names, what = (
             ["steps", "PHI.phi_deg", *turned, "I_before_scaling"],
-            f"counted for {theirs} phi steps, not {mine}",
+            f"counted for {candidate} phi steps, not {reference}",
         )
-    elif c > 0.0 and py > c and (py / c).is_integer() and mine > 0:
+    elif c > 0.0 and py > c and (py / c).is_integer() and reference > 0:
         names, what = (
             ["steps", "I_before_scaling"],
             f"counted for {py / c:g} times as many sources, domains or sub-pixels",
@@ -212,10 +214,10 @@ def other_steps(sides: Sides, found: Measured, left: dict[str, Tensor]) -> list[
     else:
         return []
     members = {each: left.pop(each) for each in dict.fromkeys(names) if each in left}
-    return [Group("steps", "steps", members, what, {name: found.net[name] for name in members})]
+    return [Group("steps", "steps", members, what, {name: measured.net[name] for name in members})]
 
 
-def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:
+def _left_behind(sides: Sides, measured: Measured, earlier: Group, name: str) -> Tensor:
     """Return a mask (*dims of `name`) of elements that the defect `earlier` cannot have reached, though it is upstream.
 
     They agree with the reference, as they could not if they had been made of a wrong value. So the port changed that
@@ -223,23 +225,23 @@ def _left_behind(sides: Sides, found: Measured, earlier: Group, name: str) -> Te
     these elements is not assumed.
     """
     upstream = any(name in sides.graph.descendants(each) for each in earlier.members)
-    agrees = found.delta[name] <= found.floor[name]
+    agrees = measured.delta[name] <= measured.floor[name]
     # what rounding could also have made, but is no smaller than the defect, is the defect's own
-    agrees &= found.delta[name] < 0.5 * length(found.net[name], agrees)
+    agrees &= measured.delta[name] < 0.5 * length(measured.net[name], agrees)
     return agrees if upstream else torch.zeros_like(agrees)
 
 
-def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) -> Tensor:
+def _through_siblings(sides: Sides, measured: Measured, earlier: Group, name: str) -> Tensor:
     """(*dims of name): elements that depend on untraced siblings of what is defective in `earlier`."""
-    like = found.over[name]
+    like = measured.over[name]
     nothing = torch.zeros_like(like)
     families = {family for each in earlier.members for family in SIBLINGS.get(each, ())}
     hidden = sides.graph.hidden_ancestors(name)
     families = {(every, at) for every, at in families if every in hidden}
-    if not families or _traced_elsewhere(sides, found, name):
+    if not families or _traced_elsewhere(sides, measured, name):
         return nothing
     # F of a reflection has no slope that would show what it depends on
-    if name == "SOURCE2.F_cell" or (name == "I_before_scaling" and _other_reflections(sides, found)):
+    if name == "SOURCE2.F_cell" or (name == "I_before_scaling" and _other_reflections(sides, measured)):
         return torch.ones_like(like)
     found_mask = nothing
     for every, at in families:
@@ -247,20 +249,20 @@ def _through_siblings(sides: Sides, found: Measured, earlier: Group, name: str) 
     return found_mask
 
 
-def _traced_elsewhere(sides: Sides, found: Measured, name: str) -> bool:
+def _traced_elsewhere(sides: Sides, measured: Measured, name: str) -> bool:
     """Whether the last source is the third, and its traced angle another than `name`, the last one's."""
     if name != "cos_2theta" or sides.graph.sizes["k"] != 3:
         return False
-    return bool((sides.traced[name][PY] - sides.traced["SOURCE2.cos2theta"][PY, -1]).abs() > found.floor[name])
+    return bool((sides.traced[name][PY] - sides.traced["SOURCE2.cos2theta"][PY, -1]).abs() > measured.floor[name])
 
 
-def _other_reflections(sides: Sides, found: Measured) -> bool:
+def _other_reflections(sides: Sides, measured: Measured) -> bool:
     """Whether untraced terms may belong to other reflections than the rules say: then their F is unknown."""
     sizes = sides.graph.sizes
     if sizes["k"] * sizes["p"] * sizes["d"] == 1 or float(sides.graph.roots["F_range"]) == 0.0:
         return False
-    far = any(bool((found.delta[each] > 0.05).any()) for each in _INDICES)
-    return far or bool((found.delta["hkl_rounded"] > 0).any())
+    far = any(bool((measured.delta[each] > 0.05).any()) for each in _INDICES)
+    return far or bool((measured.delta["hkl_rounded"] > 0).any())
 
 
 def _sensitive(sides: Sides, name: str, every: str, at: int | None) -> Tensor:

@@ -58,17 +58,17 @@ def _cause(cause: Cause) -> dict[str, Any]:
     }
 
 
-def agreed(found: tuple[Explanation, ...]) -> tuple[Explanation, ...]:
+def agreed(explanations: tuple[Explanation, ...]) -> tuple[Explanation, ...]:
     """The explanations, each cause with the words that hold on every pixel that shows it."""
-    if len(found) < 2:
-        return found
+    if len(explanations) < 2:
+        return explanations
     words: dict[str, list[set[str]]] = {}
-    for each in found:
+    for each in explanations:
         for cause in each.causes:
             if cause.variant is not None:
                 words.setdefault(cause.quantity, []).append({cause.variant, *cause.alternatives})
     common = {name: set.intersection(*sets) for name, sets in words.items()}
-    return tuple(_told(each, common) for each in found)
+    return tuple(_told(each, common) for each in explanations)
 
 
 def _told(each: Explanation, common: dict[str, set[str]]) -> Explanation:

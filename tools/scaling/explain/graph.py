@@ -90,30 +90,30 @@ class Graph:
         if name not in self._parents:
             hidden = self.hidden_ancestors(name) & self.quantities.keys()
             inputs = {each for node in (name, *hidden) for each in self.quantities[node].inputs}
-            found = (each for each in inputs if each in self.quantities and self.quantities[each].traced)
-            self._parents[name] = frozenset(found)
+            nearest = (each for each in inputs if each in self.quantities and self.quantities[each].traced)
+            self._parents[name] = frozenset(nearest)
         return self._parents[name]
 
     def descendants(self, *names: str) -> frozenset[str]:
         """What is made of `names`, directly or not, of a graph to which nothing is added any more."""
         if names not in self._seen:
-            found = set(names)
+            made = set(names)
             for each, quantity in self.quantities.items():
-                if not found.isdisjoint(quantity.inputs):
-                    found.add(each)
-            self._seen[names] = frozenset(found.difference(names))
+                if not made.isdisjoint(quantity.inputs):
+                    made.add(each)
+            self._seen[names] = frozenset(made.difference(names))
         return self._seen[names]
 
     def ancestors(self, name: str, until: Set[str] = frozenset()) -> set[str]:
         """Everything upstream of `name`, not going beyond the quantities of `until`, which are left out."""
-        found: set[str] = set()
+        above: set[str] = set()
         todo = list(self.quantities[name].inputs)
         while todo:
             each = todo.pop()
-            if each not in found and each not in until:
-                found.add(each)
+            if each not in above and each not in until:
+                above.add(each)
                 todo += self.quantities[each].inputs if each in self.quantities else ()
-        return found
+        return above
 
 
 Fix = Callable[[str, Tensor], Tensor]
@@ -174,19 +174,19 @@ def _elements(graph: Graph, quantity: Node, inputs: list[Tensor]) -> list[Tensor
     """Every input as (elements, dimensions of its own, event), elements counting worlds and `dims`."""
     worlds = inputs[0].shape[0]
     shape = [worlds, *(graph.sizes[d] for d in quantity.dims)]
-    found = []
+    elements = []
     for name, value in zip(quantity.inputs, inputs):
-        mine = graph.dims_of(name)
-        own = [d for d in mine if d not in quantity.dims]
-        shared = [1 + mine.index(d) for d in quantity.dims if d in mine]
-        rest = [1 + mine.index(d) for d in own] + list(range(1 + len(mine), value.dim()))
+        dims = graph.dims_of(name)
+        own = [d for d in dims if d not in quantity.dims]
+        shared = [1 + dims.index(d) for d in quantity.dims if d in dims]
+        rest = [1 + dims.index(d) for d in own] + list(range(1 + len(dims), value.dim()))
         value = value.permute(0, *shared, *rest)
         for axis, d in enumerate(quantity.dims, start=1):
-            if d not in mine:
+            if d not in dims:
                 value = value.unsqueeze(axis)
         tail = value.shape[len(shape) :]
-        found.append(value.expand(*shape, *tail).reshape(-1, *tail))
-    return found
+        elements.append(value.expand(*shape, *tail).reshape(-1, *tail))
+    return elements
 
 
 def _shaped(graph: Graph, quantity: Node, worlds: int, value: Tensor) -> Tensor:
@@ -226,19 +226,19 @@ def bounds(
         roots[name] = ROUNDINGS * _like(roundoff, value) * value.abs()
         if name in read_off:
             roots[name] = roots[name] + printed(value) + read_off[name] * value.abs().max()
-    found, seen = Bounds(dict(roots), dict(roots)), dict(roots)
+    limits, seen = Bounds(dict(roots), dict(roots)), dict(roots)
     for name, quantity in graph.quantities.items():
         inputs, value = [values[x] for x in quantity.inputs], values[name]
-        errors = [[of[x] for x in quantity.inputs] for of in (found.whole, seen)]
+        errors = [[of[x] for x in quantity.inputs] for of in (limits.whole, seen)]
         own = printed(value) + quantity.roundoff * value.abs() if quantity.traced and not quantity.exact else None
-        for into, error in zip((found.whole, found.rule), _errors(graph, quantity, inputs, value, errors, roundoff)):
+        for into, error in zip((limits.whole, limits.rule), _errors(graph, quantity, inputs, value, errors, roundoff)):
             error = error if own is None else error + own
             into[name] = torch.where(value.isfinite(), error, torch.zeros_like(error))
-        seen[name] = found.rule[name]
+        seen[name] = limits.rule[name]
         if own is not None:
             mask = present[name].reshape((*present[name].shape, *(1,) * (value.dim() - present[name].dim())))
             seen[name] = torch.where(mask & value.isfinite(), printed(value), seen[name])
-    return found
+    return limits
 
 
 def _errors(
@@ -246,19 +246,19 @@ def _errors(
 ) -> list[Tensor]:
     """The bound of a rule's result for each of several sets of bounds of its inputs."""
     if quantity.whole:
-        found = [quantity.rule(*widths) for widths in errors]
+        widest = [quantity.rule(*widths) for widths in errors]
     elif quantity.exact:
-        found = [torch.zeros_like(value) for _ in errors]
+        widest = [torch.zeros_like(value) for _ in errors]
     else:
         rounded = [ROUNDINGS * _like(roundoff, x) * x.abs() for x in inputs]
         own = (ROUNDINGS + _additions(graph, quantity)) * _like(roundoff, value) * value.abs()
         totals = [[e + r for e, r in zip(widths, rounded)] for widths in errors]
-        found = [error + own for error in _propagated(graph, quantity, inputs, totals)]
+        widest = [error + own for error in _propagated(graph, quantity, inputs, totals)]
     if quantity.jump is None:
-        return found
+        return widest
     elements = _elements(graph, quantity, inputs)
     jumps = [quantity.jump(*elements, *_elements(graph, quantity, widths)) for widths in errors]
-    return [error + _shaped(graph, quantity, value.shape[0], jump) for error, jump in zip(found, jumps)]
+    return [error + _shaped(graph, quantity, value.shape[0], jump) for error, jump in zip(widest, jumps)]
 
 
 def _additions(graph: Graph, quantity: Node) -> float:

@@ -119,11 +119,11 @@ class _ReferenceReader:
         axes = ("fdet", "sdet", "odet")
         if sample:
             return tuple(self.three(f"initial_{axis}") for axis in axes)
-        found = [self.tensor(f"{axis}_after_rotz") for axis in axes]
+        turned = [self.tensor(f"{axis}_after_rotz") for axis in axes]
         if any(tilts):
             total = self.tensor("R_total").reshape(3, 3)
-            found = [v @ total for v in found]
-        return tuple((float(v[0]), float(v[1]), float(v[2])) for v in found)
+            turned = [v @ total for v in turned]
+        return tuple((float(v[0]), float(v[1]), float(v[2])) for v in turned)
 
     def sampling(self) -> tuple[int, int, list[str]]:
         """(sensor layers, sub-pixels per edge, notes)."""

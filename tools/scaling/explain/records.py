@@ -66,7 +66,7 @@ class Cause:
 
 
 def quantity_rows(
-    sides: Sides, found: Measured, groups: list[Group], unknown: dict[str, str]
+    sides: Sides, measured: Measured, groups: list[Group], unknown: dict[str, str]
 ) -> tuple[ExplainedRow, ...]:
     """One row a traced quantity, in causal order; unknown: why nothing can be said of some."""
     rows = []
@@ -75,7 +75,7 @@ def quantity_rows(
     printed = {name for each in groups if each.printed for name in each.members}
     for name in sides.graph.traced:
         if bool(sides.present[name].any()):
-            row = _row(sides, found, name, name in heads, through.get(name), unknown.get(name))
+            row = _row(sides, measured, name, name in heads, through.get(name), unknown.get(name))
             rows.append(replace(row, verdict=Finding.ORIGINATES, note="in print only") if name in printed else row)
     order = {row.name: quantity(row.name.partition("#")[0]).order for row in rows}
     return tuple(sorted(rows, key=lambda row: order[row.name]))
@@ -94,11 +94,11 @@ def _is_head(each: Group, name: str) -> bool:
 
 
 def _row(
-    sides: Sides, found: Measured, name: str, head: bool, through: str | None, unknown: str | None
+    sides: Sides, measured: Measured, name: str, head: bool, through: str | None, unknown: str | None
 ) -> ExplainedRow:
     both = sides.shown_by_both(name)
-    delta = found.delta[name]
-    at = _worst(sides, found, name, both)
+    delta = measured.delta[name]
+    at = _worst(sides, measured, name, both)
     c, py = (sides.values[name][side][at] for side in (C, PY))
     shown = [_shown(x) if bool(sides.present[name][side][at]) else None for side, x in enumerate((c, py))]
     row = quantity(name.partition("#")[0])
@@ -110,36 +110,38 @@ def _row(
     rel = float(delta[at]) / scale
     if c.dim() == 0 and float(c) > float(py):
         rel = -rel
-    verdict, note = _verdict(found, name, both, head, through, unknown)
-    net = float(found.net[name][at].norm()) / scale
-    floor = float(found.own_floor[name][at]) / scale
+    verdict, note = _verdict(measured, name, both, head, through, unknown)
+    net = float(measured.net[name][at].norm()) / scale
+    floor = float(measured.own_floor[name][at]) / scale
     return ExplainedRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, rule, note)
 
 
 def _verdict(
-    found: Measured, name: str, both: Tensor, head: bool, through: str | None, unknown: str | None
+    measured: Measured, name: str, both: Tensor, head: bool, through: str | None, unknown: str | None
 ) -> tuple[Finding, str]:
-    delta, floor = found.delta[name], found.own_floor[name]
+    delta, floor = measured.delta[name], measured.own_floor[name]
     if unknown is not None:
         return Finding.UNKNOWN, unknown
-    if bool(found.broken[name].any()):
+    if bool(measured.broken[name].any()):
         return Finding.ORIGINATES, "not finite, although its inputs are"
-    if through is not None and bool((found.over[name]).any()):
+    if through is not None and bool((measured.over[name]).any()):
         if head:
             return Finding.ORIGINATES, ""
         return Finding.INHERITED, f"through untraced parts of {through}"
     differs = (delta > 0) | ~delta.isfinite()
     if bool((differs & ~(delta <= floor))[both].any()):  # a floor that is a NaN excuses nothing
-        far = differs & ~(delta <= found.floor[name])
+        far = differs & ~(delta <= measured.floor[name])
         return Finding.INHERITED, "" if bool(far[both].any()) else ONLY_ROUNDING
     return (Finding.ROUNDING if bool((delta > 0)[both].any()) else Finding.AGREES), ""
 
 
-def _worst(sides: Sides, found: Measured, name: str, both: Tensor) -> tuple[int, ...]:
+def _worst(sides: Sides, measured: Measured, name: str, both: Tensor) -> tuple[int, ...]:
     if both.dim() == 0:
         return ()
-    floor = torch.where(found.own_floor[name] > 0, found.own_floor[name], torch.full_like(found.floor[name], 1e-300))
-    size = found.net[name].reshape(*both.shape, -1).abs().amax(-1) + 1e-6 * found.delta[name]
+    floor = torch.where(
+        measured.own_floor[name] > 0, measured.own_floor[name], torch.full_like(measured.floor[name], 1e-300)
+    )
+    size = measured.net[name].reshape(*both.shape, -1).abs().amax(-1) + 1e-6 * measured.delta[name]
     rank = torch.nan_to_num(size / floor, nan=math.inf)
     rank = torch.where(both, rank, torch.full_like(rank, -1.0))
     if not bool(both.any()):
@@ -158,11 +160,11 @@ def outside_rows(graph: Graph, c: Trace, py: Trace) -> tuple[ExplainedRow, ...]:
     for name in dict.fromkeys((*c.names, *py.names)):
         if name in known:
             continue
-        mine, theirs = ([r.values for r in side.numbers(name)] for side in (c, py))
-        if not mine and not theirs:
+        reference, candidate = ([r.values for r in side.numbers(name)] for side in (c, py))
+        if not reference and not candidate:
             continue
-        shown = [None if not x else x[0][0] if len(x[0]) == 1 else x[0] for x in (mine, theirs)]
-        alike = mine == theirs
+        shown = [None if not x else x[0][0] if len(x[0]) == 1 else x[0] for x in (reference, candidate)]
+        alike = reference == candidate
         note = "" if alike else "no rule for it in the causal graph"
         verdict = Finding.AGREES if alike else Finding.UNKNOWN
         rows.append(ExplainedRow(name, verdict, shown[0], shown[1], None, None, None, quantity(name).stage, "", note))

@@ -137,14 +137,15 @@ _FOLLOWS = frozenset((
 
 def count_apart(sides: Sides, c: Trace, py: Trace) -> tuple[Sides, str | None]:
     """The sides without what follows from another number of sub-pixels, and what is to be said of that number."""
-    mine, theirs = subpixels(c), subpixels(py)
-    if mine == theirs or not mine or not theirs:
+    c_count, py_count = subpixels(c), subpixels(py)
+    if c_count == py_count or not c_count or not py_count:
         return sides, None
+    numbers = f"{py_count} sub-pixels in {py.source}, {c_count} in {c.source}"
     counts = [record.values[0] for trace in (c, py) for record in trace.numbers("steps")[:1]]
     if len(counts) < 2 or counts[0] == counts[1]:
-        return sides, f"{theirs} sub-pixels in {py.source}, {mine} in {c.source}: those that lie together are compared"
+        return sides, f"{numbers}: those that lie together are compared"
     note = (
-        f"{theirs} sub-pixels in {py.source}, {mine} in {c.source} (the number follows from wavelength, distance, "
+        f"{numbers} (the number follows from wavelength, distance, "
         "pixel, cell and crystal size, or from -oversample): what is summed over them is not compared"
     )
     return sides.changed({}, PY, _FOLLOWS & sides.graph.quantities.keys()), note
@@ -175,7 +176,7 @@ def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tenso
     """name -> (values, present) of one side."""
     where = _subpixels(trace)
     seats = _seats(graph, trace, shapes)
-    found = {}
+    placed = {}
     for name in graph.traced:
         shape = shapes[name].shape[1:]
         dims = len(graph.dims_of(name))
@@ -193,8 +194,8 @@ def _placed(graph: Graph, trace: Trace, shapes: Values) -> dict[str, tuple[Tenso
                 continue
             values[place] = torch.tensor(numbers, dtype=values.dtype, device=values.device).reshape(event)
             present[place] = True
-        found[name] = (values, present)
-    return found
+        placed[name] = (values, present)
+    return placed
 
 
 def _seats(graph: Graph, trace: Trace, shapes: Values) -> dict[int, int] | None:
@@ -205,12 +206,12 @@ def _seats(graph: Graph, trace: Trace, shapes: Values) -> dict[int, int] | None:
     count = subpixels(trace)
     if count in (0, graph.sizes["s"]):
         return None
-    ours = shapes["pixel_pos_meters"][0]
-    near = 0.25 * float(shapes["pixel"].abs().max()) / math.sqrt(len(ours))
+    places = shapes["pixel_pos_meters"][0]
+    near = 0.25 * float(shapes["pixel"].abs().max()) / math.sqrt(len(places))
     seats = {}
     for record in trace.numbers("pixel_pos_meters"):
         if len(record.values) == 3:
-            away = torch.linalg.vector_norm(ours - ours.new_tensor(record.values), dim=-1)
+            away = torch.linalg.vector_norm(places - places.new_tensor(record.values), dim=-1)
             if float(away.min()) <= near:
                 seats[record.occurrence] = int(away.argmin())
     return seats
@@ -264,14 +265,15 @@ def check_same_run(c: Trace, py: Trace) -> list[str]:
         )
     notes = []
     for what, find in (("pivot", _pivot), ("convention", _convention), ("crystal shape", _shape)):
-        mine, theirs = find(c), find(py)
-        if mine is None or theirs is None or mine == theirs:
+        reference, candidate = find(c), find(py)
+        if reference is None or candidate is None or reference == candidate:
             continue
         if what == "pivot":
             raise BadInput(
-                f"expected two traces of one case, got another {what}: {mine} in {c.source}, {theirs} in {py.source}"
+                f"expected two traces of one case, got another {what}: "
+                f"{reference} in {c.source}, {candidate} in {py.source}"
             )
-        notes.append(f"another {what} by its labels: {mine} in {c.source}, {theirs} in {py.source}")
+        notes.append(f"another {what} by its labels: {reference} in {c.source}, {candidate} in {py.source}")
     return notes
 
 

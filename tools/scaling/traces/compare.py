@@ -121,12 +121,12 @@ def _pairs(left: Numbers, right: Numbers, limits: Conditioning, base: float) -> 
     """What both sides have, number by number, in causal order."""
     pairs = []
     for key in left.keys() & right.keys():
-        mine, theirs = left[key], right[key]
+        reference, candidate = left[key], right[key]
         row = quantity(key[0], 0 if key[2] is not None else key[1])
-        norm = limits.norms.get(key, math.hypot(*mine))
+        norm = limits.norms.get(key, math.hypot(*reference))
         limit = max(base, row.tolerance, limits.bounds.get(key, 0.0))
-        scalar = len(mine) == len(theirs) == 1
-        for i, (a, b) in enumerate(zip(mine, theirs)):
+        scalar = len(reference) == len(candidate) == 1
+        for i, (a, b) in enumerate(zip(reference, candidate)):
             pairs.append(_PairedNumber(key, None if scalar else i, row, a, b, norm, limit))
     return sorted(pairs, key=lambda pair: pair.rank)
 
@@ -210,11 +210,13 @@ def _factor(
 
     In float32 what rounding can make passes as well.
     """
-    mine, theirs = ([v for key, values in side.items() if key[0] == name for v in values] for side in (left, right))
+    reference, candidate = (
+        [v for key, values in side.items() if key[0] == name for v in values] for side in (left, right)
+    )
     names = (name, PRE_POLAR) if name == _SUMMED else (name,)
     parts = [row for row in rows if row.name in names]
-    if not parts or len(mine) != len(theirs):
-        c_value, py_value = (side[0] if side else None for side in (mine, theirs))
+    if not parts or len(reference) != len(candidate):
+        c_value, py_value = (side[0] if side else None for side in (reference, candidate))
         return FactorRow(name, FACTORS[name], c_value, py_value, None, None, Status.MISSING)
     single = precision == "float32"
     limits = [max(tolerance, row.tolerance) if single else tolerance for row in parts]

@@ -242,10 +242,12 @@ def _follows_steps(report: Report) -> set[str]:
     if not any(row.name == "steps" and row.status is not Status.PASS for row in report.quantities):
         return set()
     uneven = {orphan.name for orphan in report.orphans}
-    names = {"steps"} | descendants("steps") | descendants("F_latt") | {"PHI.phi_deg"} & uneven
+    names = {"steps", "I_before_scaling"} | descendants("steps") | descendants("I_before_scaling")
     if "pixel_pos_meters" in uneven:
         names |= {"pixel_pos_meters"} | descendants("pixel_pos_meters")
-    return names | descendants("PHI.phi_deg") if "PHI.phi_deg" in uneven else names
+    if "PHI.phi_deg" in uneven:
+        names |= {row.name for row in report.quantities if row.name.startswith("PHI.")}
+    return names
 
 
 def _finite_only(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The traced quantities in causal order, each with its inputs, unit and meaning (semantics 8.4).
 
-An input is a traced name, or a flag where it begins with "-". What lies between and is not traced
-(cell vectors before phi, the sensor's layer) is represented by what it is computed from.
+An input is a traced name. What lies between and is not traced (cell vectors before phi, the sensor's layer) is
+represented by what it is computed from. Which flags a quantity is made of, the rules of explain say.
 """
 
 from dataclasses import dataclass, field
@@ -33,29 +33,29 @@ class TracedQuantity:
 
 # stage | name | inputs | unit | description
 _TABLE = """
-1  | angles_rad.rotx | -detector_rotx | rad | detector rotation about x
-1  | angles_rad.roty | -detector_roty | rad | detector rotation about y
-1  | angles_rad.rotz | -detector_rotz | rad | detector rotation about z
-1  | angles_rad.twotheta | -twotheta | rad | detector swing
-1  | beam_center_m.pixel_mm | -pixel | mm | pixel size
-1  | r_e_meters | | m | classical electron radius
+1  | angles_rad.rotx | | rad | detector rotation about x
+1  | angles_rad.roty | | rad | detector rotation about y
+1  | angles_rad.rotz | | rad | detector rotation about z
+1  | angles_rad.twotheta | | rad | detector swing
+1  | beam_center_m.pixel_mm | | mm | pixel size
 1  | r_e_sqr | | m^2 | square of the classical electron radius
-1  | fluence_photons_per_m2 | -fluence -flux -exposure -beamsize | m^-2 | photons per area
-2  | initial_fdet | -fdet_vector | | fast axis, unitised
-2  | initial_sdet | -sdet_vector | | slow axis, unitised
-2  | initial_odet | -odet_vector initial_fdet initial_sdet | | detector normal; unit(fdet x sdet) unless given as a unit vector (Q03)
-2  | twotheta_axis | -twotheta_axis | | axis of the detector swing
-3  | beam_center_m.X | -Xbeam | m/1000 | beam centre x
-3  | beam_center_m.Y | -Ybeam | m/1000 | beam centre y
-3  | beam_center_m.Xclose | -Xclose -Xbeam | m/1000 | near point x
-3  | beam_center_m.Yclose | -Yclose -Ybeam | m/1000 | near point y
-3  | Fclose_m | -Xbeam -Xclose -ORGX beam_center_m.pixel_mm | m | near point along the fast axis
-3  | Sclose_m | -Ybeam -Yclose -ORGY beam_center_m.pixel_mm | m | near point along the slow axis
-3  | Fbeam_m | -Xbeam -Ybeam beam_center_m.pixel_mm | m | beam centre along the fast axis
-3  | Sbeam_m | -Xbeam -Ybeam beam_center_m.pixel_mm | m | beam centre along the slow axis
-4  | ratio | -beam_vector initial_odet angles_rad.rotx angles_rad.roty angles_rad.rotz | | cosine between beam and detector normal
-5  | close_distance_m | -close_distance -distance ratio | m | distance of the detector plane
-5  | distance_m | -distance -close_distance ratio | m | distance along the beam
+1  | r_e_meters | r_e_sqr | m | classical electron radius
+1  | fluence_photons_per_m2 | | m^-2 | photons per area
+2  | initial_fdet | | | fast axis, unitised
+2  | initial_sdet | | | slow axis, unitised
+2  | initial_odet | initial_fdet initial_sdet | | detector normal; unit(fdet x sdet) unless given as a unit vector (Q03)
+2  | twotheta_axis | | | axis of the detector swing
+3  | beam_center_m.X | beam_center_m.pixel_mm | m/1000 | beam centre x
+3  | beam_center_m.Y | beam_center_m.pixel_mm | m/1000 | beam centre y
+3  | beam_center_m.Xclose | beam_center_m.pixel_mm | m/1000 | near point x
+3  | beam_center_m.Yclose | beam_center_m.pixel_mm | m/1000 | near point y
+3  | Fclose_m | beam_center_m.pixel_mm | m | near point along the fast axis
+3  | Sclose_m | beam_center_m.pixel_mm | m | near point along the slow axis
+3  | Fbeam_m | beam_center_m.pixel_mm | m | beam centre along the fast axis
+3  | Sbeam_m | beam_center_m.pixel_mm | m | beam centre along the slow axis
+4  | ratio | initial_odet angles_rad.rotx angles_rad.roty angles_rad.rotz | | cosine between beam and detector normal
+5  | close_distance_m | ratio | m | distance of the detector plane
+5  | distance_m | ratio close_distance_m | m | distance along the beam
 6a | term_fast_before_rot | Fclose_m initial_fdet | m | -Fclose fdet
 6a | term_slow_before_rot | Sclose_m initial_sdet | m | -Sclose sdet
 6a | term_close_before_rot | close_distance_m initial_odet | m | close_distance odet
@@ -79,63 +79,63 @@ _TABLE = """
 8  | sdet_vec | sdet_after_twotheta | | final slow axis
 9a | term_fast | Fbeam_m fdet_after_twotheta | m | -Fbeam fdet
 9a | term_slow | Sbeam_m sdet_after_twotheta | m | -Sbeam sdet
-9a | term_beam | distance_m -beam_vector | m | distance beam
+9a | term_beam | distance_m | m | distance beam
 9b | pix0_vector | term_fast term_slow term_beam | m | first pixel's corner
 9b | DETECTOR_PIX0_VECTOR | pix0_vector pix0_after_twotheta | m | first pixel's corner
 9b | pix0_vector_meters | pix0_vector pix0_after_twotheta | m | first pixel's corner
 10 | close_distance_meters | pix0_vector_meters odet_after_twotheta | m | pix0 . odet
-16 | rot_a_star_A_inv | -mat -cell -misset -lambda | A^-1 | a*, never rotated by phi (Q09)
-16 | rot_b_star_A_inv | -mat -cell -misset -lambda | A^-1 | b*, never rotated by phi (Q09)
-16 | rot_c_star_A_inv | -mat -cell -misset -lambda | A^-1 | c*, never rotated by phi (Q09)
-17 | oversample_thick | -oversample_thick | | capture inside the subpixel loop
-17 | oversample_polar | -oversample_polar | | polarization inside the subpixel loop
-17 | oversample_omega | -oversample_omega | | solid angle inside the subpixel loop
-19 | incident_vec | -beam_vector -hdivrange -vdivrange -sourcefile | | source to sample, unit
-19 | lambda_meters | -lambda -dispersion -sourcefile | m | wavelength of the source
+16 | rot_a_star_A_inv | | A^-1 | a*, never rotated by phi (Q09)
+16 | rot_b_star_A_inv | | A^-1 | b*, never rotated by phi (Q09)
+16 | rot_c_star_A_inv | | A^-1 | c*, never rotated by phi (Q09)
+17 | oversample_thick | | | capture inside the subpixel loop
+17 | oversample_polar | | | polarization inside the subpixel loop
+17 | oversample_omega | | | solid angle inside the subpixel loop
+19 | incident_vec | | | source to sample, unit
+19 | lambda_meters | | m | wavelength of the source
 19 | lambda_angstroms | lambda_meters | A | wavelength of the source
 19 | SOURCE2.source_index | | | index of the third source
-19 | SOURCE2.lambda_angstroms | -lambda -dispersion -sourcefile | A | wavelength of the third source
-21 | steps | -hdivsteps -dispsteps -sourcefile -mosaic_dom -phisteps -oversample | | sources x mosaic domains x phi steps x subpixels
-24 | pixel_pos_meters | -pixel -oversample fdet_vec sdet_vec odet_after_twotheta pix0_vector_meters | m | subpixel's position
+19 | SOURCE2.lambda_angstroms | | A | wavelength of the third source
+21 | steps | | | sources x mosaic domains x phi steps x subpixels
+24 | pixel_pos_meters | beam_center_m.pixel_mm fdet_vec sdet_vec odet_after_twotheta pix0_vector_meters close_distance_meters ratio | m | subpixel's position
 25 | R_distance_meters | pixel_pos_meters | m | sample to subpixel
 25 | diffracted_vec | pixel_pos_meters R_distance_meters | | sample to subpixel, unit
 26 | obliquity_factor | close_distance_meters R_distance_meters | | close_distance/R
 27 | omega_pixel_sr | beam_center_m.pixel_mm R_distance_meters close_distance_meters | sr | solid angle of the pixel
 27 | omega_pixel | omega_pixel_sr | sr | solid angle that scales the pixel
-28 | capture_fraction | diffracted_vec odet_after_twotheta -detector_thick -detector_abs -detector_thicksteps | | part of the photons that the sensor absorbs
+28 | capture_fraction | diffracted_vec odet_after_twotheta | | part of the photons that the sensor absorbs
 29 | scattering_vec_A_inv | diffracted_vec incident_vec lambda_meters | m^-1 | (diffracted - incident)/lambda
-31 | polar | incident_vec diffracted_vec -polar -nopolar | | polarization factor
-31 | SOURCE2.polar | diffracted_vec -polar -nopolar | | polarization factor of the third source
-32 | PHI.phi_deg | -phi -osc -phisteps | deg | nominal spindle angle
-34 | rot_a_angstroms | rot_b_star_A_inv rot_c_star_A_inv -spindle_axis -phi -mosaic | A | a after phi and mosaic, phi step 0 (Q29)
-34 | rot_b_angstroms | rot_c_star_A_inv rot_a_star_A_inv -spindle_axis -phi -mosaic | A | b after phi and mosaic, phi step 0 (Q29)
-34 | rot_c_angstroms | rot_a_star_A_inv rot_b_star_A_inv -spindle_axis -phi -mosaic | A | c after phi and mosaic, phi step 0 (Q29)
+31 | polar | incident_vec diffracted_vec | | polarization factor
+31 | SOURCE2.cos2theta | diffracted_vec | | cosine of the third source's scattering angle
+31 | SOURCE2.polar | diffracted_vec polar | | polarization factor of the third source
+32 | PHI.phi_deg | | deg | nominal spindle angle
+34 | rot_a_angstroms | rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg | A | a after phi and mosaic, phi step 0 (Q29)
+34 | rot_b_angstroms | rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg | A | b after phi and mosaic, phi step 0 (Q29)
+34 | rot_c_angstroms | rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg | A | c after phi and mosaic, phi step 0 (Q29)
 35 | hkl_frac | rot_a_angstroms rot_b_angstroms rot_c_angstroms scattering_vec_A_inv | | Miller indices, fractional
-35 | PHI.k_frac | PHI.phi_deg rot_b_star_A_inv scattering_vec_A_inv -spindle_axis | | k of this phi step
+35 | PHI.k_frac | PHI.phi_deg rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv scattering_vec_A_inv | | k of this phi step
 35 | TAP5_HKL.hkl_frac | hkl_frac | | Miller indices, fractional
 36 | hkl_rounded | hkl_frac | | Miller indices, nearest
 36 | TAP5_HKL.h0 | hkl_frac | | nearest h
 36 | TAP5_HKL.k0 | hkl_frac | | nearest k
 36 | TAP5_HKL.l0 | hkl_frac | | nearest l
-37 | F_latt_a | hkl_frac -Na | | lattice factor along a
-37 | F_latt_b | hkl_frac -Nb | | lattice factor along b
-37 | F_latt_c | hkl_frac -Nc | | lattice factor along c
+37 | F_latt_a | hkl_frac | | lattice factor along a
+37 | F_latt_b | hkl_frac | | lattice factor along b
+37 | F_latt_c | hkl_frac | | lattice factor along c
 37 | F_latt | F_latt_a F_latt_b F_latt_c | | lattice factor
-37 | PHI.F_latt_b | PHI.k_frac -Nb | | lattice factor along b of this phi step
-37 | PHI.F_latt | PHI.F_latt_b -Na -Nc | | lattice factor of this phi step
-37 | SOURCE2.F_latt | SOURCE2.lambda_angstroms diffracted_vec | | lattice factor of the third source
+37 | PHI.F_latt_b | PHI.k_frac | | lattice factor along b of this phi step
+37 | PHI.F_latt | PHI.F_latt_b rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg scattering_vec_A_inv | | lattice factor of this phi step
+37 | SOURCE2.F_latt | SOURCE2.lambda_angstroms diffracted_vec rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg | | lattice factor of the third source
 37 | SOURCE2.F_latt_squared | SOURCE2.F_latt | | its square
-38 | F_cell | hkl_frac hkl_rounded -hkl -default_F | | structure factor
+38 | F_cell | hkl_frac hkl_rounded | | structure factor
 38 | TAP5_HKL.F_cell | F_cell | | structure factor
 38 | TAP5_HKL.out_of_bounds | hkl_rounded | | 1 outside the list's box
-38 | SOURCE2.F_cell | SOURCE2.lambda_angstroms diffracted_vec -hkl | | structure factor of the third source
+38 | SOURCE2.F_cell | SOURCE2.lambda_angstroms diffracted_vec rot_a_star_A_inv rot_b_star_A_inv rot_c_star_A_inv PHI.phi_deg | | structure factor of the third source
 38 | SOURCE2.F_cell_squared | SOURCE2.F_cell | | its square
 39 | SOURCE2.I_contribution | SOURCE2.F_cell SOURCE2.F_latt | | F_cell^2 F_latt^2 of the third source
-39 | I_before_scaling | F_cell F_latt PHI.F_latt -water | | sum of F_cell^2 F_latt^2
-39 | I_before_scaling_pre_polar | F_cell F_latt PHI.F_latt -water | | the port's name of I_before_scaling
-39 | I_before_scaling_post_polar | I_before_scaling_pre_polar polar | | I_before_scaling times polar, printed by the port alone
+39 | I_before_scaling | F_cell F_latt PHI.F_latt SOURCE2.lambda_angstroms incident_vec odet_after_twotheta beam_center_m.pixel_mm fluence_photons_per_m2 | | sum of F_cell^2 F_latt^2
+39 | I_before_scaling_pre_polar | I_before_scaling | | the port's name of I_before_scaling
+39 | I_before_scaling_post_polar | I_before_scaling polar | | I_before_scaling times polar, printed by the port alone
 40 | cos_2theta | incident_vec diffracted_vec | | cosine of the scattering angle
-40 | SOURCE2.cos2theta | diffracted_vec | | cosine of the third source's scattering angle
 41 | I_pixel_final | I_before_scaling r_e_sqr fluence_photons_per_m2 steps capture_fraction polar omega_pixel | photon | photons in the pixel
 41 | TAP5.pixel | | | slow and fast index
 41 | TAP5.I_before_scaling | I_before_scaling | | sum of F_cell^2 F_latt^2

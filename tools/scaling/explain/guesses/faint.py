@@ -17,7 +17,7 @@ _CLOSER = 4.0  # how many times nearer than the flags' value the number has to l
 _WITNESSES = 2
 
 
-def faint_variants(sides: Sides, found: Measured, pixel: PreparedPixel) -> list[Group]:
+def faint_variants(sides: Sides, measured: Measured, pixel: PreparedPixel) -> list[Group]:
     """The variant that the port's float32 numbers follow best, if there is one; in float64 none is looked for."""
     if sides.precision[PY] != "float32":
         return []
@@ -26,7 +26,7 @@ def faint_variants(sides: Sides, found: Measured, pixel: PreparedPixel) -> list[
     best: Group | None = None
     most = 0
     for i, (variant, offsets) in enumerate(able):
-        followed = _followed(sides, found, worlds, i + 1)
+        followed = _followed(sides, measured, worlds, i + 1)
         if len(followed) > max(most, _WITNESSES - 1):
             most = len(followed)
             name = next((x for x in followed if label_of(x) in variant.quantities), followed[0])
@@ -49,13 +49,13 @@ def _from_the_flags(sides: Sides, changes: list[Values]) -> Values:
         return evaluate(graph, count, lambda _, x: x, roots, offsets)[0]
 
 
-def _followed(sides: Sides, found: Measured, worlds: Values, i: int) -> list[str]:
+def _followed(sides: Sides, measured: Measured, worlds: Values, i: int) -> list[str]:
     """The numbers that lie on what the variant makes; none where one of those that it moves does not."""
     names = []
     for name in sides.graph.traced:
         both = sides.shown_by_both(name)
         moved = length(worlds[name][i] - worlds[name][0], both)
-        seen = both & (moved > _VISIBLE * found.floor[name])
+        seen = both & (moved > _VISIBLE * measured.floor[name])
         if not bool(seen.any()):
             continue
         left = length(sides.traced[name][PY] - worlds[name][i], both)

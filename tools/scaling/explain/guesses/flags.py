@@ -22,7 +22,7 @@ _STEPS = 8  # of Newton's method: it doubles the digits with each
 
 
 def other_values(
-    sides: Sides, found: Measured, over: dict[str, Tensor]
+    sides: Sides, measured: Measured, over: dict[str, Tensor]
 ) -> Iterator[tuple[str, str, str | None, Values]]:
     """(label of the cause, the quantity that shows it, words, offsets) for each value that a number suggests."""
     for label, child, text, values in _estimates(sides, over):

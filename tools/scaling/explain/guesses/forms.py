@@ -19,9 +19,9 @@ _SCALES = {"polar": "the polarization factor", "omega_pixel": "the solid angle",
            "r_e_sqr": "r_e_sqr", "fluence_photons_per_m2": "the fluence", "steps": "the division by steps"}  # fmt: skip
 
 
-def form(sides: Sides, found: Measured, group: Group) -> str | None:
+def form(sides: Sides, measured: Measured, group: Group) -> str | None:
     """In what form the quantity that names the group is wrong, in words that follow "is"; None for no plain one."""
-    what = _form(sides, found, group, group.name)
+    what = _form(sides, measured, group, group.name)
     if group.side == C:
         return KEPT + (f" ({what})" if what else "")
     more = aside(sides, group)
@@ -47,9 +47,9 @@ def aside(sides: Sides, group: Group) -> str | None:
     return f"what else is made of the same untraced {hidden} is off"
 
 
-def changes(sides: Sides, found: Measured, group: Group) -> dict[str, str]:
+def changes(sides: Sides, measured: Measured, group: Group) -> dict[str, str]:
     """member -> what changed in it, in words."""
-    return {name: _form(sides, found, group, name) or _moved(sides, group, name) for name in group.members}
+    return {name: _form(sides, measured, group, name) or _moved(sides, group, name) for name in group.members}
 
 
 def _made(sides: Sides, group: Group, name: str) -> tuple[Tensor, Tensor]:
@@ -58,10 +58,10 @@ def _made(sides: Sides, group: Group, name: str) -> tuple[Tensor, Tensor]:
     return shown, shown - group.net[name] if group.offsets else sides.results[name][group.side]
 
 
-def _form(sides: Sides, found: Measured, group: Group, name: str) -> str | None:
+def _form(sides: Sides, measured: Measured, group: Group, name: str) -> str | None:
     shown, rule = _made(sides, group, name)
     mask = group.members[name]
-    floor = found.own_floor[name]
+    floor = measured.own_floor[name]
     inside = mask.reshape((*mask.shape, *(1,) * (rule.dim() - mask.dim()))).expand_as(rule)
     if not bool(shown[inside].isfinite().all()):
         return "not finite, although its inputs are"

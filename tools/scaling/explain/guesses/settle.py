@@ -56,8 +56,8 @@ class Guess:
         if self.settled != other.settled or self.side != other.side:
             return False
         pairs = [(self.rests.get(x, 0.0), other.rests.get(x, 0.0)) for x in self.rests.keys() | other.rests.keys()]
-        nearer = [10.0 * max(mine, _FITS) < theirs for mine, theirs in pairs]
-        return any(nearer) and not any(10.0 * max(theirs, _FITS) < mine for mine, theirs in pairs)
+        nearer = [10.0 * max(left, _FITS) < other_left for left, other_left in pairs]
+        return any(nearer) and not any(10.0 * max(other_left, _FITS) < left for left, other_left in pairs)
 
     @property
     def score(self) -> int:
@@ -76,7 +76,7 @@ class Settling:
     the offsets of variants as they were last made."""
 
     sides: Sides
-    found: Measured
+    measured: Measured
     over: dict[str, Tensor]
     groups: list[Group] = field(default_factory=list)
     hidden: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ class Settling:
 
 def settle(
     sides: Sides,
-    found: Measured,
+    measured: Measured,
     pixel: PreparedPixel,
     printed: frozenset[str] = frozenset(),
     unknown: Collection[str] = (),
@@ -95,8 +95,10 @@ def settle(
 
     unknown: quantities whose rule is not known, which a guess can neither mend nor break.
     """
-    over = {name: mask for name in sides.graph.traced if bool((mask := found.over[name] | found.broken[name]).any())}
-    state = Settling(sides, found, over, other_steps(sides, found, over), unknown=frozenset(unknown))
+    over = {
+        name: mask for name in sides.graph.traced if bool((mask := measured.over[name] | measured.broken[name]).any())
+    }
+    state = Settling(sides, measured, over, other_steps(sides, measured, over), unknown=frozenset(unknown))
     for name in [each for each in over if each in printed]:
         _adopt(state, Guess(name, None, printed=(name,), hidden=frozenset({name}), settled=(name,)), [])
     while state.over:
@@ -134,10 +136,10 @@ def _judged(state: Settling, guesses: list[Guess]) -> list[Guess]:
     """The guesses that make defects vanish, enough of them, and none appear; what they settle is noted in them."""
     able = []
     for side in (PY, C):
-        mine = [guess for guess in guesses if guess.side == side]
+        of_side = [guess for guess in guesses if guess.side == side]
         many = max(1, _WORLDS // math.prod(state.sides.graph.sizes.values()))
-        for first in range(0, len(mine), many):
-            able += _settling(state, mine[first : first + many], side)
+        for first in range(0, len(of_side), many):
+            able += _settling(state, of_side[first : first + many], side)
     return able
 
 
@@ -212,10 +214,10 @@ def _worlds(sides: Sides, guesses: list[Guess], side: int) -> tuple[Values, Valu
 
 def _floor(state: Settling, name: str, hidden: frozenset[str]) -> Tensor:
     """(*dims): how far rounding can move the defect of `name`, more where its inputs are not believed."""
-    floor = state.found.own_floor[name]
+    floor = state.measured.own_floor[name]
     hidden = hidden | state.hidden
     if hidden and not hidden.isdisjoint(state.sides.graph.traced_parents(name)):
-        floor = torch.maximum(floor, state.found.floor[name])
+        floor = torch.maximum(floor, state.measured.floor[name])
     return floor
 
 
@@ -265,10 +267,10 @@ def _join_triples(groups: list[Group]) -> None:
     """Of a triple all of whose members are misprints, one cause."""
     printed = {each.name: each for each in groups if each.printed}
     for triple in TRIPLES:
-        mine = [printed[name] for name in triple if name in printed]
-        for other in mine[1:]:
-            mine[0].members.update(other.members)
-            mine[0].net.update(other.net)
+        members = [printed[name] for name in triple if name in printed]
+        for other in members[1:]:
+            members[0].members.update(other.members)
+            members[0].net.update(other.net)
             groups.remove(other)
 
 
@@ -326,8 +328,8 @@ def _composed(state: Settling, name: str, parts: tuple[Guess, ...], pixel: Prepa
         return graph
 
     offsets = offsets_of(change, state.sides, pixel) or _sum(parts)
-    mine = tuple(replace(part, offsets={k: x for k, x in offsets.items() if k in part.offsets}) for part in parts)
-    return Guess(name, None, offsets, cost=len(parts), gain=1 - len(parts), parts=mine, aims=(name,))
+    shares = tuple(replace(part, offsets={k: x for k, x in offsets.items() if k in part.offsets}) for part in parts)
+    return Guess(name, None, offsets, cost=len(parts), gain=1 - len(parts), parts=shares, aims=(name,))
 
 
 def _sum(parts: tuple[Guess, ...]) -> Values:
@@ -358,7 +360,7 @@ def _label(variant: Variant, lone: list[str]) -> str:
 
 def _values(state: Settling) -> Iterator[Guess]:
     """Another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
-    for label, child, text, offsets in other_values(state.sides, state.found, state.over):
+    for label, child, text, offsets in other_values(state.sides, state.measured, state.over):
         yield Guess(label, text, offsets, gain=1, aims=(child,))
 
 
@@ -366,7 +368,7 @@ def _breaks(state: Settling, name: str, side: int) -> bool:
     """Whether this side breaks the rule of `name`."""
     mask = state.over[name]
     own = length(state.sides.own(side, name), mask)
-    return bool((~(own <= state.found.own_floor[name]))[mask].any())
+    return bool((~(own <= state.measured.own_floor[name]))[mask].any())
 
 
 def _misprints(state: Settling) -> Iterator[Guess]:

@@ -95,8 +95,8 @@ def _beam_as_given(graph: Graph, pixel: PreparedPixel) -> Graph:
     settings = run.exp.config
     kept = replace(settings, quirks=replace(settings.quirks, as_given=frozenset({"beam"})))
     other = build(replace(pixel, run=replace(run, exp=replace(run.exp, config=kept))))
-    mine = {name: other.quantities[name] for name in ("beam", "incident_list")}
-    return replace(graph, quantities=graph.quantities | mine)
+    changed = {name: other.quantities[name] for name in ("beam", "incident_list")}
+    return replace(graph, quantities=graph.quantities | changed)
 
 
 def _all_as_given(graph: Graph, pixel: PreparedPixel) -> Graph:
@@ -315,14 +315,14 @@ def offsets_of(change: Change, sides: Sides, pixel: PreparedPixel) -> Values | N
     A variant that does not apply to this kind of run (no such root, another number of inputs) has none.
     """
     graph = sides.graph
-    mine = slice(PY, PY + 1)
-    added = {name: offset[mine] for name, offset in sides.offsets.items()}
-    fix = lay_over({k: v[mine] for k, v in sides.traced.items()}, {k: v[mine] for k, v in sides.present.items()}, {})
+    port = slice(PY, PY + 1)
+    added = {name: offset[port] for name, offset in sides.offsets.items()}
+    fix = lay_over({k: v[port] for k, v in sides.traced.items()}, {k: v[port] for k, v in sides.present.items()}, {})
     try:
         changed = change(graph, pixel)
         rules = [name for name, rule in graph.quantities.items() if rule is not changed.quantities[name]]
         roots = [name for name, root in graph.roots.items() if root is not changed.roots[name]]
-        base = {k: v[mine] for k, v in sides.values.items()}, {k: v[mine] for k, v in sides.results.items()}
+        base = {k: v[port] for k, v in sides.values.items()}, {k: v[port] for k, v in sides.results.items()}
         moved = {
             name: changed.worlds(name, 1) + added.get(name, 0.0)
             for name in {*roots, *(added.keys() & graph.roots.keys())}
@@ -337,18 +337,18 @@ def offsets_of(change: Change, sides: Sides, pixel: PreparedPixel) -> Values | N
     return {name: torch.nan_to_num(x[0]) for name, x in offsets.items() if bool((x != 0).any())}
 
 
-def name_variant(sides: Sides, found: Measured, group: Group, pixel: PreparedPixel) -> str | None:
+def name_variant(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> str | None:
     """The text of the first variant that reproduces `group`, else a plain form of its defect."""
     if group.printed or group.side == C:
-        return form(sides, found, group)
+        return form(sides, measured, group)
     for variant in VARIANTS:
         if not {group.label, group.name} & set(variant.quantities):
             continue
-        if _reproduces(sides, found, group, variant, pixel):
+        if _reproduces(sides, measured, group, variant, pixel):
             return variant.text
-    off = _quirks_off(sides, found, group, pixel)
+    off = _quirks_off(sides, measured, group, pixel)
     group.alike = tuple(off[1:])
-    return off[0] if off else form(sides, found, group)
+    return off[0] if off else form(sides, measured, group)
 
 
 # Which switches of nanobragg_torch.quirks can be at the bottom of a defect in these quantities.
@@ -382,7 +382,7 @@ QUIRKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
+def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
     """The switches without which the port's own trace has the same defect; a number that is 0 tells none."""
     settings = pixel.run.exp.config
     able = QUIRKS.get(group.label, QUIRKS.get(group.name, ()))
@@ -399,20 +399,20 @@ def _quirks_off(sides: Sides, found: Measured, group: Group, pixel: PreparedPixe
             other = lay(sides.graph, trace, trace)
         except (NanoBraggError, BadInput, ValueError, RuntimeError):
             continue
-        if all(_same_defect(found, name, other.own(PY, name), mask) for name, mask in group.members.items()):
+        if all(_same_defect(measured, name, other.own(PY, name), mask) for name, mask in group.members.items()):
             texts.append(f"as with {quirk.id} off: {quirk.right} (the reference: {quirk.reference})")
     return texts
 
 
-def _same_defect(found: Measured, name: str, other: Tensor, mask: Tensor) -> bool:
+def _same_defect(measured: Measured, name: str, other: Tensor, mask: Tensor) -> bool:
     """Whether the defect `other`, made of inputs that rounding may have moved, is the one that was found."""
-    net = found.net[name]
-    inherited = torch.minimum(2.0 * found.floor[name], 1e-3 * length(net, mask))
-    allowed = torch.maximum(2.0 * found.own_floor[name], inherited)
+    net = measured.net[name]
+    inherited = torch.minimum(2.0 * measured.floor[name], 1e-3 * length(net, mask))
+    allowed = torch.maximum(2.0 * measured.own_floor[name], inherited)
     return bool((length(other - net, mask) <= allowed)[mask].all())
 
 
-def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, pixel: PreparedPixel) -> bool:
+def _reproduces(sides: Sides, measured: Measured, group: Group, variant: Variant, pixel: PreparedPixel) -> bool:
     """Whether it makes the members' numbers, those that agree included.
 
     A variant that does not apply to this kind of run (no such root, another number of inputs) does not.
@@ -427,6 +427,6 @@ def _reproduces(sides: Sides, found: Measured, group: Group, variant: Variant, p
         return False
     shown = {name: sides.shown_by_both(name) for name in group.members}
     return all(
-        bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * found.own_floor[name])[mask].all())
+        bool((length(sides.values[name][PY] - results[name][PY], mask) <= 2.0 * measured.own_floor[name])[mask].all())
         for name, mask in shown.items()
     )

@@ -179,10 +179,10 @@ def add_structure(g: Graph, pixel: PreparedPixel) -> None:
     g.root("F_range", every.max() - every.min())
 
     def structure(hkl: Tensor, nearest: Tensor, cubic: Tensor, _: Tensor) -> Tensor:
-        found = structure_factor.nearest(exp.grid, *(x.contiguous() for x in nearest.unbind(-1)))
+        listed = structure_factor.nearest(exp.grid, *(x.contiguous() for x in nearest.unbind(-1)))
         if nothing:
-            return found
-        return torch.where(cubic > 0, structure_factor.tricubic(exp.grid, *hkl.unbind(-1)), found)
+            return listed
+        return torch.where(cubic > 0, structure_factor.tricubic(exp.grid, *hkl.unbind(-1)), listed)
 
     def undecided(hkl: Tensor, nearest: Tensor, cubic: Tensor, _: Tensor, *errors: Tensor) -> Tensor:
         return torch.where((errors[1] >= 1).any(-1) & (cubic == 0), largest, torch.zeros_like(largest))
@@ -191,8 +191,8 @@ def add_structure(g: Graph, pixel: PreparedPixel) -> None:
     g.add("F_cell", "structure_all", lambda x: x[:, :, 0, 0, 0], dims="s", traced=True, whole=True)
 
     def spread(every: Tensor, shown: Tensor, nearest: Tensor, cubic: Tensor) -> Tensor:
-        ours = nearest[:, :, :1, :1, :1]
-        same = (nearest == ours).all(-1) & (cubic == 0) & (cubic[:, :, :1, :1, :1] == 0)
+        first = nearest[:, :, :1, :1, :1]
+        same = (nearest == first).all(-1) & (cubic == 0) & (cubic[:, :, :1, :1, :1] == 0)
         merged = torch.where(same, shown[:, :, None, None, None], every)
         merged[:, :, 0, 0, 0] = shown
         return merged

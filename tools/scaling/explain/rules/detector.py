@@ -102,12 +102,12 @@ def add_centre(g: Graph, exp: Experiment) -> None:
 
     def centre(pixel: Tensor, *values: Tensor) -> Tensor:
         placed: dict[str, Any] = dict(zip(given, values))
-        found = detector.centre_points(replace(det, pixel_m=pixel, **placed), pixel)
-        return torch.stack([getattr(found, name) for name in _CENTRE_NAMES])
+        points = detector.centre_points(replace(det, pixel_m=pixel, **placed), pixel)
+        return torch.stack([getattr(points, name) for name in _CENTRE_NAMES])
 
     def part(name: str) -> Callable[[Tensor], Tensor]:
         at = _CENTRE_NAMES.index(name)
-        return lambda found: found[..., at]
+        return lambda points: points[..., at]
 
     g.add("centre", " ".join(("pixel", *given.values())), centre, each=True)
     if det.pivot == "SAMPLE":
