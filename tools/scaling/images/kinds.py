@@ -4,7 +4,7 @@ A pass of its own, made only where the images differ; then one more for each kin
 out. All passes go by rows, so that memory stays bounded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,6 +23,8 @@ _PART = 1 << 16  # pixels read at a time
 _HELD = 16 * SAMPLE  # places that are held at most, while the sample grows
 _FEW = 100  # single pixels read at a time
 _BORNE_OUT = 0.99  # share of the pixels that a kind must account for
+_NEARLY_ALL = 0.9  # share of the pixels that differ where they differ everywhere
+_SOME = 32  # then one part of so many is looked at
 
 
 @dataclass
@@ -92,10 +94,10 @@ class _ImagePair:
         """Where y is not x within the limits of the report."""
         return beyond(x, y, self.tolerance, self.free)
 
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """(first row, last row + 1) of parts of about _PART pixels; then their pages are let go."""
+    def parts(self, every: int = 1) -> Iterator[tuple[int, int]]:
+        """(first row, last row + 1) of parts of about _PART pixels, or of some of them; then their pages are let go."""
         height = max(1, _PART // self.fast)
-        for top in range(0, self.slow, height):
+        for top in range(0, self.slow, every * height):
             yield top, min(top + height, self.slow)
             for image in self.images:
                 image.release(0, image.pixels.numel())
@@ -113,7 +115,8 @@ def kinds_of(
         text = f"{report.unequal} pixels, none beyond the limits, none more than {most} steps apart"
         return (DifferenceKind("rounding", text, 1.0),)
     pair = _ImagePair(reference, candidate, report, device)
-    far = _look(pair)
+    everywhere = _differs_everywhere(report)
+    far = _look(pair, _SOME if everywhere else 1)
     origin = (report.roi[0], report.roi[2])
     kinds = [
         DifferenceKind(
@@ -123,8 +126,20 @@ def kinds_of(
         if rows.any()
     ]
     if far.count:
-        kinds += _reordered(pair, far, report) or _in_place(pair, far, origin)
+        orders = _ORDERS if everywhere else (*_ORDERS, *_shifts(far, report))
+        place = Place("", "") if everywhere else place_of(far.rows, far.columns, origin)
+        kinds += _reordered(pair, far, report, orders) or _in_place(pair, far, place)
     return tuple(kinds)
+
+
+def _differs_everywhere(report: ImageReport) -> bool:
+    """Whether nearly all pixels of a large image are beyond the limits, with its peaks where they were.
+
+    The differing pixels lie in no place of their own then, and nothing has been shifted: some rows tell the rest.
+    """
+    still = [peak.moved == (0, 0) for peak in report.peaks]
+    spread = report.outliers >= _NEARLY_ALL * report.pixels and not report.nonfinite
+    return spread and report.pixels > _SOME * _PART and 2 * sum(still) > len(still)
 
 
 def _located(place: Place, count: int, bare: bool = False) -> str:
@@ -132,13 +147,13 @@ def _located(place: Place, count: int, bare: bool = False) -> str:
     return f"{name}{place.text} ({count} pixel{'s' if count > 1 else ''})"
 
 
-def _look(pair: _ImagePair) -> _FarPixels:
-    """The one pass that every kind is told from."""
+def _look(pair: _ImagePair, every: int) -> _FarPixels:
+    """The one pass that every kind is told from, over all parts of the images or one of so many."""
     slow, fast = pair.slow, pair.fast
     counts = [(torch.zeros(slow, dtype=torch.int64), torch.zeros(fast, dtype=torch.int64)) for _ in range(3)]
     sums = tuple((torch.zeros(slow, dtype=torch.float64), torch.zeros(fast, dtype=torch.float64)) for _ in range(2))
     far = _FarPixels(*counts[0], counts[1:], sums, [torch.inf] * 2, [-torch.inf] * 2)
-    for top, end in pair.parts():
+    for top, end in pair.parts(every):
         x, y = pair.reference(pair.x[top:end]), pair.candidate(pair.y[top:end])
         finite = x.isfinite() & y.isfinite()
         outside = pair.beyond(x, y) & finite
@@ -204,17 +219,19 @@ _ORDERS = (
 )
 
 
-def _reordered(pair: _ImagePair, far: _FarPixels, report: ImageReport) -> list[DifferenceKind]:
+def _reordered(
+    pair: _ImagePair, far: _FarPixels, report: ImageReport, orders: Sequence[_Order]
+) -> list[DifferenceKind]:
     """The kind that leaves the values as they are, or turns the bytes of each about; none, or one."""
     other = replace(pair.images[1], swapped=not pair.images[1].swapped)
-    if share := _share(_ImagePair(pair.images[0], other, report, pair.device), far, _SAME):
+    if share := _share(_ImagePair(pair.images[0], other, report, pair.device), far, _SAME, report.outliers):
         return [
             DifferenceKind("swapped bytes", f"the bytes of each {pair.images[0].dtype} are in reverse order", share)
         ]
-    for order in (*_ORDERS, *_shifts(far, report)):
+    for order in orders:
         if order.turned and not pair.can_turn:
             continue
-        if share := _share(pair, far, order):
+        if share := _share(pair, far, order, report.outliers):
             return [DifferenceKind(order.name, order.text, share)]
     return []
 
@@ -233,19 +250,19 @@ def _shifts(far: _FarPixels, report: ImageReport) -> Iterator[_Order]:
                 yield _Order("shift", text, shift=(down, right))
 
 
-def _share(pair: _ImagePair, far: _FarPixels, order: _Order) -> float:
-    """The share of the differing pixels that an order accounts for; 0 where it does not."""
-    x, y = order.sampled(pair, far.sample)
-    if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - _BORNE_OUT:
-        return 0.0
+def _share(pair: _ImagePair, far: _FarPixels, order: _Order, count: int) -> float:
+    """The share of the `count` differing pixels that an order accounts for; 0 where it does not."""
+    for places in (far.sample[:: SAMPLE // _FEW], far.sample):  # most orders fail on a few
+        x, y = order.sampled(pair, places)
+        if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - _BORNE_OUT:
+            return 0.0
     left = sum(int(pair.beyond(*order.rows(pair, top, end)).sum()) for top, end in pair.parts())
-    share = 1.0 - left / far.count
+    share = 1.0 - left / count
     return share if share >= _BORNE_OUT else 0.0
 
 
-def _in_place(pair: _ImagePair, far: _FarPixels, origin: tuple[int, int]) -> list[DifferenceKind]:
+def _in_place(pair: _ImagePair, far: _FarPixels, place: Place) -> list[DifferenceKind]:
     """Where the differing pixels lie, and what has become of their values."""
-    place = place_of(far.rows, far.columns, origin)
     kinds = [DifferenceKind(place.name, _located(place, far.count, bare=True), place.share)] if place.name else []
     x, y = (side.double() for side in _SAME.sampled(pair, far.sample))
     counts = pair.images[0].dtype not in FREE_STEPS
