@@ -252,9 +252,9 @@ def _shifts(far: _FarPixels, report: ImageReport) -> Iterator[_Order]:
 
 def _share(pair: _ImagePair, far: _FarPixels, order: _Order, count: int) -> float:
     """The share of the `count` differing pixels that an order accounts for; 0 where it does not."""
-    for places in (far.sample[:: SAMPLE // _FEW], far.sample):  # most orders fail on a few
+    for places, least in ((far.sample[:: SAMPLE // _FEW], 0.5), (far.sample, _BORNE_OUT)):  # most fail on a few
         x, y = order.sampled(pair, places)
-        if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - _BORNE_OUT:
+        if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - least:
             return 0.0
     left = sum(int(pair.beyond(*order.rows(pair, top, end)).sum()) for top, end in pair.parts())
     share = 1.0 - left / count
