@@ -40,17 +40,35 @@ class Ran:
     outcome: GuardOutcome
 
 
+class Crashed(BadInput):
+    """A program ended with an error of its own. signal: the name of the one that ended it, else empty."""
+
+    def __init__(self, message: str, signal: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 @contextmanager
-def ran(program: Implementation, flags: Sequence[str], folders: Sequence[Path], pixel: Pixel | None) -> Iterator[Ran]:
+def ran(
+    program: Implementation,
+    flags: Sequence[str],
+    folders: Sequence[Path],
+    pixel: Pixel | None,
+    *,
+    beside: Sequence[Path] = (),
+) -> Iterator[Ran]:
     """One run of `program`; with `pixel`, asked for its trace.
 
-    flags: of the reference's command line; the files that they name are copied from `folders` into the clean folder.
-    Raises BadInput where the program is not there, crashes, prints without end or does not end in its time;
-    MemoryStopped and Killed as the guard says.
+    flags: of the reference's command line; the files that they name are copied from `folders` into the clean folder,
+    and so are the files `beside`, which no flag names. Raises Crashed, a BadInput, where the program ends in an error;
+    BadInput where it is not there, prints without end or does not end in its time; MemoryStopped and Killed as the
+    guard says.
     """
     with tempfile.TemporaryDirectory(prefix="implementation-") as made:
         folder = Path(made)
         words = gather_inputs(flags, folders, folder)
+        for path in beside:
+            shutil.copyfile(path, folder / path.name)
         places: dict[str, object] = {"out": _image_name(program)}
         if pixel is not None:
             places |= {"slow": pixel[0], "fast": pixel[1]}
@@ -214,7 +232,7 @@ def _refuse_failure(program: Implementation, outcome: GuardOutcome, printed: Seq
     last = [line.strip() for text in printed for line in text.splitlines()[-3:] if line.strip()]
     how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
     told = f": {last[-1][:120]}" if last else ""
-    raise BadInput(one_line(f"{program.name}: {how}, expected a run to its end{told}"))
+    raise Crashed(one_line(f"{program.name}: {how}, expected a run to its end{told}"), outcome.signal or "")
 
 
 def _with_our_prefix(text: str, prefix: str) -> str:
