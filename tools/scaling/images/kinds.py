@@ -252,7 +252,8 @@ def _shifts(far: _FarPixels, report: ImageReport) -> Iterator[_Order]:
 
 def _share(pair: _ImagePair, far: _FarPixels, order: _Order, count: int) -> float:
     """The share of the `count` differing pixels that an order accounts for; 0 where it does not."""
-    for places, least in ((far.sample[:: SAMPLE // _FEW], 0.5), (far.sample, _BORNE_OUT)):  # most fail on a few
+    few = far.sample[:: max(1, len(far.sample) // _FEW)]
+    for places, least in ((few, 0.5), (far.sample, _BORNE_OUT)):  # most orders fail on a few
         x, y = order.sampled(pair, places)
         if not len(x) or float(pair.beyond(x, y).double().mean()) > 1.0 - least:
             return 0.0
