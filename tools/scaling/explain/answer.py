@@ -89,7 +89,7 @@ def explain(
     rows = (*quantity_rows(shown, measured, groups, unknown), *outside_rows(graph, c, py))
     notes += _remarks(sides, rows)
     return Explanation(
-        c.source, py.source, spot, sides.precision, target, _delta(shown, target), effects.together[target],
+        c.source, py.source, spot, target, _delta(shown, target), effects.together[target],
         causes, rows, tuple(notes), wholes,
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ _SHOWS_FLAG = (
 
 
 def _independent(graph: Graph, names: list[str]) -> int:
-    """How many flags, at least, it takes for `names` to differ: those that share one count once."""
+    """Return how many flags, at least, it takes for `names` to differ: those that share one count once."""
     lots: list[set[str]] = []
     for name in names:
         if name not in _SHOWS_FLAG:
@@ -204,7 +204,7 @@ def _interpolated(sides: Sides, measured: Measured) -> Tensor:
 
 
 def _other_subpixels(sides: Sides) -> bool:
-    """Whether `count_apart` left out what is summed over the sub-pixels: then they lie elsewhere too."""
+    """Return whether `count_apart` left out what is summed over the sub-pixels: then they lie elsewhere too."""
     return math.isfinite(float(sides.traced["steps"][PY])) and not bool(sides.present["steps"][PY])
 
 
@@ -216,7 +216,7 @@ def _not_finite(sides: Sides, name: str) -> Tensor:
 
 
 def _unfed(sides: Sides, measured: Measured, unknown: dict[str, str]) -> list[Group]:
-    """What differs although its inputs agree, and whose rule is not known: of the same inputs any makes the same."""
+    """Return a cause for each quantity that differs although its inputs agree, and whose rule is not known."""
     able = [name for name, why in unknown.items() if why.startswith("untraced")]
     odd = [x for x in able if bool(_apart(sides, measured, x).any()) and not _fed(sides, measured, x)]
     words = "not what the reference makes of the same numbers"
@@ -227,7 +227,7 @@ def _unfed(sides: Sides, measured: Measured, unknown: dict[str, str]) -> list[Gr
 
 
 def _fed(sides: Sides, measured: Measured, name: str) -> bool:
-    """Whether something upstream, or made of the same hidden numbers, differs, as all does in float32, or is
+    """Return whether something upstream, or made of the same hidden numbers, differs, as all does in float32, or is
     traced nowhere."""
     sizes = sides.graph.sizes
     if float(sides.values["steps"][C]) > sizes["s"] * sizes["p"] or "float32" in sides.precision:
@@ -242,7 +242,7 @@ def _fed(sides: Sides, measured: Measured, name: str) -> bool:
 
 
 def _differs(sides: Sides, measured: Measured, name: str) -> bool:
-    """Whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
+    """Return whether it departs from its rule, or from the reference by more than any rounding could be taken for."""
     return bool((measured.over[name] | _apart(sides, measured, name)).any())
 
 
@@ -324,7 +324,7 @@ def _causes(
 
 
 def _of_all(each: Group, changed: dict[str, str]) -> str | None:
-    """The words of a cause; of a triple whose members changed in different ways, those of every member."""
+    """Return the words of a cause; of a triple whose members changed in different ways, those of every member."""
     triple = next((names for names in TRIPLES if each.name in names), ())
     ways = {name: changed[name] for name in triple if name in changed}
     if each.variant != ways.get(each.name) or len(set(ways.values())) < 2:
@@ -333,7 +333,7 @@ def _of_all(each: Group, changed: dict[str, str]) -> str | None:
 
 
 def _ranked(causes: list[Cause]) -> tuple[Cause, ...]:
-    """By share of the whole. Where causes multiply so that shares say little, those that matter are in causal order."""
+    """Order causes by share of the whole; where causes multiply, so that shares say little, upstream ones lead."""
 
     def size(cause: Cause) -> tuple[float, ...]:
         largest = [cause.added_rel, cause.effect_rel, *(cause.effects[name] for name in reversed(TARGETS))]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tools.scaling.explain.defects import Group, Measured
-from tools.scaling.explain.graph import Values, evaluate
+from tools.scaling.explain.graph import Values, evaluate, wide
 from tools.scaling.explain.sides import PY, C, Sides
 
 TARGETS = ("I_before_scaling", "I_pixel_final")
@@ -61,16 +61,16 @@ def attribute(sides: Sides, measured: Measured, groups: list[Group]) -> Effects:
 
 
 def _offsets(each: Group) -> Values:
-    """What a cause adds to rules and roots; a misprint adds nothing to what is made."""
+    """Return what a cause adds to rules and roots; a misprint adds nothing to what is made."""
     if each.printed:
         return {}
     if each.offsets:
         return each.offsets
-    return {name: torch.where(_wide(mask, net := each.net[name]), net, 0.0) for name, mask in each.members.items()}
+    return {name: torch.where(wide(mask, net := each.net[name]), net, 0.0) for name, mask in each.members.items()}
 
 
 def _moves(sides: Sides, values: Values, i: int, each: Group) -> tuple[str, ...]:
-    """What else than its own members a cause changes by more than the last printed digit."""
+    """Return what a cause changes, besides its own members, by more than the last printed digit."""
     moved = []
     for name in sides.graph.traced:
         before, after = values[name][0], values[name][1 + i]
@@ -81,7 +81,7 @@ def _moves(sides: Sides, values: Values, i: int, each: Group) -> tuple[str, ...]
 
 
 def _print_on_top(sides: Sides, groups: list[Group], effects: Effects) -> None:
-    """A target that is itself misprinted differs by that too, and nothing that is made of it does."""
+    """Count a target's own misprint to the effects: the target differs by it too, and nothing that is made of it does."""
     for i, each in enumerate(groups):
         if each.printed and each.name in TARGETS:
             printed = float(each.net[each.name]) * (1.0 if each.side == PY else -1.0)
@@ -93,13 +93,13 @@ def _print_on_top(sides: Sides, groups: list[Group], effects: Effects) -> None:
 
 
 def _scale(sides: Sides, target: str) -> float:
-    """What effects are relative to: the reference's value, or where that is 0 the port's."""
+    """Return what effects are relative to: the reference's value, or where that is 0 the port's."""
     c, py = (abs(float(x)) for x in sides.values[target])
     return c or py or 1.0
 
 
 def _rows(sides: Sides, measured: Measured, causes: list[Values]) -> Values:
-    """What is added to every rule and root in every world: the reference's run, each cause alone, then cumulative."""
+    """Return what is added to rules and roots in every world: the reference's run, each cause alone, then cumulative."""
     count, rows = len(causes), {}
     for name in (*sides.graph.roots, *sides.graph.quantities):
         base = _base(sides, measured, name) if name in measured.own else None
@@ -118,18 +118,14 @@ def _rows(sides: Sides, measured: Measured, causes: list[Values]) -> Values:
 
 
 def _base(sides: Sides, measured: Measured, name: str) -> Tensor | None:
-    """The reference's own departure from its rule, where there is one beyond rounding."""
+    """Return the reference's own departure from its rule, where there is one beyond rounding."""
     own = measured.own[name][C]
     shown = sides.present[name][C]
     size = torch.linalg.vector_norm(own.reshape(*shown.shape, -1), dim=-1)
     keep = shown & (size > measured.own_floor[name]) & size.isfinite()
     if not bool(keep.any()):
         return None
-    return torch.where(_wide(keep, own), own, torch.zeros_like(own))
-
-
-def _wide(mask: Tensor, like: Tensor) -> Tensor:
-    return mask.reshape((*mask.shape, *(1,) * (like.dim() - mask.dim())))
+    return torch.where(wide(keep, own), own, torch.zeros_like(own))
 
 
 def _first_order(sides: Sides, measured: Measured, causes: list[Values]) -> dict[str, list[float]]:

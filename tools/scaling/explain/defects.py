@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tools.scaling.engine.tolerances import LEAST_SUM
-from tools.scaling.explain.graph import Values, bounds, evaluate
+from tools.scaling.explain.graph import Values, bounds, evaluate, wide
 from tools.scaling.explain.sides import PY, C, Sides, printed_half_unit
 
 TRIPLES = tuple(
@@ -100,10 +100,9 @@ def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
     measured = Measured({}, {}, {}, {}, {}, {}, {})
     for name in sides.graph.traced:
         values, results, both = sides.values[name], sides.results[name], sides.shown_by_both(name)
-        shape = (*both.shape, *(1,) * (values.dim() - 1 - both.dim()))
         own = values - results
-        net = torch.where(both.reshape(shape), own[PY] - own[C], torch.zeros_like(own[C]))
-        delta = torch.where(both.reshape(shape), values[PY] - values[C], torch.zeros_like(own[C]))
+        net = torch.where(wide(both, values[C]), own[PY] - own[C], torch.zeros_like(own[C]))
+        delta = torch.where(wide(both, values[C]), values[PY] - values[C], torch.zeros_like(own[C]))
         floor, own_floor = (length(of[name][C] + of[name][PY], both) for of in (limits.whole, limits.rule))
         if sides.graph.quantities[name].sums and sides.graph.sizes["s"] > 1:
             # the terms of all sub-pixels are made at once, and not the very bits that the trace shows one by one
@@ -128,7 +127,7 @@ def length(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _poisoned(sides: Sides, name: str) -> bool:
-    """Whether the port's inputs of `name` hold a NaN or an infinity already."""
+    """Return whether the port's inputs of `name` hold a NaN or an infinity already."""
     return any(not bool(sides.values[each][PY].isfinite().all()) for each in sides.graph.traced_parents(name))
 
 
@@ -158,7 +157,7 @@ def group(sides: Sides, measured: Measured) -> list[Group]:
 
 
 def _keeps(sides: Sides, measured: Measured, each: Group, side: int) -> bool:
-    """Whether the side keeps the rule of the quantity that names the group."""
+    """Return whether the side keeps the rule of the quantity that names the group."""
     mask = each.members[each.name]
     return bool((length(sides.own(side, each.name), mask) <= measured.own_floor[each.name])[mask].all())
 
@@ -250,14 +249,14 @@ def _through_siblings(sides: Sides, measured: Measured, earlier: Group, name: st
 
 
 def _traced_elsewhere(sides: Sides, measured: Measured, name: str) -> bool:
-    """Whether the last source is the third, and its traced angle another than `name`, the last one's."""
+    """Return whether the last source is the third, and its traced angle another than `name`, the last one's."""
     if name != "cos_2theta" or sides.graph.sizes["k"] != 3:
         return False
     return bool((sides.traced[name][PY] - sides.traced["SOURCE2.cos2theta"][PY, -1]).abs() > measured.floor[name])
 
 
 def _other_reflections(sides: Sides, measured: Measured) -> bool:
-    """Whether untraced terms may belong to other reflections than the rules say: then their F is unknown."""
+    """Return whether untraced terms may belong to other reflections than the rules say: then their F is unknown."""
     sizes = sides.graph.sizes
     if sizes["k"] * sizes["p"] * sizes["d"] == 1 or float(sides.graph.roots["F_range"]) == 0.0:
         return False

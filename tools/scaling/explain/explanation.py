@@ -15,7 +15,6 @@ class Explanation:
     c_source: str
     py_source: str
     pixel: tuple[int, int]
-    precision: tuple[str, str]
     target: str
     delta_rel: float | None
     explained_rel: float
@@ -26,11 +25,11 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        """What caused the difference."""
+        """Return what caused the difference."""
         return sentence(self.wholes, self.causes, self.quantities)
 
     def noted(self, line: str | None) -> "Explanation":
-        """The same with one more note, before the others, where there is one."""
+        """Return the same with one more note, before the others, where there is one."""
         return self if line is None else replace(self, notes=(line, *self.notes))
 
     @property
@@ -59,7 +58,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
 
 
 def agreed(explanations: tuple[Explanation, ...]) -> tuple[Explanation, ...]:
-    """The explanations, each cause with the words that hold on every pixel that shows it."""
+    """Return the explanations, each cause with the words that hold on every pixel that shows it."""
     if len(explanations) < 2:
         return explanations
     words: dict[str, list[set[str]]] = {}
@@ -76,6 +75,6 @@ def _told(each: Explanation, common: dict[str, set[str]]) -> Explanation:
 
 
 def _narrowed(cause: Cause, common: set[str]) -> Cause:
-    """The first of the variants that hold everywhere; as it was where none does."""
+    """Return the first of the variants that hold everywhere; as it was where none does."""
     able = [text for text in (cause.variant, *cause.alternatives) if text in common]
     return replace(cause, variant=able[0], alternatives=tuple(able[1:])) if able else cause

@@ -62,7 +62,7 @@ class Graph:
         self.flags[name] = flag
 
     def add(self, name: str, inputs: str, rule: Callable[..., Tensor], dims: str = "", **kind: object) -> None:
-        """A quantity whose `inputs` (names, blank separated) are in the graph already."""
+        """Add a quantity whose `inputs` (names, blank separated) are in the graph already."""
         names = tuple(inputs.split())
         missing = [each for each in names if each not in self.roots and each not in self.quantities]
         if missing or name in self.quantities or name in self.roots:
@@ -73,7 +73,7 @@ class Graph:
         return self.root_dims[name] if name in self.roots else self.quantities[name].dims
 
     def worlds(self, name: str, count: int) -> Tensor:
-        """The root's value in `count` worlds."""
+        """Return the root's value in `count` worlds."""
         value = self.roots[name]
         return value.unsqueeze(0).expand(count, *value.shape)
 
@@ -82,11 +82,11 @@ class Graph:
         return [name for name, quantity in self.quantities.items() if quantity.traced]
 
     def hidden_ancestors(self, name: str) -> set[str]:
-        """What is not traced on the way up from `name` to the nearest traced quantities and the roots."""
+        """Return what is not traced on the way up from `name` to the nearest traced quantities and the roots."""
         return self.ancestors(name, frozenset(self.traced))
 
     def traced_parents(self, name: str) -> frozenset[str]:
-        """The nearest traced quantities upstream of `name`, of a graph to which nothing is added any more."""
+        """Return the nearest traced quantities upstream of `name`, of a graph to which nothing is added any more."""
         if name not in self._parents:
             hidden = self.hidden_ancestors(name) & self.quantities.keys()
             inputs = {each for node in (name, *hidden) for each in self.quantities[node].inputs}
@@ -95,7 +95,7 @@ class Graph:
         return self._parents[name]
 
     def descendants(self, *names: str) -> frozenset[str]:
-        """What is made of `names`, directly or not, of a graph to which nothing is added any more."""
+        """Return what is made of `names`, directly or not, of a graph to which nothing is added any more."""
         if names not in self._seen:
             made = set(names)
             for each, quantity in self.quantities.items():
@@ -114,6 +114,11 @@ class Graph:
                 above.add(each)
                 todo += self.quantities[each].inputs if each in self.quantities else ()
         return above
+
+
+def wide(mask: Tensor, like: Tensor) -> Tensor:
+    """Return the mask (*dims) with as many dimensions as `like` (*dims, *event) has."""
+    return mask.reshape((*mask.shape, *(1,) * (like.dim() - mask.dim())))
 
 
 Fix = Callable[[str, Tensor], Tensor]
@@ -146,7 +151,7 @@ def evaluate(
 
 
 def rule_of(graph: Graph, name: str, values: Values) -> Tensor:
-    """What the rule of `name` makes of its inputs in `values`."""
+    """Return what the rule of `name` makes of its inputs in `values`."""
     quantity = graph.quantities[name]
     return _apply(graph, quantity, [values[each] for each in quantity.inputs])
 
@@ -171,7 +176,7 @@ def _call(quantity: Node, elements: list[Tensor]) -> Tensor:
 
 
 def _elements(graph: Graph, quantity: Node, inputs: list[Tensor]) -> list[Tensor]:
-    """Every input as (elements, dimensions of its own, event), elements counting worlds and `dims`."""
+    """Return every input as (elements, dimensions of its own, event), elements counting worlds and `dims`."""
     worlds = inputs[0].shape[0]
     shape = [worlds, *(graph.sizes[d] for d in quantity.dims)]
     elements = []
@@ -236,8 +241,7 @@ def bounds(
             into[name] = torch.where(value.isfinite(), error, torch.zeros_like(error))
         seen[name] = limits.rule[name]
         if own is not None:
-            mask = present[name].reshape((*present[name].shape, *(1,) * (value.dim() - present[name].dim())))
-            seen[name] = torch.where(mask & value.isfinite(), printed(value), seen[name])
+            seen[name] = torch.where(wide(present[name], value) & value.isfinite(), printed(value), seen[name])
     return limits
 
 

@@ -51,7 +51,7 @@ def put_right(c: list[Trace], py: list[Trace]) -> tuple[list[Trace], dict[Spot, 
 
 
 def _same_place(reference: Trace, candidate: Trace, spot: Spot) -> bool:
-    """Whether the traced positions lie nearer to each other than half of the way to the exchanged pixel."""
+    """Return whether the traced positions lie nearer to each other than half of the way to the exchanged pixel."""
     places = [trace.numbers("pixel_pos_meters")[:1] for trace in (reference, candidate)]
     sizes = reference.numbers("beam_center_m.pixel_mm")
     if not all(places) or not sizes:

@@ -32,7 +32,7 @@ class PreparedPixel:
 
 
 def prepared_pixel(settings: Config, slow: int, fast: int, device: str = "cpu") -> PreparedPixel:
-    """What the pixel inherits from the scan of the image before it. Raises InputError from the readers."""
+    """Return the pixel with what it inherits from the scan of the image before it. Raises InputError of the readers."""
     with torch.no_grad():
         run = simulate.start(prepare(loaded(settings), device=device, dtype=PRECISION))
     roi = settings.detector.rendered
@@ -48,7 +48,7 @@ def same(x: Tensor) -> Tensor:
 def window(
     g: Graph, every: str, shown: str, merged: str, at: tuple[Any, ...], scale: float = 1.0, exact: bool = False
 ) -> None:
-    """The traced part `shown` of `every`, and `merged`: all of it with the traced part laid over.
+    """Add the traced part `shown` of `every`, and `merged`: all of it with the traced part laid over.
 
     at: index into the dimensions after (world, sub-pixel). scale: traced = scale * value.
     """

@@ -34,7 +34,6 @@ class ExplainedRow:
     defect_rel: float | None
     noise_floor_rel: float | None
     stage: str = ""
-    rule: str = ""
     note: str = ""
 
 
@@ -101,11 +100,10 @@ def _row(
     at = _worst(sides, measured, name, both)
     c, py = (sides.values[name][side][at] for side in (C, PY))
     shown = [_shown(x) if bool(sides.present[name][side][at]) else None for side, x in enumerate((c, py))]
-    row = quantity(name.partition("#")[0])
+    stage = quantity(name.partition("#")[0]).stage
     label = name.replace("#", " #")
-    rule, stage = row.description, row.stage
     if unknown is not None and None in shown:
-        return ExplainedRow(label, Finding.UNKNOWN, shown[0], shown[1], None, None, None, stage, rule, unknown)
+        return ExplainedRow(label, Finding.UNKNOWN, shown[0], shown[1], None, None, None, stage, unknown)
     scale = float(c.norm()) or float(py.norm()) or 1.0
     rel = float(delta[at]) / scale
     if c.dim() == 0 and float(c) > float(py):
@@ -113,7 +111,7 @@ def _row(
     verdict, note = _verdict(measured, name, both, head, through, unknown)
     net = float(measured.net[name][at].norm()) / scale
     floor = float(measured.own_floor[name][at]) / scale
-    return ExplainedRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, rule, note)
+    return ExplainedRow(label, verdict, shown[0], shown[1], rel, net, floor, stage, note)
 
 
 def _verdict(
@@ -167,5 +165,5 @@ def outside_rows(graph: Graph, c: Trace, py: Trace) -> tuple[ExplainedRow, ...]:
         alike = reference == candidate
         note = "" if alike else "no rule for it in the causal graph"
         verdict = Finding.AGREES if alike else Finding.UNKNOWN
-        rows.append(ExplainedRow(name, verdict, shown[0], shown[1], None, None, None, quantity(name).stage, "", note))
+        rows.append(ExplainedRow(name, verdict, shown[0], shown[1], None, None, None, quantity(name).stage, note))
     return tuple(rows)

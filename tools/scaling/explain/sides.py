@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tools.scaling.base.errors import BadInput
 from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
-from tools.scaling.explain.graph import Fix, Graph, Values, evaluate
+from tools.scaling.explain.graph import Fix, Graph, Values, evaluate, wide
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.schema import PRE_POLAR
 
@@ -61,7 +61,7 @@ class Sides:
         return lay_over(self.traced, self.present, changes or {})
 
     def roots(self) -> Values:
-        """The roots that the offsets move, in both worlds."""
+        """Return the roots that the offsets move, in both worlds."""
         names = self.offsets.keys() & self.graph.roots.keys()
         return {name: self.graph.worlds(name, 2) + self.offsets[name] for name in names}
 
@@ -74,7 +74,7 @@ class Sides:
         return self.values[name][side] - self.results[name][side]
 
     def changed(self, offsets: Values, side: int = PY, hidden: frozenset[str] = frozenset()) -> "Sides":
-        """With more offsets on one side, and with what that side traced of `hidden` no longer believed."""
+        """Return the sides with more offsets on one side, where what it traced of `hidden` is no longer believed."""
         added = dict(self.offsets)
         for name, offset in offsets.items():
             rows = torch.zeros_like(torch.stack((offset, offset)))
@@ -93,15 +93,14 @@ class Sides:
 
 
 def lay_over(traced: Values, present: Values, changes: Values) -> Fix:
-    """The traced values where there are any; `changes` replace a hidden quantity's result."""
+    """Return the fix that takes the traced values where there are any; `changes` replace a hidden quantity's result."""
 
     def fix(name: str, result: Tensor) -> Tensor:
         if name in changes:
             return changes[name].expand_as(result)
         if name not in traced:
             return result
-        mask = present[name]
-        return torch.where(mask.reshape((*mask.shape, *(1,) * (result.dim() - mask.dim()))), traced[name], result)
+        return torch.where(wide(present[name], result), traced[name], result)
 
     return fix
 
@@ -136,7 +135,7 @@ _FOLLOWS = frozenset((
 
 
 def count_apart(sides: Sides, c: Trace, py: Trace) -> tuple[Sides, str | None]:
-    """The sides without what follows from another number of sub-pixels, and what is to be said of that number."""
+    """Return the sides without what follows from another number of sub-pixels, and what to say of that number."""
     c_count, py_count = subpixels(c), subpixels(py)
     if c_count == py_count or not c_count or not py_count:
         return sides, None
@@ -152,12 +151,12 @@ def count_apart(sides: Sides, c: Trace, py: Trace) -> tuple[Sides, str | None]:
 
 
 def subpixels(trace: Trace) -> int:
-    """How many sub-pixels the trace shows, 0 where it does not tell."""
+    """Return how many sub-pixels the trace shows, 0 where it does not tell."""
     return len(trace.numbers("scattering_vec_A_inv")) or len(trace.numbers("pixel_pos_meters"))
 
 
 def phi_steps(trace: Trace) -> int:
-    """The number of phi steps that the trace shows, 0 where it shows none."""
+    """Return the number of phi steps that the trace shows, 0 where it shows none."""
     return max((row.phi_tic for row in trace.phi_rows), default=-1) + 1
 
 

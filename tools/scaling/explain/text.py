@@ -12,7 +12,7 @@ _SILENT = (Finding.AGREES, Finding.ROUNDING)
 
 
 def explanation_markdown(e: Explanation, title: str = "What caused the difference", level: int = 1) -> str:
-    """The sentence, the causes with their shares, then every quantity; `level` of the first heading."""
+    """Return the sentence, the causes with their shares, then every quantity; `level` of the first heading."""
     mark = "#" * level
     parts = [
         f"{mark} {title}",
@@ -37,14 +37,14 @@ def explanation_markdown(e: Explanation, title: str = "What caused the differenc
 
 
 def explanation_section(e: Explanation) -> str:
-    """What ends a summary: the causes of the difference and, last, the sentence."""
+    """Return what ends a summary: the causes of the difference and, last, the sentence."""
     head = f"## Attribution: {code(e.py_source.rsplit('/', 1)[-1])}"
     causes = [_causes(e)] if e.causes else []
     return to_ascii("\n" + "\n\n".join([head, *causes, plain(e.sentence)]) + "\n")
 
 
 def explanation_lines(e: Explanation, several: bool = False) -> list[str]:
-    """The causes, one a line, the notes, and the sentence last; of several pixels, the pixel first."""
+    """Return the causes, one a line, the notes, and the sentence last; of several pixels, the pixel first."""
     lines = [f"pixel slow {e.pixel[0]}, fast {e.pixel[1]}"] if several else []
     if e.causes:
         lines.append(f"{'cause':<22} {'defect':>10} {'effect alone':>14} {'first order':>14} {'share':>10}  variant")

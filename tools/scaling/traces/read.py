@@ -111,7 +111,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Whether a trace has what a scaling comparison needs; `problems` are lines for a reader."""
+    """Return whether a trace has what a scaling comparison needs; `problems` are lines for a reader."""
 
     source: str
     counts: dict[str, int]
@@ -313,7 +313,7 @@ class _TraceReader:
 
 
 def _holds_numbers(mark: re.Match[str], body: str) -> bool:
-    """Whether what follows the prefix is a traced value, and not the rest of a sentence."""
+    """Return whether what follows the prefix is a traced value, and not the rest of a sentence."""
     if mark[3] or mark[2] == "CONFIG":
         return _PIXEL.search(body) is not None
     named = _NAMED.match(body)

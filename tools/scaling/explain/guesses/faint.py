@@ -18,7 +18,7 @@ _WITNESSES = 2
 
 
 def faint_variants(sides: Sides, measured: Measured, pixel: PreparedPixel) -> list[Group]:
-    """The variant that the port's float32 numbers follow best, if there is one; in float64 none is looked for."""
+    """Return the variant that the port's float32 numbers follow best, if there is one; in float64 none is sought."""
     if sides.precision[PY] != "float32":
         return []
     able = [(v, offsets) for v in VARIANTS if (offsets := offsets_of(v.change, sides, pixel))]
@@ -38,7 +38,7 @@ def faint_variants(sides: Sides, measured: Measured, pixel: PreparedPixel) -> li
 
 
 def _from_the_flags(sides: Sides, changes: list[Values]) -> Values:
-    """The port's run without any traced number: as it is settled so far, and with each of the changes."""
+    """Return the port's run without any traced number: as it is settled so far, and with each of the changes."""
     graph, count = sides.graph, len(changes) + 1
     offsets = {name: x[PY].expand(count, *x[PY].shape).clone() for name, x in sides.offsets.items()}
     for i, change in enumerate(changes, start=1):
@@ -50,7 +50,7 @@ def _from_the_flags(sides: Sides, changes: list[Values]) -> Values:
 
 
 def _followed(sides: Sides, measured: Measured, worlds: Values, i: int) -> list[str]:
-    """The numbers that lie on what the variant makes; none where one of those that it moves does not."""
+    """Return the numbers that lie on what the variant makes; none where one of those that it moves does not."""
     names = []
     for name in sides.graph.traced:
         both = sides.shown_by_both(name)

@@ -53,7 +53,7 @@ def _estimates(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str
 
 
 def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
-    """Another -pixel, of a detector whose size, or size and centre, is a number of pixels."""
+    """Yield another -pixel, of a detector whose size, or size and centre, is a number of pixels."""
     child = "beam_center_m.pixel_mm"
     if child not in over:
         return
@@ -65,7 +65,7 @@ def _pixel(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, st
 
 
 def _numbers(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
-    """Another value of a flag that two defective numbers are made of, one of them in proportion to it."""
+    """Yield another value of a flag that two defective numbers are made of, one of them in proportion to it."""
     graph = sides.graph
     for root, words, size, unit in _NUMBERS:
         if root not in graph.roots:
@@ -85,7 +85,7 @@ def _numbers(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, 
 
 
 def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str | None, Values]]:
-    """Another -cell: the edges are the lengths of the rotated axes, the angles make the reciprocal ones."""
+    """Yield another -cell: the edges are the lengths of the rotated axes, the angles make the reciprocal ones."""
     graph, values = sides.graph, sides.values
     children = [f"rot_{axis}{kind}" for kind in ("_star_A_inv", "_angstroms") for axis in "abc"]
     given = values["-cell"][PY]
@@ -108,7 +108,7 @@ def _cell(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str, str
 
 
 def _solved(stars: Callable[[Tensor], Tensor], shown: Tensor, start: Tensor) -> Tensor:
-    """The cell of which the reciprocal axes `shown` (3, 3) are made, by Newton's method from `start`."""
+    """Return the cell of which the reciprocal axes `shown` (3, 3) are made, by Newton's method from `start`."""
     cell = start.clone()
     for _ in range(_STEPS):
         with torch.enable_grad():

@@ -10,6 +10,7 @@ from torch import Tensor
 from nanobragg_torch.physics import vectors
 from nanobragg_torch.units import RTD
 from tools.scaling.explain.defects import SIBLINGS, Group, Measured, length
+from tools.scaling.explain.graph import wide
 from tools.scaling.explain.sides import C, Sides
 from tools.scaling.traces.conditioning import MAX_CELLS
 
@@ -20,7 +21,7 @@ _SCALES = {"polar": "the polarization factor", "omega_pixel": "the solid angle",
 
 
 def form(sides: Sides, measured: Measured, group: Group) -> str | None:
-    """In what form the quantity that names the group is wrong, in words that follow "is"; None for no plain one."""
+    """Return in words that follow "is" how the quantity that names the group is wrong; None for no plain form."""
     what = _form(sides, measured, group, group.name)
     if group.side == C:
         return KEPT + (f" ({what})" if what else "")
@@ -36,7 +37,7 @@ _HIDDEN = {"incident_all": "directions", "wavelength_all": "wavelengths", "hkl_a
 
 
 def aside(sides: Sides, group: Group) -> str | None:
-    """What hangs with the group's first member that is not made of it: both are of the same untraced numbers."""
+    """Return what hangs with the group's first member that is not made of it: both are of the same untraced numbers."""
     made = sides.graph.descendants(group.name)
     others = [name for name in group.members if name != group.name and name not in made]
     hidden = next((_HIDDEN[family] for family, _ in SIBLINGS.get(group.name, ())), None)
@@ -62,7 +63,7 @@ def _form(sides: Sides, measured: Measured, group: Group, name: str) -> str | No
     shown, rule = _made(sides, group, name)
     mask = group.members[name]
     floor = measured.own_floor[name]
-    inside = mask.reshape((*mask.shape, *(1,) * (rule.dim() - mask.dim()))).expand_as(rule)
+    inside = wide(mask, rule).expand_as(rule)
     if not bool(shown[inside].isfinite().all()):
         return "not finite, although its inputs are"
 
@@ -109,7 +110,7 @@ def _guesses(sides: Sides, group: Group, name: str, rule: Tensor) -> Iterator[tu
 
 
 def _scaled(sides: Sides, group: Group, rule: Tensor) -> Iterator[tuple[str, Tensor, float]]:
-    """The sum as it is after some of the factors that scale it later."""
+    """Yield the sum as it is after some of the factors that scale it later."""
     for count in range(1, len(_SCALES) + 1):
         for names in combinations(_SCALES, count):
             values = [float(sides.values[name][group.side]) for name in names]
@@ -121,7 +122,7 @@ def _scaled(sides: Sides, group: Group, rule: Tensor) -> Iterator[tuple[str, Ten
 
 
 def _other_scan(sides: Sides, group: Group) -> Iterator[tuple[str, Tensor, float]]:
-    """Another start of the scan, or other steps, told by the first and the last angle."""
+    """Yield another start of the scan, or other steps, told by the first and the last angle."""
     scans = []
     for angles in (sides.traced["PHI.phi_deg"][group.side], sides.results["PHI.phi_deg"][group.side]):
         first, count = angles[0, 0], angles.shape[-1]
@@ -132,7 +133,7 @@ def _other_scan(sides: Sides, group: Group) -> Iterator[tuple[str, Tensor, float
 
 
 def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, Tensor, float]]:
-    """Of another number of cells: the one that makes the first factor, if it makes all."""
+    """Yield the factor of another number of cells: the one that makes the first factor, if it makes all."""
     at = "abc".index(name[-1])
     h = sides.values["hkl_frac"][group.side][..., at]
     shown = sides.traced[name][group.side]
@@ -147,7 +148,7 @@ def _other_cells(sides: Sides, group: Group, name: str) -> Iterator[tuple[str, T
 
 
 def unit(value: float) -> str | None:
-    """The factor in words where it is one between units."""
+    """Return the factor in words where it is one between units."""
     power = round(math.log10(abs(value))) if value else 0
     if power and abs(value / 10.0**power - 1.0) < 1e-9:
         return f"in another unit, 10^{power} times what it should be"
@@ -158,13 +159,13 @@ def unit(value: float) -> str | None:
 
 
 def factor(value: Tensor) -> str:
-    """A factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
+    """Return a factor in 9 digits; what it has beyond 1 in 3 where those would not show it."""
     excess = float(value) - 1.0
     return f"(1 {'-' if excess < 0 else '+'} {abs(excess):.3g})" if abs(excess) < 1e-4 else f"{float(value):.9g}"
 
 
 def _moved(sides: Sides, group: Group, name: str) -> str:
-    """By how much, component by component, of the element that is farthest off."""
+    """Return by how much the element that is farthest off is so, component by component."""
     shown, rule = _made(sides, group, name)
     mask = group.members[name]
     off = (shown - rule).reshape(*mask.shape, -1)

@@ -52,7 +52,7 @@ class Guess:
     rests: dict[str, float] = field(default_factory=dict)
 
     def beats(self, other: "Guess") -> bool:
-        """Whether it settles the same, and comes ten times nearer to some number and to none less near."""
+        """Return whether it settles the same, and comes ten times nearer to some number and to none less near."""
         if self.settled != other.settled or self.side != other.side:
             return False
         pairs = [(self.rests.get(x, 0.0), other.rests.get(x, 0.0)) for x in self.rests.keys() | other.rests.keys()]
@@ -65,7 +65,7 @@ class Guess:
 
     @property
     def holds(self) -> bool:
-        """Whether it settles enough, and what it was made for."""
+        """Return whether it settles enough, and what it was made for."""
         aimed = not self.aims or not set(self.aims).isdisjoint(self.settled)
         return bool(self.settled) and self.score >= self.gain and aimed
 
@@ -126,14 +126,14 @@ def _take(state: Settling, guesses: list[Guess]) -> bool:
 
 
 def _upstream(state: Settling, guesses: list[Guess]) -> list[Guess]:
-    """The guesses about defects that no other defect is upstream of, unless it can be settled as well."""
+    """Return the guesses about defects that no other defect is upstream of, unless it can be settled as well."""
     able = {name for guess in guesses for name in guess.settled}
     below = state.sides.graph.descendants(*sorted(state.over.keys() - able))
     return [guess for guess in guesses if below.isdisjoint(guess.settled)]
 
 
 def _judged(state: Settling, guesses: list[Guess]) -> list[Guess]:
-    """The guesses that make defects vanish, enough of them, and none appear; what they settle is noted in them."""
+    """Return the guesses that make defects vanish, enough of them, and none appear; each notes what it settles."""
     able = []
     for side in (PY, C):
         of_side = [guess for guess in guesses if guess.side == side]
@@ -144,7 +144,7 @@ def _judged(state: Settling, guesses: list[Guess]) -> list[Guess]:
 
 
 def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
-    """As _judged, of guesses about one side: each is one world of the graph."""
+    """Judge, as _judged does, guesses about one side: each is one world of the graph."""
     graph, sides, count = state.sides.graph, state.sides, len(guesses)
     values, results, believed = _worlds(sides, guesses, side)
     changed = [guess.hidden.union(guess.offsets) for guess in guesses]
@@ -256,7 +256,7 @@ def _adopt(state: Settling, guess: Guess, alike: list[Guess]) -> None:
 
 
 def _head(guess: Guess, members: dict[str, Tensor]) -> str:
-    """The defective quantity next to the cause."""
+    """Return the defective quantity next to the cause."""
     quantities = guess.variant.quantities if guess.variant is not None else (guess.label,)
     if guess.variant is None and guess.aims:
         return guess.aims[0]
@@ -264,7 +264,7 @@ def _head(guess: Guess, members: dict[str, Tensor]) -> str:
 
 
 def _join_triples(groups: list[Group]) -> None:
-    """Of a triple all of whose members are misprints, one cause."""
+    """Make one cause of a triple all of whose members are misprints."""
     printed = {each.name: each for each in groups if each.printed}
     for triple in TRIPLES:
         members = [printed[name] for name in triple if name in printed]
@@ -301,7 +301,7 @@ def _near(state: Settling, name: str) -> set[str]:
 
 
 def _together(state: Settling, guesses: list[Guess], pixel: PreparedPixel) -> Iterator[Guess]:
-    """Several variants at once, where none alone makes a number: the one that brings it nearest first."""
+    """Yield several variants at once, where none alone makes a number: the one that brings it nearest first."""
     able = [guess for guess in guesses if guess.variant]
     for name in state.over:
         parts: tuple[Guess, ...] = ()
@@ -320,7 +320,7 @@ def _together(state: Settling, guesses: list[Guess], pixel: PreparedPixel) -> It
 
 
 def _composed(state: Settling, name: str, parts: tuple[Guess, ...], pixel: PreparedPixel) -> Guess:
-    """The variants one upon the other: what each adds to a rule is made with the others in force."""
+    """Put the variants one upon the other: what each adds to a rule is made with the others in force."""
 
     def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         for part in parts:
@@ -341,7 +341,7 @@ def _sum(parts: tuple[Guess, ...]) -> Values:
 
 
 def _sizes(state: Settling, guesses: list[Guess], name: str) -> list[float]:
-    """How large the defect of `name` is with each guess."""
+    """Return how large the defect of `name` is with each guess."""
     if not guesses:
         return []
     values, results, _ = _worlds(state.sides, guesses, PY)
@@ -351,7 +351,7 @@ def _sizes(state: Settling, guesses: list[Guess], name: str) -> list[float]:
 
 
 def _label(variant: Variant, lone: list[str]) -> str:
-    """A cause is called after the defective quantity next to it, a flag's own vector after its flag."""
+    """Return the name of a cause: the defective quantity next to it; for a flag's own vector, its flag."""
     if variant.text.startswith("taken as given"):
         return variant.quantities[0]
     shown = (label_of(name) for name in lone if {name, label_of(name)} & set(variant.quantities))
@@ -359,13 +359,13 @@ def _label(variant: Variant, lone: list[str]) -> str:
 
 
 def _values(state: Settling) -> Iterator[Guess]:
-    """Another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
+    """Yield another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
     for label, child, text, offsets in other_values(state.sides, state.measured, state.over):
         yield Guess(label, text, offsets, gain=1, aims=(child,))
 
 
 def _breaks(state: Settling, name: str, side: int) -> bool:
-    """Whether this side breaks the rule of `name`."""
+    """Return whether this side breaks the rule of `name`."""
     mask = state.over[name]
     own = length(state.sides.own(side, name), mask)
     return bool((~(own <= state.measured.own_floor[name]))[mask].any())
@@ -400,13 +400,13 @@ def _misprints(state: Settling) -> Iterator[Guess]:
 
 
 def _units(names: tuple[str, ...]) -> int:
-    """How many things are wrong with `names`: a triple is made by one rule."""
+    """Return how many things are wrong with `names`: a triple is made by one rule."""
     triple = {name: str(i) for i, names in enumerate(TRIPLES) for name in names}
     return len({triple.get(name, name) for name in names})
 
 
 def _with_copies(sides: Sides, hidden: frozenset[str], child: str) -> frozenset[str]:
-    """With the quantities that only repeat the hidden ones, from which nothing else is made."""
+    """Return `hidden` with the quantities that only repeat the hidden ones, from which nothing else is made."""
     graph = sides.graph
     copies = [
         name

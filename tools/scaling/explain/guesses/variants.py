@@ -70,7 +70,7 @@ def _times(factor: float) -> Callable[[Tensor], Tensor]:
 
 
 def _angles(factor: float) -> Change:
-    """All detector angles times a factor: the defective one shows the variant, the others may hold."""
+    """Multiply all detector angles by a factor: the defective one shows the variant, the others may hold."""
 
     def change(graph: Graph, _: PreparedPixel) -> Graph:
         flags = ("-twotheta", "-detector_rotx", "-detector_roty", "-detector_rotz")
@@ -80,7 +80,7 @@ def _angles(factor: float) -> Change:
 
 
 def _as_given(axis: str) -> Change:
-    """The flag's vector as it was typed; an axis is traced in SAMPLE pivot only, under the name initial_*."""
+    """Take the flag's vector as it was typed; an axis is traced in SAMPLE pivot only, under the name initial_*."""
 
     def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         name = f"initial_{axis}" if pixel.run.exp.config.detector.pivot == "SAMPLE" else axis
@@ -90,7 +90,7 @@ def _as_given(axis: str) -> Change:
 
 
 def _beam_as_given(graph: Graph, pixel: PreparedPixel) -> Graph:
-    """The sources are made of the beam vector in another way then."""
+    """Take the beam vector as it was typed: the sources are made of it in another way then."""
     run = pixel.run
     settings = run.exp.config
     kept = replace(settings, quirks=replace(settings.quirks, as_given=frozenset({"beam"})))
@@ -132,7 +132,7 @@ def _corner(graph: Graph, pixel: PreparedPixel) -> Graph:
 
 
 def _own_axis(name: str, unitised: bool = True) -> Change:
-    """The axis of a flag: the convention's own one, or as it was typed, not unitised."""
+    """Take as the axis of a flag the convention's own one, or what was typed, not unitised."""
 
     def change(graph: Graph, pixel: PreparedPixel) -> Graph:
         given, like = pixel.run.exp.config.detector, graph.roots["-spindle_axis"]
@@ -154,7 +154,7 @@ def _exchanged(first: str, second: str) -> Change:
 
 
 def _without(name: str, factor: str, divided: bool = False) -> Change:
-    """The product or quotient `name` without one of its factors."""
+    """Leave one factor out of the product or quotient `name`."""
 
     def change(graph: Graph, _: PreparedPixel) -> Graph:
         old = graph.quantities[name]
@@ -310,7 +310,7 @@ VARIANTS: tuple[Variant, ...] = (
 
 
 def offsets_of(change: Change, sides: Sides, pixel: PreparedPixel) -> Values | None:
-    """What the change of the graph adds to each rule and root, on the port's own numbers; None where it cannot be.
+    """Return what the change of the graph adds to each rule and root, on the port's numbers; None where it cannot be.
 
     A variant that does not apply to this kind of run (no such root, another number of inputs) has none.
     """
@@ -338,7 +338,7 @@ def offsets_of(change: Change, sides: Sides, pixel: PreparedPixel) -> Values | N
 
 
 def name_variant(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> str | None:
-    """The text of the first variant that reproduces `group`, else a plain form of its defect."""
+    """Return the text of the first variant that reproduces `group`, else a plain form of its defect."""
     if group.printed or group.side == C:
         return form(sides, measured, group)
     for variant in VARIANTS:
@@ -383,7 +383,7 @@ QUIRKS: dict[str, tuple[str, ...]] = {
 
 
 def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
-    """The switches without which the port's own trace has the same defect; a number that is 0 tells none."""
+    """Return the switches without which the port's own trace has the same defect; a number that is 0 tells none."""
     settings = pixel.run.exp.config
     able = QUIRKS.get(group.label, QUIRKS.get(group.name, ()))
     if not any(bool((sides.values[name][PY] != 0).any()) for name in group.members):
@@ -405,7 +405,7 @@ def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedP
 
 
 def _same_defect(measured: Measured, name: str, other: Tensor, mask: Tensor) -> bool:
-    """Whether the defect `other`, made of inputs that rounding may have moved, is the one that was found."""
+    """Return whether the defect `other`, made of inputs that rounding may have moved, is the one that was found."""
     net = measured.net[name]
     inherited = torch.minimum(2.0 * measured.floor[name], 1e-3 * length(net, mask))
     allowed = torch.maximum(2.0 * measured.own_floor[name], inherited)
@@ -413,7 +413,7 @@ def _same_defect(measured: Measured, name: str, other: Tensor, mask: Tensor) -> 
 
 
 def _reproduces(sides: Sides, measured: Measured, group: Group, variant: Variant, pixel: PreparedPixel) -> bool:
-    """Whether it makes the members' numbers, those that agree included.
+    """Return whether it makes the members' numbers, those that agree included.
 
     A variant that does not apply to this kind of run (no such root, another number of inputs) does not.
     """

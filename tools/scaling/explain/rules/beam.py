@@ -97,7 +97,7 @@ def _polarized_evaluations(pixel: PreparedPixel) -> Tensor:
 
 
 def _polarization(g: Graph, pixel: PreparedPixel) -> None:
-    """The factor of the evaluation that the reference caches last (semantics 5.3)."""
+    """Add the factor of the evaluation that the reference caches last (semantics 5.3)."""
     exp = pixel.run.exp
     g.root("-polar", exp.kahn, "-polar")
     unpolarized = float(exp.kahn) == 0.0
@@ -130,7 +130,7 @@ def add_scattering_angle(g: Graph, pixel: PreparedPixel) -> None:
 
 
 def add_third_source(g: Graph, exp: Experiment) -> None:
-    """The lines of the source with index 2, phi step 0, domain 0: the angle first, as only its direction makes it."""
+    """Add the lines of the source with index 2, phi step 0, domain 0: the angle first, only its direction makes it."""
     if exp.n_sources < 3:
         return
     group = "SOURCE2."
@@ -148,7 +148,7 @@ def add_third_source(g: Graph, exp: Experiment) -> None:
 
 
 def add_intensity(g: Graph, exp: Experiment) -> None:
-    """The sum over all terms and its scaling (semantics 6.6-6.9)."""
+    """Add the sum over all terms and its scaling (semantics 6.6-6.9)."""
     settings, sampling = exp.config, exp.config.sampling
     g.root("-water", vectors.to_tensor(settings.water_m, exp.cells), "-water")
     g.add("background", "fluence_photons_per_m2 -water", beam.water_background)
@@ -198,7 +198,7 @@ def add_intensity(g: Graph, exp: Experiment) -> None:
 
 
 def _per_evaluation(factor: Tensor, alive: Tensor) -> Tensor:
-    """A factor of sub-pixels, or of sub-pixels and sources, as (evaluations, elements)."""
+    """Return a factor of sub-pixels, or of sub-pixels and sources, as (evaluations, elements)."""
     if factor.dim() == alive.dim() - 1:
         factor = factor.unsqueeze(-1)
     return factor.expand_as(alive).flatten(1).T

@@ -58,7 +58,7 @@ def add_crystal(g: Graph, exp: Experiment) -> None:
 
 
 def add_orientations(g: Graph, pixel: PreparedPixel) -> None:
-    """The crystal at every phi step and mosaic domain (semantics 3.5, 3.6)."""
+    """Add the crystal at every phi step and mosaic domain (semantics 3.5, 3.6)."""
     exp = pixel.run.exp
     settings, like = exp.config, exp.cells
     steps = settings.scan.phi_steps

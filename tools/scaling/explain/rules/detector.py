@@ -185,7 +185,7 @@ def _beam_pivot_terms(g: Graph) -> None:
 
 
 def _turned_axes(g: Graph, initial: tuple[str, ...]) -> None:
-    """The axes after the tilts and after the swing, and the lines that repeat them."""
+    """Add the axes after the tilts and after the swing, and the lines that repeat them."""
     beam_pivot = not initial[0].startswith("initial_")
     for axis, start in zip(AXES, initial):
         g.add(f"{axis}_after_rotz", f"{start} {_TILTS}", vectors.rotate_xyz, traced=True)
@@ -210,7 +210,7 @@ def _total_rotation(rx: Tensor, ry: Tensor, rz: Tensor) -> Tensor:
 
 
 def add_rays(g: Graph, pixel: PreparedPixel) -> None:
-    """Where the sub-pixels are, and how far (semantics 4.5)."""
+    """Add where the sub-pixels are, and how far (semantics 4.5)."""
     exp = pixel.run.exp
     edge, like = exp.oversample, exp.cells
     order = torch.arange(exp.n_subpixels, device=like.device)

@@ -1,7 +1,6 @@
 """The causal graph of one pixel (semantics 8.4): every traced quantity with the port's function that makes it.
 
-Nothing in the explain_rules modules computes physics: each rule calls the function of nanobragg_torch that
-the port itself calls.
+The rules compute no physics of their own: each calls the function of nanobragg_torch that the port itself calls.
 """
 
 import torch
@@ -26,7 +25,7 @@ from tools.scaling.explain.rules.detector import (
 
 
 def build(pixel: PreparedPixel) -> Graph:
-    """The graph of `pixel`, in causal order."""
+    """Return the graph of `pixel`, in causal order."""
     exp = pixel.run.exp
     scan = exp.config.scan
     sizes = {
