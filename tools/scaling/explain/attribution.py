@@ -81,7 +81,7 @@ def _moves(sides: Sides, values: Values, i: int, each: Group) -> tuple[str, ...]
 
 
 def _print_on_top(sides: Sides, groups: list[Group], effects: Effects) -> None:
-    """Count a target's own misprint to the effects: the target differs by it too, and nothing that is made of it does."""
+    """Count a target's own misprint to the effects: the target differs by it too, and nothing made of it does."""
     for i, each in enumerate(groups):
         if each.printed and each.name in TARGETS:
             printed = float(each.net[each.name]) * (1.0 if each.side == PY else -1.0)
@@ -99,7 +99,7 @@ def _scale(sides: Sides, target: str) -> float:
 
 
 def _rows(sides: Sides, measured: Measured, causes: list[Values]) -> Values:
-    """Return what is added to rules and roots in every world: the reference's run, each cause alone, then cumulative."""
+    """Return what is added to rules and roots in every world: the reference's run, each cause alone, all so far."""
     count, rows = len(causes), {}
     for name in (*sides.graph.roots, *sides.graph.quantities):
         base = _base(sides, measured, name) if name in measured.own else None
