@@ -221,6 +221,7 @@ class Guarded:
             oom=oom,
             warning=self._warning,
             asked=self._asked and not oom_first,
+            left=int(ended[4]) if known else 0,
         )
         self._done.set()
 

@@ -158,15 +158,16 @@ class Leash:
 
     def hold(self, wake: int) -> None:
         """Wait for the end of the program, a word of the guard or SIGTERM; then end all that is left, and say so."""
-        grace, killed = self._wait(wake), False
+        grace, killed, left = self._wait(wake), False, 0
         if grace is None:
             deadline = time.monotonic() + LINGER
             while self.living() and time.monotonic() < deadline and not self.abandoned():
                 time.sleep(0.005)
+            left = len(self.living())
             act(self.living, GRACE, self.abandoned)
         else:
             killed = act(self.living, grace, self.abandoned)
-        self.say(f"ended {self.status} {int(killed)} {int(self.abandoned())}")
+        self.say(f"ended {self.status} {int(killed)} {int(self.abandoned())} {left}")
 
     def _wait(self, wake: int) -> float | None:
         """Wait; return the grace (s) with which to end the program, or None when it has exited by itself."""

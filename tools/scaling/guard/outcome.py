@@ -33,7 +33,8 @@ class GuardOutcome:
     exit_code, signal: exactly one of them is set, signal by its name; neither, if the leash itself was killed.
     peak_bytes: the most anonymous and shared memory that the process tree was seen to hold. grown: in words, the growth
     for which the guard stopped it. oom: in words, the kernel's counter of OOM kills that rose meanwhile. warning: in
-    words, the growth past the warning threshold. asked: whether its owner ended it. Empty words: it was not so.
+    words, the growth past the warning threshold. asked: whether its owner ended it. left: how many processes it left
+    behind its own end, which were then ended. Empty words: it was not so.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +48,7 @@ class GuardOutcome:
     oom: str = ""
     warning: str = ""
     asked: bool = False
+    left: int = 0
     stdout: bytes = b""
     stderr: bytes = b""
 

@@ -4,6 +4,7 @@ Nothing of the file is executed by a shell. docs/development/implementations.md 
 """
 
 import hashlib
+import os
 import re
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.base.errors import BadInput, why
+from tools.scaling.base.errors import BadInput, Unavailable, why
 from tools.scaling.traces.labels import Labels, labels_of
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -21,7 +22,8 @@ DTYPES = ("float32", "float64")
 ORDERS = {"little": "<", "big": ">"}
 AXES = ("slow fast", "fast slow")
 PLACE = re.compile(r"\{(\w*)\}")
-PLACES = ("flags", "out", "slow", "fast", "threads", "python", "here")
+PLACES = ("flags", "out", "slow", "fast", "threads", "python", "here", "checkout")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:\{\w*\}|[^{}])*))?\}")
 # table -> key -> the type that a value has
 _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "": {"name": str, "variant": str, "run": dict, "image": dict, "trace": dict, "flags": dict},
@@ -67,10 +69,10 @@ class TraceForm:
 class Implementation:
     """One program of nanoBragg's kind.
 
-    name: unique. command: words with places ({flags} {out} {slow} {fast} {threads} {python} {here}). environment:
-    variables besides those of the caller. timeout_s: of one run. checkout: the folder whose commit the evidence names.
-    image, trace: None where it has none. lacks: flags of the reference that it does not have. spelled: flags that it
-    spells otherwise, with the words that take their place. variant: the program whose behaviour it follows.
+    name: unique. command: words with places ({flags} {out} {slow} {fast} {threads} {python} {here} {checkout}).
+    environment: variables besides those of the caller. timeout_s: of one run. checkout: the folder whose commit the
+    evidence names. image, trace: None where it has none. lacks: flags of the reference that it does not have. spelled:
+    flags that it spells otherwise, with the words that take their place. variant: the program that it behaves like.
     source: the file that says so, with its sha256 in `digest`; both empty for a command line.
     """
 
@@ -98,7 +100,7 @@ class Implementation:
         spelled = [word for flag in flags for word in self.spelled.get(flag, (flag,))]
         filled = {name: str(value) for name, value in places.items()}
         filled |= {"python": sys.executable, "threads": str(self.threads)}
-        filled |= {"here": str(self.source.parent if self.source else Path.cwd())}
+        filled |= {"here": str(self.source.parent if self.source else Path.cwd()), "checkout": str(self.checkout or "")}
         words: list[str] = []
         for word in self.command:
             words += spelled if word == "{flags}" else [fill(word, filled)]
@@ -151,6 +153,18 @@ def refuse_same_name(*implementations: Implementation) -> None:
             raise BadInput(f"{name}: expected implementations of different names, got two: {files}")
 
 
+def with_variables(word: str, source: str) -> str:
+    """`word` with each ${NAME} and ${NAME:-default} replaced by the caller's environment. Raises Unavailable."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1]) or match[2]
+        if found is None:
+            raise Unavailable(f"{source}: expected the environment variable {match[1]}, got none")
+        return found
+
+    return _VARIABLE.sub(value, word)
+
+
 def _implementation(path: Path, data: dict[str, Any]) -> Implementation:
     tables = {"": data} | {name: data.get(name, {}) for name in _KEYS if name}
     for table, keys in _KEYS.items():
@@ -163,13 +177,19 @@ def _implementation(path: Path, data: dict[str, Any]) -> Implementation:
     form = None
     if "trace" in data:
         form = TraceForm(**trace | {"flags": _words(path, "trace.flags", trace.get("flags", [])), "labels": labels})
+    places = {"here": str(path.parent)}
+    checkout = with_variables(fill(run.get("checkout", ""), places), str(path))
+    places["checkout"] = str(Path(checkout).expanduser()) if checkout else ""
     made = Implementation(
         name=data["name"],
-        command=_words(path, "run.command", run["command"]),
-        environment={key: str(value) for key, value in run.get("environment", {}).items()},
+        command=tuple(with_variables(word, str(path)) for word in _words(path, "run.command", run["command"])),
+        environment={
+            key: fill(with_variables(str(value), str(path)), places)
+            for key, value in run.get("environment", {}).items()
+        },
         threads=run.get("threads", 1),
         timeout_s=float(run.get("timeout_s", TIMEOUT_S)),
-        checkout=Path(fill(run["checkout"], {"here": str(path.parent)})).expanduser() if "checkout" in run else None,
+        checkout=Path(places["checkout"]) if checkout else None,
         image=ImageForm(**image),
         trace=form,
         lacks=_words(path, "flags.lacks", flags.get("lacks", [])),

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import runpy
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable
 from tools.scaling.base.files import one_line, to_ascii
 from tools.scaling.base.repo import digest
+from tools.scaling.base.text import counted
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
 from tools.scaling.implementations.describe import ORDERS, Implementation, fill
@@ -32,9 +34,10 @@ FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol",
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run left: its folder (until the `with` ends), what it printed, how it ended."""
+    """What one run left: its folder (until the `with` ends), the names of its inputs, what it printed, its end."""
 
     folder: Path
+    inputs: frozenset[str]
     out: str
     err: str
     outcome: GuardOutcome
@@ -69,6 +72,7 @@ def ran(
         words = gather_inputs(flags, folders, folder)
         for path in beside:
             shutil.copyfile(path, folder / path.name)
+        inputs = frozenset(path.name for path in folder.iterdir())
         places: dict[str, object] = {"out": _image_name(program)}
         if pixel is not None:
             places |= {"slow": pixel[0], "fast": pixel[1]}
@@ -82,7 +86,7 @@ def ran(
                 outcome = _ended(child, (out, err), program)
             printed = [_text(stream) for stream in (out, err)]
         _refuse_failure(program, outcome, printed)
-        yield Ran(folder, printed[0], printed[1], outcome)
+        yield Ran(folder, inputs, printed[0], printed[1], outcome)
 
 
 def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> list[str]:
@@ -124,11 +128,14 @@ def read_image(program: Implementation, run: Ran, size: tuple[int, int]) -> "Ten
     got = path.stat().st_size if path.is_file() else None
     if got != wanted:
         text = "none" if got is None else f"{got} bytes"
+        if run.outcome.left:
+            text += f"; it left {counted(run.outcome.left, 'process', 'processes')} behind, now ended"
         raise BadInput(
             f"{program.name}: expected a float image {path.name} of {size[0]} x {size[1]} {form.dtype}, "
             f"{wanted} bytes, got {text}"
         )
-    others = [other.name for other in run.folder.iterdir() if other != path and other.stat().st_size == wanted]
+    written = sorted(other.name for other in run.folder.iterdir() if other.stat().st_size == wanted)
+    others = [name for name in written if name != path.name and name not in run.inputs]
     if others:
         raise BadInput(f"{program.name}: expected one float image, got two: {path.name} and {one_line(others[0])}")
     values = numpy.fromfile(path, dtype=kind).astype("f8")
@@ -153,11 +160,14 @@ def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
         if not path.is_file():
             raise BadInput(f"{program.name}: expected a trace in {form.file}, got no file")
         text = path.read_text(encoding="utf-8", errors="backslashreplace")
-    text = _reader(program, form.reader)(text) if form.reader else _with_our_prefix(text, form.prefix)
+    at = f"(the output for pixel {pixel[0]} {pixel[1]})"
+    if not form.reader and form.prefix not in text:
+        raise BadInput(f"{program.name}: expected lines that begin with {form.prefix}, got none {at}")
+    text = _read_by(program, form.reader, text) if form.reader else _with_our_prefix(text, form.prefix)
     try:
         trace = parse_trace(to_ascii(text).encode("ascii"), source=program.name)
     except ScalingError as error:
-        raise BadInput(f"{error} (the output for pixel {pixel[0]} {pixel[1]})") from error
+        raise BadInput(f"{error} {at}") from error
     if trace.pixel not in (None, pixel):
         raise BadInput(
             f"{program.name}: expected the trace of pixel {pixel[0]} {pixel[1]}, got that of pixel "
@@ -241,9 +251,19 @@ def _with_our_prefix(text: str, prefix: str) -> str:
     return re.sub(rf"(?m)^{re.escape(prefix)}(?=[:_ \t])", "TRACE_PY", text)
 
 
-def _reader(program: Implementation, name: str) -> Any:
-    module, _, function = name.partition(":")
+def _read_by(program: Implementation, name: str, text: str) -> str:
+    """What the reader `name`, "module:function" or "FILE.py:function", makes of a run's output. Raises BadInput."""
+    where, _, function = name.rpartition(":")
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"{program.name}: expected a reader module:function, got {name}: {error}") from error
+        if where.endswith(".py"):
+            beside = program.source.parent if program.source else Path.cwd()
+            reader = runpy.run_path(str(beside / where))[function]
+        else:
+            reader = getattr(importlib.import_module(where), function)
+        lines = reader(text)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise BadInput(one_line(f"{program.name}: the trace's reader {name}: {told}")) from error
+    if not isinstance(lines, str):
+        raise BadInput(f"{program.name}: the trace's reader {name}: expected text, got {type(lines).__name__}")
+    return lines
