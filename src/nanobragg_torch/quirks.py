@@ -1,31 +1,44 @@
-"""Defects of the reference program that change an image or a trace: one table, one switch each.
+"""Defects of the reference programs that change an image or a trace: one table, one switch each; and which program
+has which of them.
 
-A switch that is on does what the reference does; off does what would be right. The numbers are those of
-semantics 9. `where` names lines of nanoBragg.c where they are known, else the section of the semantics.
+A switch that is on does what the programs with the defect do; off does what would be right, or what the programs
+without it do. The numbers are those of semantics 9 and variants 3. `where` names lines of nanoBragg.c where they are
+known, else the section of the specification.
 """
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nanobragg_torch.errors import InputError
 
 VECTORS = ("odet", "sdet", "fdet", "beam")
 PHI_MODES = ("c-parity", "spec")
-MODES = ("c-parity", "spec")
 
 
 @dataclass(frozen=True)
 class Quirk:
-    """One defect: what the reference does, what `off` does instead, and where the code is."""
+    """One defect: what the programs that have it do, what `off` does instead, and where the code is.
+
+    golden: whether the reference of the golden cases has it.
+    """
 
     id: str
     name: str
     reference: str
     right: str
     where: str
+    golden: bool = True
 
 
 _SCAN, _SAMPLING, _GEOMETRY = "nanoBragg.c ~L416-1135", "nanoBragg.c ~L1138-1700", "nanoBragg.c ~L1169-1300"
 _HEADER, _LOOP, _FINAL = "nanoBragg.c ~L416-520, ~L4505", "nanoBragg.c ~L2937-3380", "nanoBragg.c ~L3380"
+_VARIANTS = "variants 3"
 _CELL, _HKL, _SOURCES = "nanoBragg.c ~L1961-2310", "nanoBragg.c ~L2395", "nanoBragg.c ~L2567-2690, ~L4248"
 
 TABLE = tuple(
@@ -93,6 +106,8 @@ TABLE = tuple(
          "h is reduced by its nearest index; +-N there", _LOOP),
         ("Q35", "flags ignored in silence", "documented flags that are not built (-hdiv, -detsize_x), and a last flag"
          " without its value, change nothing", "they mean what they say, or are an error", _SCAN),
+        ("Q36", "value-less last flag", "-detector_abs, -detector_thick, -detector_thicksteps or -thicksteps as the"
+         " last word crashes: an error here", "it is passed over, as other last flags are (Q35)", _SCAN),
         ("Q37", "geometry trace of constants", "with BEAM pivot: constant convention and initial vectors, final vectors"
          " under _after_rotz; beam centres divided by 1000", "true values, in metres", "semantics 8.1"),
         ("Q38", "q traced in 1/m", "scattering_vec_A_inv is in 1/m", "it is in 1/A", _LOOP),
@@ -114,6 +129,8 @@ TABLE = tuple(
          "whole keywords at the start of a line", _HEADER),
         ("Q51", "interpolation chosen too early", "nearest or tricubic is decided before -xtalsize sets N",
          "decided by the final N", "semantics 6.5"),
+        ("Q53", "-misset as a substring", "-misset_seed counts as -misset first: 'rand' or the three words behind it"
+         " are the misset, one that is no number is 0", "-misset_seed is the seed alone", _VARIANTS, False),
         ("Q54", "one vector makes CUSTOM", "a vector flag selects CUSTOM with its own twotheta axis, centre and pivot",
          "the named convention stays, one vector is replaced", _GEOMETRY),
         ("Q55", "negative seed continues", "a negative seed does not restart the generator", "its absolute value does",
@@ -124,6 +141,17 @@ TABLE = tuple(
          "by sin(gamma), the exact relation", "nanoBragg.c ~L1961"),
         ("Q59", "no backward rotation", "-osc or -phistep below 0 (OSC_RANGE of a header too) counts as not given",
          "its sign is the sense of rotation", _SAMPLING),
+        ("Q61", "dump names the cache", "-dump FILE takes the place of Fdump.bin; so does the first word behind"
+         " -dump_pixel", "-dump_pixel is -trace_pixel; -dump is ignored with Q35 in a mode that is asked for",
+         _VARIANTS, False),
+        ("Q62", "no default attenuation depth", "-detector_thick without -detector_abs: the image is 0",
+         "the depth is the thickness", _VARIANTS, False),
+        ("Q63", "random misset from -seed", "-misset random draws from -seed, there is no -misset_seed, and the noise"
+         " goes on from what it leaves", "it draws from -misset_seed, the noise from -seed", _VARIANTS, False),
+        ("Q65", "size by x and y unknown", "-detpixels_x and -detpixels_y are ignored", "they are -detpixels_f and"
+         " -detpixels_s", _VARIANTS, False),
+        ("Q66", "background escapes", "without Q27, a factor of each term leaves the background alone",
+         "the background has every factor once", _VARIANTS, False),
         ("Q67", "curved_det as the last word", "-curved_det at the end of the command line is ignored",
          "the detector is curved", _SCAN),
     )
@@ -131,6 +159,28 @@ TABLE = tuple(
 
 IDS = tuple(quirk.id for quirk in TABLE)
 _IDS = frozenset(IDS)
+_ABSENT = frozenset(quirk.id for quirk in TABLE if not quirk.golden)
+
+_MAIN = {"Q53": True, "Q61": True}
+_TERMS = {"Q27": False, "Q66": True}
+_LAST_FLAGS = {"Q36": False, "Q67": False}
+# the programs of variants 2, by what they have, and have not, unlike the reference of the golden cases
+VARIANTS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
+    {
+        "golden": {},
+        "hoidn-main": {},
+        "hoidn-ref": {"Q53": True},
+        "hoidn-root": {"Q53": True},
+        "bl831-2022": {"Q24": False, "Q53": True},
+        "bl831-main": _MAIN,
+        "bl831-phi0-fix": {**_MAIN, "Q29": False},
+        "bl831-subpixel-fix": {**_MAIN, **_TERMS},
+        "bl831-flag-guard-fix": {**_MAIN, **_LAST_FLAGS},
+        "bl831-all-fixes": {**_MAIN, **_TERMS, **_LAST_FLAGS, "Q29": False},
+        "cctbx-standalone": {"Q24": False, "Q53": True, "Q62": True, "Q63": True, "Q65": True},
+    }
+)
+MODES = ("c-parity", "spec", *VARIANTS)
 
 
 def _known(*quirks: str) -> None:
@@ -144,7 +194,8 @@ class Quirks:
     """Which switches are off; all others are on.
 
     Attributes:
-        off: the numbers, such as "Q29", of the switches that are off.
+        off: the numbers, such as "Q29", of the switches that are off; by default those that the reference of the
+            golden cases does not have.
         as_given: detector and beam vectors that are used as they were typed: not unitised, and `odet` not
             regenerated (Q03). No mode of the reference does this: it is the defect of an earlier port, kept so
             that its figures stay reproducible.
@@ -152,7 +203,7 @@ class Quirks:
             file's reading (Q10, Q11, Q12), what the reference would misread is an error, not half a list.
     """
 
-    off: frozenset[str] = field(default=frozenset())
+    off: frozenset[str] = field(default=_ABSENT)
     as_given: frozenset[str] = frozenset()
     chosen: frozenset[str] = frozenset()
 
@@ -178,5 +229,42 @@ class Quirks:
 
 
 def of_mode(mode: str) -> Quirks:
-    """All switches on ("c-parity") or off ("spec")."""
-    return Quirks(off=frozenset() if mode == "c-parity" else frozenset(IDS))
+    """The switches of a mode.
+
+    mode: a program of VARIANTS; "c-parity", which is golden; "spec", all off; or the name of a profile, a TOML file
+    whose table `quirks` says "on" or "off" for each switch that is not as in golden.
+
+    Raises ValueError for another name, InputError for a profile that cannot be read.
+    """
+    if mode == "spec":
+        return Quirks(off=_IDS)
+    if mode.endswith(".toml"):
+        return _switched(_profile(Path(mode)))
+    if mode not in MODES:
+        raise ValueError(f"mode: expected one of {', '.join(MODES)} or a file PROFILE.toml, got {mode!r}")
+    return _switched(VARIANTS.get(mode, {}))
+
+
+def _switched(switches: Mapping[str, bool]) -> Quirks:
+    on = {quirk for quirk, state in switches.items() if state}
+    return Quirks(off=(_ABSENT - on) | (switches.keys() - on))
+
+
+def _profile(path: Path) -> dict[str, bool]:
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a profile in TOML: {error}") from error
+    states = content.get("quirks")
+    if not isinstance(states, dict):
+        raise InputError(f"{path}: expected a table [quirks], got none")
+    for quirk, state in states.items():
+        if quirk not in _IDS:
+            raise InputError(
+                f"{path}: [quirks]: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got {quirk!a}"
+            )
+        if state not in ("on", "off"):
+            raise InputError(f'{path}: [quirks] {quirk}: expected "on" or "off", got {state!a}')
+    return {quirk: state == "on" for quirk, state in states.items()}

@@ -8,4 +8,4 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
-pytest.register_assert_rewrite("quirk_checks", "quirks_of_input", "quirks_of_physics")
+pytest.register_assert_rewrite("quirk_checks", "quirks_of_input", "quirks_of_physics", "quirks_of_variants")

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import quirks_of_input  # noqa: F401 -- registers its checks
 import quirks_of_physics  # noqa: F401
+import quirks_of_variants  # noqa: F401
 from quirk_checks import BASE, CHECKS, config
 
-from nanobragg_torch.quirks import IDS, TABLE, Quirks, of_mode
+from nanobragg_torch.errors import FlagError, InputError
+from nanobragg_torch.quirks import IDS, MODES, TABLE, VARIANTS, Quirks, of_mode
 
 
 @pytest.mark.parametrize("identifier", IDS)
@@ -26,9 +28,10 @@ def test_the_table() -> None:
     assert set(CHECKS) == set(IDS)
     for entry in TABLE:
         assert all((entry.name, entry.reference, entry.right)), entry.id
-        assert entry.where.startswith(("nanoBragg.c ~L", "semantics ")), entry.id
-    assert of_mode("c-parity") == Quirks()
+        assert entry.where.startswith(("nanoBragg.c ~L", "semantics ", "variants ")), entry.id
+    assert of_mode("c-parity") == of_mode("golden") == of_mode("hoidn-main") == Quirks()
     assert of_mode("spec").off == set(IDS)
+    assert Quirks().off == {entry.id for entry in TABLE if not entry.golden}
     asked: list[Callable[[], object]] = [
         lambda: Quirks().on("Q99"),
         lambda: Quirks().strict("Q10", "Q99"),
@@ -60,10 +63,55 @@ def test_switches_of_the_command_line() -> None:
     def off(flags: str) -> frozenset[str]:
         return config(BASE, flags).quirks.off
 
-    assert off("") == frozenset()
+    absent = {"Q53", "Q61", "Q62", "Q63", "Q65", "Q66"}
+    assert off("") == off("--mode golden") == absent
     assert off("--mode spec") == set(IDS)
-    assert off("--quirk Q29=off --quirk=Q14=off") == {"Q29", "Q14"}
+    assert off("--quirk Q29=off --quirk=Q14=off") == absent | {"Q29", "Q14"}
     assert off("--quirk Q29=on --mode spec") == set(IDS) - {"Q29"}
-    assert off("--phi-mode spec") == {"Q29"}
+    assert off("--phi-mode spec") == absent | {"Q29"}
     assert off("--mode spec --phi-mode c-parity") == set(IDS) - {"Q29"}
-    assert off("--phi-mode spec --quirk Q29=on") == frozenset()
+    assert off("--phi-mode spec --quirk Q29=on") == absent
+
+
+def test_the_variants_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "variants.md").read_text(encoding="ascii")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    head = next(row for row in rows if row[0] == "quirk")
+    names = [name if name in VARIANTS else f"bl831-{name}" for name in head[1:]]
+    assert set(names) == set(VARIANTS) == set(MODES) - {"c-parity", "spec"}
+    table = {row[0][:3]: row[1:] for row in rows if len(row) == len(head) and row[0][:3] in IDS}
+    assert set(table) == {"Q24", "Q27", "Q29", "Q36", "Q53", "Q61", "Q62", "Q63", "Q65", "Q66", "Q67"}
+    for quirk, states in table.items():
+        for name, state in zip(names, states, strict=True):
+            assert of_mode(name).on(quirk) is (state.split()[0] in ("on", "yes")), (quirk, name)
+    unlike = {quirk for switches in VARIANTS.values() for quirk in switches}
+    assert unlike == set(table)
+
+
+def test_a_profile_is_a_mode(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+
+    def read(text: str) -> frozenset[str]:
+        profile.write_text(text)
+        return config(BASE, f"--mode {profile}").quirks.off
+
+    usual = Quirks().off
+    assert read("[quirks]") == usual
+    assert read('name = "mine"\n[quirks]\nQ29 = "off"\nQ53 = "on"\nQ61 = "off"\n') == usual - {"Q53"} | {"Q29"}
+    assert config(BASE, f"--mode {profile}").quirks.chosen == set(IDS)
+    for text, line in (
+        ("", "expected a table [quirks], got none"),
+        ("quirks = 3", "expected a table [quirks], got none"),
+        ('[quirks]\nQ99 = "on"', "[quirks]: expected a quirk that has a switch (Q01..Q67), got 'Q99'"),
+        ("[quirks]\nQ29 = 1", '[quirks] Q29: expected "on" or "off", got 1'),
+        ("[quirks", "expected a profile in TOML: Expected ']' at the end of a table declaration (at end of document)"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read(text)
+        assert str(caught.value) == f"{profile}: {line}"
+    with pytest.raises(InputError, match="none.toml: cannot be read: No such file or directory"):
+        config(BASE, f"--mode {tmp_path}/none.toml")
+    with pytest.raises(ValueError, match="mode: expected one of c-parity, spec, golden, .* or a file PROFILE.toml"):
+        of_mode("bl831")
+    with pytest.raises(FlagError, match="--mode: expected c-parity, .*, cctbx-standalone or a file PROFILE.toml, got"):
+        config(BASE, "--mode bl831")

@@ -131,7 +131,9 @@ def _sensor(given: Given, config: Config) -> Iterator[str]:
         elif flags and given.mu == 0.0:
             yield f"{given.typed(Given.mu)}: the sensor has no thickness then, and captures everything"
         return
-    if given.mu < 0.0:
+    if given.on("Q62") and Given.mu not in given:
+        yield "-detector_thick: captures nothing without -detector_abs, the image is 0 (Q62)"
+    elif given.mu < 0.0 and not given.on("Q62"):
         yield f"-detector_thick: the attenuation depth is the thickness, {1e6 * thick:g} um, as none is given"
     elif given.mu == 0.0:
         yield "-detector_thick: captures nothing with an infinite attenuation depth, the image is 0"
@@ -146,6 +148,8 @@ def _factors(given: Given, config: Config) -> Iterator[str]:
     flags = given.typed(Given.oversample_thick, Given.oversample_polar, Given.oversample_omega)
     if flags and given.on("Q27"):
         yield f"{flags}: multiplies the sum so far at each further term, not the term (Q27)"
+    elif flags and given.typed(Given.water) and given.on("Q26") and given.on("Q66"):
+        yield f"{flags}: has no effect on the background of -water (Q66)"
     if sampling.thick and not config.detector.sensor.present and given.on("Q28"):
         yield "-oversample_thick: the image is 0 without -detector_thick (Q28)"
     if sampling.polar and not config.beam.polarized and given.on("Q23"):

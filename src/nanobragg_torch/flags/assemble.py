@@ -90,8 +90,8 @@ def _cache(given: Given, named: Path) -> Path | None:
 
 
 def _inputs(given: Given, dump: Path | None) -> tuple[tuple[str, Path], ...]:
-    """What is read, by the flags that name it; a cache that -hkl fills is none."""
-    read = [(flag, path) for flag, path in given.named if flag not in ("-dump", "--fdump")]
+    """What is read, by the flags that name it."""
+    read = [(flag, path) for flag, path in given.named if flag != "--fdump"]
     return (*read, ("a run without -hkl", dump)) if dump is not None else tuple(read)
 
 
@@ -115,7 +115,7 @@ def _output(given: Given) -> Output:
         scale=given.scale,
         pgm_scale=given.pgm_scale,
         adc=given.adc,
-        seed=_clock() if given.seed is None else _seed(given, given.seed),
+        seed=_noise_seed(given),
         dump_file=given.dump_file or Path(NAME),
         printout=given.printout,
         printout_pixel=_printout_pixel(given),
@@ -133,6 +133,10 @@ def _printout_pixel(given: Given) -> tuple[int, int] | None:
 def _seed(given: Given, number: int) -> int:
     """The generator's state: a seed counts as its negative, so that it restarts the generator (Q55)."""
     return -number if given.on("Q55") else -abs(number)
+
+
+def _noise_seed(given: Given) -> int:
+    return _clock() if given.seed is None else _seed(given, given.seed)
 
 
 def _clock() -> int:
@@ -161,6 +165,11 @@ def _crystal(given: Given) -> Crystal:
 
 
 def _misset_seed(given: Given) -> int:
+    if given.on("Q63"):
+        if given.seed is None:
+            given.seed = -_clock()  # of the noise image too
+            given.warnings.append(f"-misset random: the clock is the seed; -seed {given.seed} repeats this run (Q63)")
+        return _noise_seed(given)
     if given.misset_seed is not None:
         return _seed(given, given.misset_seed)
     if given.seed is not None and not given.on("Q20"):
@@ -228,9 +237,10 @@ def _detector(given: Given) -> Detector:
         point_pixel=given.point_pixel,
         sensor=sampling.sensor(
             given.thick,
-            given.mu,
+            0.0 if given.on("Q62") and Given.mu not in given else given.mu,
             given.thicksteps,
             within=not given.on("Q14"),
+            opaque=not given.on("Q62"),
         ),
         roi=_roi(given, fast, slow),
         mask_file=given.mask,

@@ -21,10 +21,10 @@ from nanobragg_torch.flags.record import Field, Flag
 from nanobragg_torch.flags.table import PORT, REFERENCE, Given
 from nanobragg_torch.flags.values import AS_GIVEN, CACHE_FILE, INPUT_FILE, LAST, MODE, PHI_MODE, QUIRK, LackingError
 from nanobragg_torch.io.inputs import kind_at
-from nanobragg_torch.io.numbers import number
+from nanobragg_torch.io.numbers import leading_number, number
 from nanobragg_torch.io.sources import read_columns
-from nanobragg_torch.quirks import IDS, MODES, Quirks, of_mode
-from nanobragg_torch.units import radians
+from nanobragg_torch.quirks import IDS, Quirks
+from nanobragg_torch.units import RTD, radians
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
         FlagError: for an unknown or malformed flag.
         InputError: for a file that is missing, and a header that cannot be read.
     """
-    port, reference = _words(argv, folders)
+    port, rest = _port_words(argv, folders)
     quirks = _quirks(port)
-    words = [*port, *reference]
-    named = tuple((word.argument, word.value) for word in words if isinstance(word.value, Path))
+    words = [*port, *_reference_words(rest, folders, quirks)]
+    named = tuple((word.argument, word.value) for word in words if word.flag.kind is INPUT_FILE and not word.lacking)
     given = Given(quirks, dump, named)
     # the reference reads the headers first, the mask's before the image's, so that flags override them
     files = {word.flag.fields[0]: word.value for word in words if word.flag.kind is INPUT_FILE}
@@ -65,8 +65,8 @@ def parse(argv: Sequence[str], folders: Sequence[Path] = (Path(),), dump: Path |
     return assemble(given)
 
 
-def _words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], list[_Word]]:
-    """The words of the port's own flags, and those of the reference, which takes its values as if alone there."""
+def _port_words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], list[str]]:
+    """The words of the port's own flags, and what is left: the reference takes its values as if alone there."""
     port, reference, rest = [], [], list(argv)
     while rest:
         name, equals, given = rest.pop(0).partition("=")
@@ -79,16 +79,22 @@ def _words(argv: Sequence[str], folders: Sequence[Path]) -> tuple[list[_Word], l
         value, taken = _value(flag, name, rest, folders)
         port.append(_Word(flag, name, value))
         del rest[:taken]
-    return port, _reference_words(reference, folders)
+    return port, reference
 
 
-def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
+def _reference_words(rest: list[str], folders: Sequence[Path], quirks: Quirks) -> list[_Word]:
     words = []
     while rest:
         argument = rest.pop(0)
         flag = _find(argument, REFERENCE)
         if flag is None:
             raise FlagError(_unknown(argument))
+        other, taken = _also_matched(argument, rest, folders, quirks)
+        if other is not None:
+            words.append(other)
+        if taken:
+            del rest[:taken]
+            continue
         try:
             value, taken = _value(flag, argument, rest, folders)
             words.append(_Word(flag, argument, value))
@@ -99,6 +105,22 @@ def _reference_words(rest: list[str], folders: Sequence[Path]) -> list[_Word]:
             taken = next((i for i, word in enumerate(rest) if _is_flag(word)), len(rest))
         del rest[:taken]
     return words
+
+
+def _also_matched(
+    argument: str, rest: Sequence[str], folders: Sequence[Path], quirks: Quirks
+) -> tuple[_Word | None, int]:
+    """The other flag whose name the program finds in `argument`, and how many words it takes if matching ends there."""
+    if argument == "-misset_seed" and quirks.on("Q53") and rest:
+        if "rand" in rest[0]:
+            return _Word(_MISSET, argument, "random"), 1
+        if len(rest) >= 3:
+            x, y, z = (radians(leading_number(text)) for text in rest[:3])
+            return _Word(_MISSET, argument, (x, y, z)), 0
+    if argument == "-dump_pixel" and quirks.on("Q61") and rest:
+        name, _ = _value(_DUMP, argument, rest, folders)
+        return _Word(_DUMP, argument, name), 1 + (len(rest) > 1 and not _is_flag(rest[1]))
+    return None, 0
 
 
 def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Path]) -> tuple[Any, int]:
@@ -116,7 +138,7 @@ def _value(flag: Flag, argument: str, rest: Sequence[str], folders: Sequence[Pat
 def _quirks(words: Sequence[_Word]) -> Quirks:
     """The switches: the last --mode first, then --quirk and --phi-mode in order."""
     modes = [word.value for word in words if word.flag.kind is MODE]
-    quirks = dataclasses.replace(of_mode(modes[-1] if modes else MODES[0]), chosen=frozenset(IDS if modes else ()))
+    quirks = dataclasses.replace(modes[-1], chosen=frozenset(IDS)) if modes else Quirks()
     for word in words:
         if word.flag.kind in (QUIRK, PHI_MODE):
             quirks = dataclasses.replace(quirks.switched(*word.value), chosen=quirks.chosen | {word.value[0]})
@@ -164,13 +186,19 @@ def _store(word: _Word, given: Given) -> None:
 def _without_effect(word: _Word, quirks: Quirks) -> str:
     """Why the reference passes over this flag; empty where it does not. Raises FlagError without Q35."""
     if word.lacking:
-        if not quirks.on("Q35"):
+        if not quirks.on("Q35") or (word.flag.crashes and quirks.on("Q36")):
             raise FlagError(word.lacking)
         return f"has no effect without its value, as in the reference (Q35): {word.lacking.partition(': ')[2]}"
+    if word.argument in _BY_X_AND_Y and quirks.on("Q65"):
+        return f"has no effect, as in this program (Q65); {_BY_X_AND_Y[word.argument]} has"
     if word.flag.ignored and quirks.on("Q35"):
         return f"has no effect, as in the reference (Q35); {word.flag.ignored} has"
     if word.flag.ignored and not word.flag.fields:
         raise FlagError(f"{word.argument}: expected {word.flag.ignored}, which the reference has")
+    if word.flag is _DUMP and not quirks.on("Q61") and quirks.on("Q35") and "Q61" in quirks.chosen:
+        return "has no effect, as in this program (Q61)"
+    if Given.misset_seed in word.flag.fields and quirks.on("Q63"):
+        return "has no effect, as in this program (Q63); -seed has"
     if word.value is LAST and quirks.on("Q67"):
         return "has no effect as the last word, as in the reference (Q67)"
     return ""
@@ -197,10 +225,30 @@ def _distance_of_header(given: Given) -> None:
             del given.close_distance
 
 
+def _by_its_name(given: Given) -> None:
+    """Q53: -misset_seed has set the misset."""
+    if given.words[Given.misset] == "-misset_seed":
+        angles = given.misset
+        shown = " ".join(f"{x * RTD:g}" for x in angles) if isinstance(angles, tuple) else f"{angles}"
+        given.warnings.append(f"-misset_seed: counts as -misset too: {shown} (Q53)")
+
+
+def _cache_named(given: Given) -> None:
+    word = given.words[Given.dump_file]
+    if word == "-dump_pixel":
+        given.warnings.append(f"-dump_pixel: counts as -dump {given.dump_file}: the cache; -trace_pixel traces (Q61)")
+    elif not given.on("Q61"):
+        given.warnings.append(f"-dump: {_CACHE}")
+
+
 def _read_stol(given: Given) -> None:
     if given.stol is not None:
         read_columns(given.stol, "amorphous scattering (stol F)", 2)
 
+
+_MISSET, _DUMP = (next(flag for flag in REFERENCE if field in flag.fields) for field in (Given.misset, Given.dump_file))
+_BY_X_AND_Y = {"-detpixels_x": "-detpixels_f", "-detpixels_y": "-detpixels_s"}
+_CACHE = "names the cache in the place of Fdump.bin; the reference of the golden cases ignores it (Q61)"
 
 # what advice says of two flags for one thing, where more than their order counts
 _TOLD = (Given.convention, Given.pivot, Given.printout)
@@ -211,6 +259,8 @@ _ALSO: dict[Field[Any], Callable[[Given], None]] = {
     Given.twotheta_axis: _axis_as_angle,
     Given.distance: _distance_of_header,
     Given.stol: _read_stol,
+    Given.misset: _by_its_name,
+    Given.dump_file: _cache_named,
 }
 
 

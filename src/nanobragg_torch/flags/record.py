@@ -84,6 +84,7 @@ class Extra(TypedDict, total=False):
     warning: str
     ignored: str
     needed: bool
+    crashes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,8 @@ class Flag:
     user should know who gives it.
     ignored: the reference's documents have the flag, its program does not (Q35): what to give instead. Without
     Q35 it goes to `fields`, or is refused where there are none.
-    needed: too few values are an error, with Q35 too (Q36: there the reference crashes, or reads half the flag).
+    needed: too few values are an error, with Q35 too, for the reference reads half the flag.
+    crashes: with Q36 too few values are an error, for the reference crashes.
     """
 
     names: str
@@ -110,6 +112,7 @@ class Flag:
     warning: str = ""
     ignored: str = ""
     needed: bool = False
+    crashes: bool = False
 
     @property
     def marked(self) -> tuple[Field[Any], ...]:

@@ -53,10 +53,10 @@ def spread(steps: int, width: float, step: float) -> Spread:
     return _sane(Spread(width, step, steps))
 
 
-def sensor(thickness: float, mu: float, layers: int, *, within: bool = False) -> Sensor:
+def sensor(thickness: float, mu: float, layers: int, *, within: bool = False, opaque: bool = True) -> Sensor:
     """Layers of a thick sensor (semantics D8, D9; Q14: n layers of thickness/(n-1) exceed it).
 
-    within: n layers of thickness/n, a single one as well.
+    within: n layers of thickness/n, a single one as well. opaque: a mu below 0 is one over the thickness (D9).
     """
     if layers <= 0:
         layers = parts = 2
@@ -65,7 +65,7 @@ def sensor(thickness: float, mu: float, layers: int, *, within: bool = False) ->
     else:
         layers = max(layers, 2)
         parts = layers - 1
-    if thickness > 0 and mu < 0:
+    if opaque and thickness > 0 and mu < 0:
         mu = 1 / thickness
     if thickness <= 0 or thickness / parts <= 0:  # semantics D11
         return Sensor(mu_per_m=mu)

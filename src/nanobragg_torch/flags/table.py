@@ -32,7 +32,6 @@ from nanobragg_torch.units import angstrom, energy, micron, radians, thousandth
 
 _INERT = "has no effect, as in the reference"
 _UNUSED = "amorphous scattering is not computed, as in the reference (Q18)"
-_CACHE = "names the cache in the place of Fdump.bin; the reference of the golden cases ignores it (Q61)"
 _NOT_GIVEN = radians(-1.0)  # an angle of the scan: the reference's rules test for what is below 0
 
 _flag = Rows()
@@ -138,10 +137,10 @@ class Given(FlagRecord):
     curved = _flag.switch("-curved_det*", "curved detector", MAYBE_NUMBER)
     point_pixel = _flag.switch("-point_pixel", "solid angle 1/R^2")
     mu = _flag.unset("-detector_abs*", ABSORPTION, "attenuation depth (um), or 'inf'", -1.0, otherwise="the thickness",
-                     needed=True)
-    thick = _flag.value("-detector_thick", NUMBER, "sensor thickness (um)", "0", unit=micron, needed=True)
+                     crashes=True)
+    thick = _flag.value("-detector_thick", NUMBER, "sensor thickness (um)", "0", unit=micron, crashes=True)
     thicksteps = _flag.unset("-detector_thicksteps -thicksteps", INTEGER, "sensor layers", -1,
-                             otherwise="2 with -detector_thick", needed=True)
+                             otherwise="2 with -detector_thick", crashes=True)
     _flag.also("-detector_thickstep", NUMBER, "-detector_thicksteps", ignored="-detector_thicksteps (how many)")
     roi = _flag.maybe("-roi", INTEGERS_4, "fast min, max, slow min, max, inclusive", otherwise="all")
     mask = _flag.maybe("-mask", INPUT_FILE, "SMV mask: 0 skips a pixel; its header is used")
@@ -198,8 +197,7 @@ class Given(FlagRecord):
     stol = _flag.maybe("-stol -4stol -Q", INPUT_FILE, "amorphous scattering (no effect)", warning=_UNUSED)
     _flag.also("-stolout", TEXT, "no effect", warning=_INERT)
     _flag.also("-coherent", None, "no effect", warning=_INERT)
-    dump_file = _flag.maybe("-dump", CACHE_FILE, "written after -hkl, read without", otherwise="Fdump.bin",
-                            warning=_CACHE)
+    dump_file = _flag.maybe("-dump", CACHE_FILE, "written after -hkl, read without", otherwise="Fdump.bin")
     fdump = _flag.maybe("--fdump", INPUT_FILE, "structure factors of an earlier run, read without -hkl")
 
     _flag.group("seeds")
@@ -228,7 +226,8 @@ class Given(FlagRecord):
     trace_pixel = _flag.maybe("-trace_pixel -dump_pixel", INTEGERS_2, "print the trace of one pixel: slow fast")
 
     _flag.group("ours")
-    _flag.also("--mode", MODE, "c-parity: all quirks as in the reference; spec: none", default="c-parity")
+    _flag.also("--mode", MODE, "the program to follow: c-parity (golden), hoidn-main, bl831-main, ...; spec: no quirk;"
+               " or a PROFILE.toml of switches", default="c-parity")
     _flag.also("--quirk", QUIRK, "one of them: Q29=off, Q29=on")
     _flag.also("--phi-mode", PHI_MODE, "Q29 alone: c-parity or spec")
     as_given = _flag.value("--vectors", AS_GIVEN,

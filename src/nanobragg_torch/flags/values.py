@@ -12,7 +12,7 @@ from typing import Any
 from nanobragg_torch.errors import FlagError
 from nanobragg_torch.flags.record import Kind
 from nanobragg_torch.io.numbers import integer, number
-from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS
+from nanobragg_torch.quirks import IDS, MODES, PHI_MODES, VECTORS, Quirks, of_mode
 from nanobragg_torch.units import radians
 
 LAST = object()
@@ -121,6 +121,14 @@ def _choice(choices: Sequence[str]) -> Callable[[str, Sequence[str]], tuple[str,
     return take
 
 
+def _mode(argument: str, rest: Sequence[str]) -> tuple[Quirks, int]:
+    expected = f"{', '.join(MODES)} or a file PROFILE.toml"
+    text = _values(argument, rest, 1, expected)[0]
+    if text not in MODES and not text.endswith(".toml"):
+        raise FlagError(f"{argument}: expected {expected}, got {text!a}")
+    return of_mode(text), 1
+
+
 def _phi_mode(argument: str, rest: Sequence[str]) -> tuple[tuple[str, bool], int]:
     text, taken = _choice(PHI_MODES)(argument, rest)
     return ("Q29", text == PHI_MODES[0]), taken
@@ -160,7 +168,7 @@ MISSET: Kind[tuple[float, float, float] | str] = Kind("3 numbers", _misset)
 PIVOT: Kind[str] = Kind("name", _pivot)
 MAYBE_NUMBER: Kind[object] = Kind("[number]", _maybe_number)
 ABSORPTION: Kind[float] = Kind("number", _absorption)
-MODE: Kind[str] = Kind("name", _choice(MODES))
+MODE: Kind[Quirks] = Kind("name", _mode)
 QUIRK: Kind[tuple[str, bool]] = Kind("Qnn=on|off", _quirk)
 PHI_MODE: Kind[tuple[str, bool]] = Kind("name", _phi_mode)
 AS_GIVEN: Kind[frozenset[str]] = Kind("names", _as_given)

@@ -4,6 +4,7 @@ import math
 import re
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_LEADING = re.compile(rf"{_NUMBER.pattern}|[+-]?(?:inf|nan)", re.IGNORECASE)
 _INTEGER = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?")
 
 
@@ -21,3 +22,9 @@ def integer(text: str) -> int | None:
     match = _INTEGER.fullmatch(text)
     value = int(match[1]) if match else 2**31
     return value if -(2**31) <= value < 2**31 else None
+
+
+def leading_number(text: str) -> float:
+    """Return the number with which `text` begins, as C's atof reads it: "7mm" is 7, what begins with none is 0."""
+    match = _LEADING.match(text)
+    return float(match[0]) if match else 0.0

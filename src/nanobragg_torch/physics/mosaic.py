@@ -28,9 +28,13 @@ def _float32(value: float) -> float:
 
 
 class Generator:
-    """16807 x mod (2^31 - 1) with a Bays-Durham shuffle of 32. One table for all seeds of a run."""
+    """16807 x mod (2^31 - 1) with a Bays-Durham shuffle of 32. One table for all seeds of a run.
+
+    seed: the one that the latest draw left, 0 before the first.
+    """
 
     def __init__(self) -> None:
+        self.seed = 0
         self._shuffle = [0] * _TABLE
         self._last = 0
 
@@ -53,6 +57,7 @@ class Generator:
         slot = self._last // 67108864
         self._last = self._shuffle[slot]
         self._shuffle[slot] = seed
+        self.seed = seed
         return min(_float32(self._last * (1.0 / 2147483647.0)), _float32(1 - 1.2e-7)), seed
 
     def uniforms(self, count: int, seed: int) -> tuple[np.ndarray, int]:
@@ -93,18 +98,23 @@ def deviates(rotations: int, seed: int, generator: Generator | None = None) -> l
 
 @dataclass(frozen=True)
 class Draws:
-    """All that a run takes from its one generator before the noise: what is left of it goes on to there."""
+    """All that a run takes from its one generator before the noise: what is left of it goes on to there.
+
+    seed: what a random misset leaves of its own; 0 without.
+    """
 
     misset: list[Triple]
     domains: list[Triple]
     generator: Generator
+    seed: int
 
 
 def draws(crystal: Crystal) -> Draws:
     """Deviates of the random misset, then of every mosaic domain, be it only one (semantics 3.4)."""
     generator = Generator()
     misset = [] if crystal.misset_seed is None else deviates(1, crystal.misset_seed, generator)
-    return Draws(misset, deviates(crystal.mosaic_domains, crystal.mosaic_seed, generator), generator)
+    seed = generator.seed
+    return Draws(misset, deviates(crystal.mosaic_domains, crystal.mosaic_seed, generator), generator, seed)
 
 
 def rotation(spread: Tensor, draws: Tensor) -> Tensor:

@@ -164,7 +164,10 @@ def noise_pieces(config: Config, image: np.ndarray, counted: Counted) -> Iterato
     Of the whole detector, uint16.
     """
     adc = config.output.adc
-    deviates = Poisson(mosaic.draws(config.crystal).generator, config.output.seed)
+    drawn, seed = mosaic.draws(config.crystal), config.output.seed
+    if config.quirks.on("Q63") and drawn.misset:
+        seed = drawn.seed
+    deviates = Poisson(drawn.generator, seed)
 
     def digits(values: np.ndarray) -> np.ndarray:
         counts = deviates.counts(values.ravel()).reshape(values.shape)

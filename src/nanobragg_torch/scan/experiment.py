@@ -179,18 +179,16 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         oversample = _recommended(config, geometry, axes, cells)
     orientations = build_orientations(config, axes, geometry.initial.spindle)
     n_sources = sources.wavelength.shape[0]
-    n_steps = n_sources * orientations.count * oversample * oversample
-    if config.quirks.on("Q44"):  # a 32-bit int, which wraps
-        n_steps = (n_steps + 2**31) % 2**32 - 2**31
-    steps = to_tensor(float(n_steps), like)
-    if sources.weight is not None:
-        steps = steps * sources.weight.sum() / n_sources
-    water = to_tensor(config.water_m, like)
-    once = not config.quirks.on("Q26") and bool(water != 0)
+    n_terms = n_sources * orientations.count * oversample * oversample
+    # a 32-bit int, which wraps
+    n_steps = (n_terms + 2**31) % 2**32 - 2**31 if config.quirks.on("Q44") else n_terms
+    weight = 1.0 if sources.weight is None else sources.weight.sum() / n_sources
+    factors = factors_of(config)
+    fluence = to_tensor(config.beam.fluence_per_m2, like)
+    background, term = _background(config, factors, fluence, n_terms * weight)
     interpolate = config.structure.interpolate
     if interpolate is None:
         interpolate = bool((cells <= 2).any())
-    fluence = to_tensor(config.beam.fluence_per_m2, like)
     na, nb, nc = (bool(count > 1) for count in cells)
     return Experiment(
         config=config,
@@ -204,18 +202,37 @@ def prepare(config: Config, *, device: torch.device | str, dtype: torch.dtype) -
         fudge=to_tensor(config.crystal.fudge, like),
         oversample=oversample,
         n_steps=n_steps,
-        steps=steps,
+        steps=to_tensor(float(n_steps), like) * weight,
         r_e_sqr=classical_radius_squared(like),
         fluence=fluence,
         kahn=to_tensor(config.beam.kahn, like),
-        background=torch.zeros_like(fluence) if once else water_background(fluence, water),
-        term=water_term(water) if once else None,
+        background=background,
+        term=term,
         layer_step=to_tensor(config.detector.sensor.step_m, like),
         mu=to_tensor(config.detector.sensor.mu_per_m, like),
-        factors=factors_of(config),
+        factors=factors,
         interpolate=interpolate,
         rendered=_unmasked(config, like),
     )
+
+
+def _background(
+    config: Config, factors: Factors, fluence: Tensor, steps: float | Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """What water adds: I_bg, with which the sum starts, and what each term has besides reflections, if anything.
+
+    Without Q66 the I_bg of a run whose terms have factors of their own is shared out among the `steps` terms.
+    """
+    water, nothing = to_tensor(config.water_m, fluence), torch.zeros_like(fluence)
+    if bool(water == 0):
+        return nothing, None
+    if not config.quirks.on("Q26"):
+        return nothing, water_term(water)
+    background = water_background(fluence, water)
+    if config.quirks.on("Q66") or Application.TERM not in (factors.capture, factors.polar, factors.omega):
+        return background, None
+    layers = config.detector.sensor.layers if factors.capture is not Application.TERM else 1
+    return nothing, background / steps / layers
 
 
 def _recommended(config: Config, geometry: Geometry, axes: CrystalAxes, cells: Tensor) -> int:

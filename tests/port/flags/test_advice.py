@@ -58,11 +58,17 @@ TRIGGERS = {
     "Q47": "-mask own.img",
     "Q48": "-img own.img",
     "Q51": "-hkl p1.hkl -xtalsize 0.05",
+    "Q53": "-misset_seed 7 -phi 2",
     "Q54": "-spindle_axis 0 0 1",
     "Q55": "-seed -5",
     "Q57": "",
     "Q58": "",
     "Q59": "-osc -1",
+    "Q61": "-dump_pixel 5 6",
+    "Q62": "-detector_thick 300",
+    "Q63": "-misset random -misset_seed 5 -seed 5",
+    "Q65": "-detpixels_x 3",
+    "Q66": "-water 50 -oversample_omega --quirk Q27=off",
     "Q67": "-curved_det",
 }
 PAGE = Path(__file__).parents[3] / "docs" / "bugs" / "quirks.md"
@@ -104,7 +110,7 @@ def test_each_quirk_is_told_or_the_page_says_why_not(identifier: str, folder: Pa
     assert (identifier in TRIGGERS) != (identifier in unlisted()), identifier
     if identifier not in TRIGGERS:
         return
-    flags, tag = TRIGGERS[identifier], f"({identifier})"
+    flags, tag = f"--quirk {identifier}=on {TRIGGERS[identifier]}", f"({identifier})"
     stray, run = identifier == "Q57", identifier == "Q25"
     said = told(folder, flags, stray=stray, run=run)
     found = [line for line in said if re.search(rf"[(, ]{identifier}\)|\({identifier},", line)]

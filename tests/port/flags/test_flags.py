@@ -13,7 +13,7 @@ from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.record import Field
 from nanobragg_torch.flags.table import INPUT_FLAGS, TABLE, Given
-from nanobragg_torch.quirks import Quirks
+from nanobragg_torch.quirks import MODES, Quirks
 from nanobragg_torch.units import RTD
 
 BASE = ["-cell", "50", "60", "70", "80", "95", "105", "-default_F", "1"]
@@ -188,11 +188,11 @@ def test_files_are_looked_for_in_the_folders_in_order(tmp_path: Path) -> None:
         (["-pixel", "0"], "-pixel: expected a size above 0 mm, got 0"),
         (["-lambda", "0"], "-lambda: expected a wavelength above 0 A, got 0"),
         (["3.5"], "3.5: expected a flag, got a value that no flag takes"),
-        (["--mode", "old"], "--mode: expected c-parity or spec, got 'old'"),
+        (["--mode", "old"], f"--mode: expected {', '.join(MODES)} or a file PROFILE.toml, got 'old'"),
         (["--quirk", "Q29"], "--quirk: expected a quirk such as Q29=off or Q29=on, got 'Q29'"),
         (
-            ["--quirk", "Q36=off"],
-            "--quirk: expected a quirk that has a switch (Q01..Q67), got 'Q36'",
+            ["--quirk", "Q18=off"],
+            "--quirk: expected a quirk that has a switch (Q01..Q67), got 'Q18'",
         ),
         (["--phi-mode", "old"], "--phi-mode: expected c-parity or spec, got 'old'"),
         (
