@@ -185,7 +185,7 @@ def test_dump_names_the_cache_both_ways(capsys: pytest.CaptureFixture[str]) -> N
         assert main([*flags.split(), "-dump", "cache", *mode.split(), "-intfile", "i", "-floatfile", "f"]) == 0
         assert Path("f").read_bytes() == first["floatimage.bin"]
         assert (Path("cache").read_bytes(), Path("Fdump.bin").read_bytes()) == (first["cache"], b"of somebody else")
-    capsys.readouterr()
+        capsys.readouterr()
     assert main([*flags.split(), "-dump", "none"]) == 2
     line = "nanobragg_torch: -dump none: expected a file, or -hkl to make it of, found neither\n"
     assert capsys.readouterr().err == line
