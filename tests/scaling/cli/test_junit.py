@@ -160,7 +160,7 @@ def matrices():
 
 
 def test_each_comparison_of_the_matrix_is_a_case_of_its_suite():
-    found, measured = (ElementTree.fromstring(matrix_junit(matrix)) for matrix in matrices())
+    found, measured = (ElementTree.fromstring(matrix_junit([matrix])) for matrix in matrices())
     suites = {suite.get("name"): cases(f"<s tests='{suite.get('tests')}'>{tostring(suite)}</s>") for suite in found}
     assert list(suites) == ["good", "bad", "bad #2", "bound"]
     assert set(suites["good"].values()) == {None} and list(suites["good"]) == ["comparison", "trace 3 4", "float image"]

@@ -67,13 +67,13 @@ def test_a_pixel_on_the_tophat_edge_is_a_tie_and_its_neighbour_is_none(copied) -
     image = simulate(parse(flags, folders=case.folders), device="cpu", dtype=torch.float64).float().numpy()
     image[slow, fast] = image[slow, fast] + 1e6
     image.tofile(folder / "float.bin")
-    result = run_case(find_case(str(folder)))
+    result = run_case(find_case(str(folder)))[0]
     assert result.problems == ()
     assert result.image is not None
     assert [(tie.slow, tie.fast, tie.edge.kind) for tie in result.image.ties] == [(slow, fast, "TOPHAT")]
     image[slow + 1, fast] += 1e6
     image.tofile(folder / "float.bin")
-    problems = run_case(find_case(str(folder))).problems
+    problems = run_case(find_case(str(folder)))[0].problems
     assert len(problems) == 1
     assert f"pixel {slow + 1} {fast}: " in problems[0]
     assert "and no tie: " in problems[0]

@@ -14,9 +14,11 @@ from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.repo import ROOT
 from tools.scaling.cases.case import find_case
 from tools.scaling.engine.bitwise import compare_bits
+from tools.scaling.implementations.run import read_float32
 from tools.scaling.matrix import run as matrix
+from tools.scaling.matrix.changes import write_matrix
 from tools.scaling.matrix.judge import CaseResult, Edge, Matrix, MatrixOutcome, TraceResult, judge_image
-from tools.scaling.matrix.run import GOLDEN, matrix_cases, read_image, run_case, run_matrix, write_matrix
+from tools.scaling.matrix.run import GOLDEN, matrix_cases, run_case, run_matrix
 from tools.scaling.matrix.text import case_lines, matrix_lines, progress_bar, terminal_table, verdict_line
 
 NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/case.json"))
@@ -25,11 +27,11 @@ NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/case.json"))
 @pytest.fixture(scope="module")
 def golden() -> Matrix:
     """The whole matrix, in seconds."""
-    return run_matrix(matrix_cases(), command="python -m tools.scaling matrix")
+    return run_matrix(matrix_cases(), command="python -m tools.scaling matrix")[0]
 
 
-def run(folder: Path, **options: str) -> CaseResult:
-    return run_case(find_case(str(folder)), **options)
+def run(folder: Path) -> CaseResult:
+    return run_case(find_case(str(folder)))[0]
 
 
 def edit(path: Path, pattern: str, replacement: str | Callable[[re.Match[str]], str], nth: int = 0) -> None:
@@ -267,7 +269,7 @@ def test_a_defect_of_the_port_fails_its_case_and_not_the_run(monkeypatch: pytest
     monkeypatch.setattr(port, "simulate", broken)
     seen: list[str] = []
     cases = matrix_cases(["curved_detector", "polarization"])
-    found = run_matrix(cases, done=lambda case: seen.append(case.name))
+    found = run_matrix(cases, done=lambda case: seen.append(case.name))[0]
     assert seen == ["curved_detector", "polarization"]
     assert found.cases[0].problems == ("the port broke off: RuntimeError: shapes do not fit",)
     wrong = "float image: 1858 of 2304 pixels are not bitwise equal, at most 0.1% may be"  # the others are 0 in truth
@@ -284,7 +286,7 @@ def test_pixels_outside_the_region_of_interest_must_be_zero(monkeypatch: pytest.
         return simulate(config, **options).index_fill(0, torch.tensor([0]), 1)
 
     monkeypatch.setattr(port, "simulate", spilling)
-    problems = run_case(find_case("images_overload_roi")).problems
+    problems = run_case(find_case("images_overload_roi"))[0].problems
     assert "float image: 44 pixels outside the region of interest are not 0" in problems
 
 
@@ -304,7 +306,7 @@ def test_image_files_are_compared_byte_for_byte(monkeypatch: pytest.MonkeyPatch)
         return said
 
     monkeypatch.setattr(matrix, "_port_writes", writes)
-    result = run_case(find_case("images_mid_counts"))
+    result = run_case(find_case("images_mid_counts"))[0]
     assert [(file.outcome, file.note) for file in result.files] == [
         (MatrixOutcome.PASS, "3712 bytes equal"),
         (MatrixOutcome.FAIL, "1 of 1634 bytes differ, the first at 700"),
@@ -312,7 +314,7 @@ def test_image_files_are_compared_byte_for_byte(monkeypatch: pytest.MonkeyPatch)
     ]
     assert "image.pgm: 1 of 1634 bytes differ, the first at 700" in result.problems
     said = "-hkl p1.hkl: unreadable"
-    assert {file.outcome for file in run_case(find_case("images_mid_counts")).files} == {MatrixOutcome.FAIL}
+    assert {file.outcome for file in run_case(find_case("images_mid_counts"))[0].files} == {MatrixOutcome.FAIL}
 
 
 def test_a_tie_is_listed_with_its_margin_and_no_tie_fails() -> None:
@@ -334,7 +336,7 @@ def test_a_tie_is_listed_with_its_margin_and_no_tie_fails() -> None:
 
 
 def test_float32_is_measured_and_claims_nothing() -> None:
-    found = run_matrix(matrix_cases(["cubic_mosflm", "gauss_crystal"]), dtype="float32")
+    found = run_matrix(matrix_cases(["cubic_mosflm", "gauss_crystal"]), dtype="float32")[0]
     assert {case.outcome for case in found.cases} == {MatrixOutcome.MEASURED}
     assert all(case.worst[0] > 1e-12 and case.image and case.image.unequal for case in found.cases)
     assert "36" not in verdict_line(found)
@@ -348,7 +350,7 @@ def test_a_missing_device_is_unavailable() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 def test_every_golden_case_passes_on_cuda() -> None:
-    assert run_matrix(matrix_cases(), device="cuda").failed == ()
+    assert run_matrix(matrix_cases(), device="cuda")[0].failed == ()
 
 
 def test_cases_by_name_by_path_and_by_folder(copied, tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ def test_cases_by_name_by_path_and_by_folder(copied, tmp_path: Path) -> None:
 
 
 def test_the_files_say_what_the_run_found(golden: Matrix, tmp_path: Path) -> None:
-    paths = write_matrix(golden, tmp_path / "new" / "folder")
+    paths = write_matrix([golden], tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["matrix.md", "matrix.json"]
     page = paths[0].read_bytes().decode("ascii")
     assert page.count("\n| ") == len(NAMES) + 1 + 1
@@ -374,21 +376,21 @@ def test_the_files_say_what_the_run_found(golden: Matrix, tmp_path: Path) -> Non
     row = next(row for row in data["cases"] if row["name"] == "cubic_mosflm")
     assert (row["outcome"], row["numbers"], row["image"]["pixels"]) == ("PASS", 549, 4096)
     assert data["failed"] == []
-    assert matrix_lines(golden)[-1] == verdict_line(golden)
+    assert matrix_lines([golden])[-1] == verdict_line(golden)
 
 
 def test_a_failure_is_told_in_the_page_the_json_and_the_lines(copied, tmp_path: Path) -> None:
     folder = copied("cubic_mosflm")
     edit(folder / "trace_0_0.log", r"(C: polar )(\S+)", r"\1nan")
-    found = run_matrix([find_case(str(folder))])
+    found = run_matrix([find_case(str(folder))])[0]
     assert found.failed == ("cubic_mosflm",)
     problem = "trace 0 0: polar: expected nan, got "
-    paths = write_matrix(found, tmp_path / "out")
+    paths = write_matrix([found], tmp_path / "out")
     assert f"- cubic_mosflm: FAIL: {problem}" in paths[0].read_text()
     data = json.loads(paths[1].read_text(), parse_constant=pytest.fail)
     assert data["cases"][0]["worst_rel"] == "inf"
     assert data["cases"][0]["problems"][0].startswith(problem)
-    assert any(line.startswith(f"    FAIL: {problem}") for line in matrix_lines(found))
+    assert any(line.startswith(f"    FAIL: {problem}") for line in matrix_lines([found]))
 
 
 def test_a_terminal_gets_a_table_and_a_bar(golden: Matrix) -> None:
@@ -432,6 +434,6 @@ def test_an_outcome_is_no_bool() -> None:
 def test_a_float_image_is_little_endian_and_slow_major(tmp_path: Path) -> None:
     path = tmp_path / "float.bin"
     path.write_bytes(np.arange(6, dtype="<f4").tobytes())
-    assert read_image(path, 2, 3).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read_float32(path, 2, 3).tolist() == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(BadInput, match=r"float\.bin: expected 2 x 2 float32, 16 bytes, got 24 bytes"):
-        read_image(path, 2, 2)
+        read_float32(path, 2, 2)

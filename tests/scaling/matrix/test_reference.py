@@ -149,8 +149,8 @@ def test_every_run_is_clean_and_in_one_thread(binary: Path, tmp_path: Path, seen
         assert run["taps"] == []
         assert tuple(run["argv"][: len(case.flags)]) == case.flags
         assert run["argv"][len(case.flags) :] == [
-            "-noprogress", "-floatfile", "float.bin", "-trace_pixel", str(pixel[0]), str(pixel[1]),
-            "-nonoise", "-nopgm", "-intfile", "/dev/null",
+            "-noprogress", "-floatfile", "float.bin", "-nonoise", "-nopgm", "-intfile", "/dev/null",
+            "-trace_pixel", str(pixel[0]), str(pixel[1]),
         ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "nanoBragg", "seen"]
 
@@ -170,7 +170,7 @@ def test_a_torn_line_is_kept_and_read(binary: Path, tmp_path: Path, monkeypatch:
 
 
 def test_the_matrix_compares_with_the_live_reference_at_once(binary: Path, seen) -> None:
-    found = run_matrix(matrix_cases(["images_overload_roi", "tilted_twotheta"]), binary=binary)
+    found = run_matrix(matrix_cases(["images_overload_roi", "tilted_twotheta"]), binary=binary)[0]
     assert [case.problems for case in found.cases] == [(), ()]
     assert [case.image.pixels for case in found.cases if case.image] == [837, 4096]
     # with the four DETECTOR_ lines that golden logs lack, twelve numbers more in each trace
@@ -181,7 +181,7 @@ def test_the_matrix_compares_with_the_live_reference_at_once(binary: Path, seen)
 def test_a_live_reference_that_differs_fails(binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = binary.read_text().replace('print(log, end="")', 'print(log.replace("F_cell 100", "F_cell 101"), end="")')
     binary.write_text(text)
-    result = run_case(find_case("cubic_mosflm"), binary=binary)
+    result = run_case(find_case("cubic_mosflm"), binary=binary)[0]
     assert result.outcome is MatrixOutcome.FAIL
     assert result.problems[0].startswith("trace 32 32: F_cell: expected 101, got 100: relative -9.90e-03")
 
@@ -209,7 +209,7 @@ def test_a_live_reference_that_differs_fails(binary: Path, monkeypatch: pytest.M
 )
 def test_a_program_that_does_not_do_it_is_named_in_one_line(binary, tmp_path, monkeypatch, mode, error, line) -> None:
     monkeypatch.setenv("STAND_IN", mode)
-    monkeypatch.setattr("tools.scaling.matrix.reference.MOST_PRINTED", 2 * 2**20)
+    monkeypatch.setattr("tools.scaling.implementations.run.MOST_PRINTED", 2 * 2**20)
     with pytest.raises(error, match=line) as caught:
         record_reference(find_case("cubic_mosflm"), tmp_path / "mine", binary, timeout=1.0 if mode == "hang" else 60.0)
     assert "\n" not in str(caught.value)
@@ -229,7 +229,7 @@ def test_two_runs_that_write_different_images_are_refused(binary, tmp_path, monk
     monkeypatch.setenv("STAND_IN", "other image")  # by the parity of the slow index
     with pytest.raises(BadInput, match="expected the same image from every run, got 2 different ones"):
         record_reference(find_case("tilted_twotheta"), tmp_path / "mine", binary)
-    result = run_case(find_case("tilted_twotheta"), binary=binary)
+    result = run_case(find_case("tilted_twotheta"), binary=binary)[0]
     assert result.outcome is MatrixOutcome.FAIL
     assert "expected the same image from every run" in result.problems[0]
 
@@ -271,7 +271,7 @@ def test_flags_of_a_command_line_make_a_case(tmp_path: Path, monkeypatch: pytest
     assert case_of(shlex.split(text)).pixels == ((20, 20),)  # the middle of 40 x 40
     out = record_reference(case, tmp_path / "mine", binary)
     assert find_case(str(out)).flags == flags
-    assert run_case(find_case(str(out))).outcome is MatrixOutcome.PASS
+    assert run_case(find_case(str(out)))[0].outcome is MatrixOutcome.PASS
 
 
 def test_a_case_by_name_keeps_its_pixels_and_images() -> None:

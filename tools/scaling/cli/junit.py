@@ -114,24 +114,28 @@ def images_junit(report: ImageReport) -> str:
     return junit("images", {"images": [_judged(name, lines) for name, lines in report.checks.items()]})
 
 
-def matrix_junit(matrix: Matrix) -> str:
-    """Return a report with a suite for each case of the matrix: its traces, its float image, its other images.
+def matrix_junit(matrices: Sequence[Matrix]) -> str:
+    """Return a report with a suite for each case of each matrix: its traces, its float image, its other images.
 
-    What is measured and not judged (float32) is skipped.
+    What is measured and not judged (float32) is skipped, as is a case that a program cannot be given.
     """
     suites: dict[str, list[JunitCase]] = {}
-    for case in matrix.cases:
-        again = sum(name.partition(" #")[0] == case.name for name in suites)
-        suites[f"{case.name} #{again + 1}" if again else case.name] = _comparisons(case, matrix.dtype)
+    for matrix in matrices:
+        for case in matrix.cases:
+            title = f"{matrix.candidate}: {case.name}" if len(matrices) > 1 else case.name
+            again = sum(name.partition(" #")[0] == title for name in suites)
+            suites[f"{title} #{again + 1}" if again else title] = _comparisons(case)
     return junit("matrix", suites)
 
 
-def _comparisons(case: CaseResult, dtype: str) -> list[JunitCase]:
+def _comparisons(case: CaseResult) -> list[JunitCase]:
+    if case.skipped:
+        return [JunitCase("comparison", JunitOutcome.SKIPPED, case.skipped)]
     tests = [_judged("comparison", case.own_problems)]
     tests += [_judged(f"trace {slow} {fast}", trace.problems) for trace in case.traces for slow, fast in [trace.pixel]]
     tests.append(_judged("float image", case.image.problems if case.image else ["missing: it could not be compared"]))
-    if dtype != "float64":  # no claim is made
-        reason = f"measured, not judged: {dtype}"
+    if case.dtype != "float64":  # no claim is made
+        reason = f"measured, not judged: {case.dtype}"
         tests = [
             one if one.outcome is JunitOutcome.FAILED else JunitCase(one.name, JunitOutcome.SKIPPED, reason)
             for one in tests

@@ -97,6 +97,20 @@ Pixel = Annotated[
 Reference = Annotated[
     Path | None, typer.Option("--c", help="The reference's trace (TRACE_C lines).", show_default="the case's own")
 ]
+_PROGRAM = "port, golden, a shipped name or a TOML file"
+Candidate = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"What is judged: {_PROGRAM}.", show_default="port")
+]
+CandidateCommand = Annotated[
+    str | None, typer.Option(metavar="LINE", help="Its command line, as in 'PROGRAM {flags} -floatfile {out}'.")
+]
+ReferenceName = Annotated[
+    str | None, typer.Option("--reference", metavar="NAME", help=f"What is right: {_PROGRAM}.", show_default="golden")
+]
+ReferenceCommand = Annotated[
+    str | None, typer.Option(metavar="LINE", help="Its command line, as in 'PROGRAM {flags} -floatfile {out}'.")
+]
+Mode = Annotated[str | None, typer.Option(metavar="MODE", help="Of our port: c-parity, spec, ...")]
 Hkl = Annotated[Path | None, typer.Option(help="Another reflection list than the case's own.")]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, ...")]
 DeviceOrKept = Annotated[

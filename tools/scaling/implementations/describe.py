@@ -107,6 +107,12 @@ class Implementation:
         return words
 
 
+# What needs no file: our port, which runs in this process, and what a golden run has recorded in a case's folder.
+PORT = Implementation("port", (), trace=TraceForm(prefix="TRACE_PY"))
+RECORDED = Implementation("golden", (), trace=TraceForm())
+BUILT_IN = {program.name: program for program in (PORT, RECORDED)}
+
+
 def fill(word: str, places: Mapping[str, str]) -> str:
     """`word` with its {places} filled. A place that has no value stays as it is."""
     return PLACE.sub(lambda match: places.get(match[1], match[0]), word)
@@ -118,12 +124,15 @@ def shipped_names() -> list[str]:
 
 
 def find_implementation(name: str) -> Implementation:
-    """The implementation of a TOML file: a path, or the name of one that is shipped. Raises BadInput."""
+    """The implementation of a name: port, golden, one that is shipped, or the path of a TOML file. Raises BadInput."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     path = Path(name).expanduser()
     if path.suffix != ".toml" and "/" not in name:
         path = SHIPPED / f"{name}.toml"
         if not path.is_file():
-            raise BadInput(f"{name}: expected a TOML file or one of {', '.join(shipped_names())}, got neither")
+            known = ", ".join([*BUILT_IN, *shipped_names()])
+            raise BadInput(f"{name}: expected a TOML file or one of {known}, got neither")
     try:
         data = path.read_bytes()
         table = tomllib.loads(data.decode("utf-8"))
@@ -134,14 +143,30 @@ def find_implementation(name: str) -> Implementation:
 
 
 def of_command(line: str, name: str) -> Implementation:
-    """The implementation of a command line with places, for one-off use. Raises BadInput."""
+    """The implementation of a command line with places, for one-off use. Raises BadInput.
+
+    A word that names a file of the current folder is that file wherever the program runs.
+    """
     import shlex
 
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise BadInput(f"{name}: expected a command line, got: {error}") from error
-    return _checked(Implementation(name, tuple(words)), name)
+    whole = [str(Path(word).absolute()) if at and Path(word).is_file() else word for at, word in enumerate(words)]
+    return _checked(Implementation(name, tuple(whole)), name)
+
+
+def choose(role: str, name: str | None, command: str | None, default: Implementation) -> Implementation:
+    """The implementation that --ROLE and --ROLE-command give, by default `default`; one of a command is named ROLE.
+
+    Raises BadInput where both are given.
+    """
+    if name and command:
+        raise BadInput(f"--{role}: expected a name or --{role}-command, got both")
+    if command:
+        return of_command(command, role)
+    return find_implementation(name) if name else default
 
 
 def refuse_same_name(*implementations: Implementation) -> None:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from nanobragg_torch.flags.table import INPUT_FLAGS
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable
 from tools.scaling.base.files import one_line, to_ascii
+from tools.scaling.base.reading import read_file
 from tools.scaling.base.repo import digest
 from tools.scaling.base.text import counted
 from tools.scaling.guard.child import Guarded
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 Pixel = tuple[int, int]  # slow, fast
 MOST_PRINTED = 256 * 2**20  # bytes; a trace of a thousand sub-pixels has 2 MiB
 LOOK = 0.05  # seconds between two looks at how much was printed
-FILE_FLAGS = frozenset({"-mat", "-hkl", "-sourcefile", "-mask", "-img", "-stol", "-4stol", "-Q"})
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ def ran(
         if pixel is not None and program.trace is not None:
             argv += [fill(word, {name: str(value) for name, value in places.items()}) for word in program.trace.flags]
         argv[0] = _program(program, argv[0])
-        environment = dict(os.environ) | {"OMP_NUM_THREADS": str(program.threads)} | dict(program.environment)
+        # The reference's own taps (TRACE_C_TAP5) would add lines that no golden log has.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACE_C")}
+        environment |= {"OMP_NUM_THREADS": str(program.threads)} | dict(program.environment)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with Guarded(argv, cwd=folder, env=environment, stdout=out, stderr=err) as child:
-                outcome = _ended(child, (out, err), program)
+                outcome = _ended(child, (out, err), program, pixel)
             printed = [_text(stream) for stream in (out, err)]
         _refuse_failure(program, outcome, printed)
         yield Ran(folder, inputs, printed[0], printed[1], outcome)
@@ -96,7 +99,7 @@ def gather_inputs(flags: Sequence[str], folders: Sequence[Path], into: Path) -> 
     """
     words: list[str] = []
     for before, word in zip(["", *flags], flags):
-        if before not in FILE_FLAGS:
+        if before not in INPUT_FLAGS:
             words.append(word)
             continue
         source = next((folder / word for folder in folders if (folder / word).is_file()), None)
@@ -143,6 +146,19 @@ def read_image(program: Implementation, run: Ran, size: tuple[int, int]) -> "Ten
     return torch.from_numpy(numpy.ascontiguousarray(image * form.scale if form.scale != 1.0 else image))
 
 
+def read_float32(path: Path, slow: int, fast: int) -> "Tensor":
+    """The float image (slow, fast) in `path`: little-endian float32, slow-major. Raises BadInput."""
+    import numpy
+    import torch
+
+    wanted = 4 * slow * fast
+    data = read_file(path, wanted, path.name)
+    if len(data) != wanted:
+        size = path.stat().st_size
+        raise BadInput(f"{path.name}: expected {slow} x {fast} float32, {wanted} bytes, got {size} bytes")
+    return torch.from_numpy(numpy.frombuffer(data, "<f4").astype(numpy.float32)).reshape(slow, fast)
+
+
 def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
     """The trace of `pixel` that a run has printed or written, under our names.
 
@@ -177,15 +193,21 @@ def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
 
 
 def record_of(program: Implementation) -> dict[str, Any]:
-    """What the evidence says of an implementation: its name, variant, command and digests."""
-    binary = shutil.which(program.command[0]) or program.command[0]
+    """What the evidence says of an implementation: its name, variant, command, and the digests of its files.
+
+    programs_sha256: of the program and of every file that its command names, so that a script counts, too.
+    Raises Unavailable where the program is not there.
+    """
+    words = program.words(())
+    files = [Path(_program(program, words[0])), *map(Path, words[1:])] if words else []
     return {
         "name": program.name,
         "variant": program.variant,
         "command": list(program.command),
+        "file": str(program.source) if program.source else None,
         "file_sha256": program.digest or None,
-        "program_sha256": digest(Path(binary)) if Path(binary).is_file() else None,
-        "checkout": _commit(program.checkout),
+        "programs_sha256": {str(path): digest(path) for path in files if path.is_file()},
+        "commit": _commit(program.checkout),
     }
 
 
@@ -215,17 +237,19 @@ def _program(program: Implementation, word: str) -> str:
     return where
 
 
-def _ended(child: Guarded, printed: Sequence[IO[bytes]], program: Implementation) -> GuardOutcome:
+def _ended(child: Guarded, printed: Sequence[IO[bytes]], program: Implementation, pixel: Pixel | None) -> GuardOutcome:
+    """The outcome of a child that ends in its time and prints no more than MOST_PRINTED; else BadInput."""
+    what = program.name + (f": on pixel {pixel[0]} {pixel[1]}" if pixel else "")
     end = time.monotonic() + program.timeout_s
     while True:
         with suppress(TimeoutError):
             return child.wait(LOOK)
         if sum(os.fstat(stream.fileno()).st_size for stream in printed) > MOST_PRINTED:
             child.stop()
-            raise BadInput(f"{program.name}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
+            raise BadInput(f"{what}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
         if time.monotonic() > end:
             child.stop()
-            raise BadInput(f"{program.name}: still running after {program.timeout_s:g} s; stopped")
+            raise BadInput(f"{what}: still running after {program.timeout_s:g} s; stopped")
 
 
 def _text(stream: IO[bytes]) -> str:

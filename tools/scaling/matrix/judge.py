@@ -4,13 +4,14 @@ A claim is made for float64 alone. Of float32 the deviations are measured and no
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import BOUNDED_SHARE, FREE_STEPS, UNEQUAL_SHARE
+from tools.scaling.implementations.describe import PORT, RECORDED
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import NumberRow, Report, Status
 from tools.scaling.traces.schema import FACTOR_NAMES, PORT_ONLY
@@ -34,6 +35,7 @@ class MatrixOutcome(StrEnum):
     PASS = "PASS"
     FAIL = "FAIL"
     MEASURED = "MEASURED"
+    SKIPPED = "SKIPPED"
 
     def __bool__(self) -> bool:
         raise TypeError("a MatrixOutcome is no bool: compare it with MatrixOutcome.PASS")
@@ -106,7 +108,10 @@ class FileResult:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """Everything that was compared of one case. errors: why something could not be compared at all."""
+    """Everything that was compared of one case.
+
+    errors: why something could not be compared at all. skipped: why the case was given to no program.
+    """
 
     name: str
     dtype: str
@@ -115,6 +120,7 @@ class CaseResult:
     files: tuple[FileResult, ...]
     seconds: float
     errors: tuple[str, ...] = ()
+    skipped: str = ""
 
     @property
     def numbers(self) -> int:
@@ -156,12 +162,17 @@ class CaseResult:
     def outcome(self) -> MatrixOutcome:
         if self.problems:
             return MatrixOutcome.FAIL
+        if self.skipped:
+            return MatrixOutcome.SKIPPED
         return MatrixOutcome.PASS if self.dtype == "float64" else MatrixOutcome.MEASURED
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """All cases of a run. machine: what makes numbers differ from one machine to the next."""
+    """All cases of a run. machine: what makes numbers differ from one machine to the next.
+
+    candidate, reference: the names of the two implementations.
+    """
 
     command: str
     device: str
@@ -169,6 +180,8 @@ class Matrix:
     seconds: float
     machine: dict[str, Any]
     cases: tuple[CaseResult, ...]
+    candidate: str = PORT.name
+    reference: str = RECORDED.name
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -206,23 +219,24 @@ class Matrix:
 
 
 def judge_trace(
-    pixel: tuple[int, int], c: Trace, py: Trace, report: Report, *, tricubic: bool, claim: bool
+    pixel: tuple[int, int], c: Trace, py: Trace, report: Report, *, tricubic: bool, claim: bool, foreign: bool = False
 ) -> TraceResult:
     """Judge every number of one traced pixel; `report` is compare()'s, of `c` and `py`.
 
     tricubic: the run may print the switch-off that tears one line of the reference (semantics 8).
-    claim: hold the numbers to their tolerances, else measure only.
+    claim: hold the numbers to their tolerances, else measure only. foreign: a trace in another program's words, whose
+    lines need not be ours: the numbers that both sides have are judged, the others are unknown.
     """
     rows = [row for row in report.quantities if row.name not in PORT_ONLY]
     sizes = [(math.inf if row.status is Status.NONFINITE else abs(row.rel), row.label) for row in rows]
     worst, where = max(sizes, key=lambda size: size[0], default=(0.0, ""))
-    notes, problems = _line_problems(c, py, report, tricubic)
-    if c.pixel != pixel:
+    notes, problems = _foreign_lines(report) if foreign else _line_problems(c, py, report, tricubic)
+    if c.pixel != pixel and not foreign:
         problems.insert(0, f"expected the reference's TRACE_CONFIG line to name this pixel, got {c.pixel}")
     bounded = 0
     if claim:
         bounded = sum(abs(row.rel) > report.upstream_tolerance and row.status is Status.PASS for row in rows)
-        failing = [row for row in rows if not _is_allowed(row, report.upstream_tolerance)]
+        failing = [row for row in rows if not _is_allowed(row, report.upstream_tolerance, foreign)]
         problems += [_told(row) for row in failing[:LISTED]]
         if len(failing) > LISTED:
             problems.append(f"... and {len(failing) - LISTED} more numbers outside their tolerance")
@@ -239,12 +253,27 @@ def judge_trace(
     )
 
 
-def _is_allowed(row: NumberRow, base: float) -> bool:
-    return row.status is Status.PASS and (row.name not in _UNWIDENED or abs(row.rel) <= base)
+def _is_allowed(row: NumberRow, base: float, foreign: bool) -> bool:
+    return row.status is Status.PASS and (foreign or row.name not in _UNWIDENED or abs(row.rel) <= base)
 
 
 def _told(row: NumberRow) -> str:
     return f"{row.label}: expected {row.c:.15g}, got {row.py:.15g}: relative {row.rel:.2e}, allowed {row.tolerance:.0e}"
+
+
+def _foreign_lines(report: Report) -> tuple[list[str], list[str]]:
+    """(notes, problems): what one side alone traces is unknown; nothing in common cannot pass."""
+    alone = {
+        "reference": [orphan.name for orphan in report.orphans if not orphan.py_count],
+        "candidate": [orphan.name for orphan in report.orphans if not orphan.c_count],
+    }
+    notes = [
+        f"unknown, traced by the {side} alone: {', '.join(names[:LISTED])}{', ...' * (len(names) > LISTED)}"
+        for side, names in alone.items()
+        if names
+    ]
+    problems = [] if report.quantities else ["expected traced numbers that both programs have, got none"]
+    return notes, problems
 
 
 def _line_problems(c: Trace, py: Trace, report: Report, tricubic: bool) -> tuple[list[str], list[str]]:
@@ -328,6 +357,13 @@ def judge_image(
     if not kept_all:
         problems.append(f"more than {len(image.differing)} pixels are {FREE_STEPS['float32'] + 1} ulp off or farther")
     return ImageResult(*figures, tuple(ties), tuple(problems))
+
+
+def judge_foreign_image(image: "BitDiff", problems: Sequence[str], *, outside: int = 0) -> ImageResult:
+    """Judge the image of another program, which makes no claim to our bits: by the `problems` that `images` has."""
+    lines = [f"{outside} pixels outside the region of interest are not 0"] if outside else []
+    figures = (image.pixels, image.unequal, image.worst_ulp, image.worst_share)
+    return ImageResult(*figures, problems=(*lines, *problems))
 
 
 def _told_pixel(pixel: "PixelDiff", edge: Edge | None) -> str:

@@ -6,26 +6,19 @@ import re
 import shlex
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
-from tools.scaling.base.files import one_line, to_ascii, write_bytes, write_json, write_text
+from tools.scaling.base.files import to_ascii, write_bytes, write_json, write_text
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
-from tools.scaling.guard.child import Guarded
-from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
-from tools.scaling.implementations.run import gather_inputs
+from tools.scaling.implementations.describe import TIMEOUT_S, Implementation, TraceForm
+from tools.scaling.implementations.run import gather_inputs, ran
 
 BINARY_VARIABLE = "NB_C_BIN"
-TIMEOUT = 600.0  # seconds that one run of the reference may take
-MOST_PRINTED = 256 * 2**20  # bytes that it may print; a trace of a thousand subpixels has 2 MiB
-LOOK = 0.05  # seconds between two looks at how much that is
-
 IMAGE_FLAGS = {"int.img": "-intfile", "image.pgm": "-pgmfile", "noise.img": "-noisefile"}
 # What a recording decides itself: how many values each takes.
 _OUTPUT_FLAGS = {
@@ -112,13 +105,14 @@ def _middle(flags: Sequence[str], folders: Sequence[Path]) -> tuple[int, int]:
     return (slow.start + slow.stop) // 2, (fast.start + fast.stop) // 2
 
 
-def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TIMEOUT) -> Path:
+def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TIMEOUT_S, traced: bool = True) -> Path:
     """Run `binary` on `case`, once for each traced pixel, and write a golden case to the new folder `out`.
 
     The folder appears whole or not at all: case.json (with the binary's hash and the versions), a trace for each
     pixel, float.bin (cropped to the region of interest), facts.txt, the input files, the images that the case asks
-    for, sha256.txt. Raises BadInput where `out` exists or the program does not do what nanoBragg does, Unavailable
-    where it prints no traces, MemoryStopped or Killed as the guard says.
+    for, sha256.txt. traced=False: a program that prints no traces is recorded by its images alone. Raises BadInput
+    where `out` exists or the program does not do what nanoBragg does, Unavailable where it prints no traces,
+    MemoryStopped or Killed as the guard says.
     """
     if out.exists():
         raise BadInput(f"{out}: exists already; a recorded case is never overwritten")
@@ -134,110 +128,60 @@ def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TI
         made = Path(scratch) / out.name
         made.mkdir()
         flags = gather_inputs(case.flags, case.folders, made)
-        inputs = sorted(made.iterdir())
         images: set[bytes] = set()
+        pixels = case.pixels
         for pixel in case.pixels:
-            with tempfile.TemporaryDirectory(prefix="run-", dir=scratch) as clean:
-                for source in inputs:
-                    shutil.copyfile(source, Path(clean) / source.name)
-                output = _run(binary, flags, case.images, pixel, Path(clean), timeout)
-                images.add(_float_image(binary, Path(clean) / "float.bin", size))
+            with ran(live_program(binary, case.images, timeout), flags, (made,), pixel) as run:
+                output = run.out.removesuffix("\n").split("\n")
+                images.add(_float_image(binary, run.folder / "float.bin", size))
                 for name in case.images:
-                    _keep_image(binary, Path(clean) / name, made / name)
-            write_text(made / f"trace_{pixel[0]}_{pixel[1]}.log", _trace_lines(binary, output, pixel))
+                    _keep_image(binary, run.folder / name, made / name)
+            try:
+                write_text(made / f"trace_{pixel[0]}_{pixel[1]}.log", _trace_lines(binary, output, pixel))
+            except Unavailable:
+                if traced:
+                    raise
+                pixels = ()
+                break
         if len(images) > 1:
             raise BadInput(f"{binary}: expected the same image from every run, got {len(images)} different ones")
         write_bytes(made / "float.bin", _cropped(images.pop(), size, slow, fast))
-        write_text(made / "facts.txt", "".join(f"{line}\n" for line in output.lines if _FACT.match(line)))
-        write_json(made / "case.json", _description(out.name, case, flags, binary, output.first))
+        write_text(made / "facts.txt", "".join(f"{line}\n" for line in output if _FACT.match(line)))
+        banner = next((line.strip() for line in output if line.strip()), "")
+        described = replace(case, name=out.name, flags=tuple(flags), pixels=pixels)
+        write_json(made / "case.json", _description(described, binary, banner))
         manifest = [f"{digest(path)}  {path.name}\n" for path in sorted(made.iterdir())]
         write_text(made / "sha256.txt", "".join(manifest))
         made.rename(out)
     return out
 
 
-@dataclass(frozen=True)
-class _Output:
-    """What a run printed: the lines that are recorded, their number, the first and the last with words."""
-
-    lines: tuple[str, ...]
-    count: int
-    first: str
-    last: str
-
-    @classmethod
-    def read(cls, stream: IO[bytes]) -> "_Output":
-        kept, count, first, last = [], 0, "", ""
-        stream.seek(0)
-        for raw in stream:
-            # The reference prints arrows in one text line; the port writes <- there.
-            line = raw.decode("utf-8", "backslashreplace").replace("\u2190", "<-").removesuffix("\n")
-            count += 1
-            last = line.strip() or last
-            first = first or last
-            if _is_trace(line) or _FACT.match(line):
-                kept.append(line)
-        return cls(tuple(kept), count, first, last)
+def live_program(binary: Path, images: Sequence[str] = (), timeout: float = TIMEOUT_S) -> Implementation:
+    """A compiled nanoBragg as an implementation, which writes the float image and `images`, and may print a trace."""
+    outputs = [word for name in images for word in (IMAGE_FLAGS[name], name)]
+    outputs = outputs or ["-nonoise", "-nopgm", "-intfile", os.devnull]
+    return Implementation(
+        str(binary),
+        (str(binary), "{flags}", "-noprogress", "-floatfile", "{out}", *outputs),
+        timeout_s=timeout,
+        trace=TraceForm(("-trace_pixel", "{slow}", "{fast}")),
+    )
 
 
 def _is_trace(line: str) -> bool:
     return "TRACE" in line or _DETECTOR_LINE.match(line) is not None
 
 
-def _run(
-    binary: Path, flags: Sequence[str], images: Sequence[str], pixel: tuple[int, int], folder: Path, timeout: float
-) -> _Output:
-    """One run of the reference in `folder`, in one thread. Raises BadInput where it does not end or prints too much."""
-    outputs = ["-noprogress", "-floatfile", "float.bin", "-trace_pixel", str(pixel[0]), str(pixel[1])]
-    if images:
-        outputs += [word for name in images for word in (IMAGE_FLAGS[name], name)]
-    else:
-        outputs += ["-nonoise", "-nopgm", "-intfile", os.devnull]
-    # The reference's own taps (TRACE_C_TAP5) would add lines that no golden log has.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACE_C")}
-    environment["OMP_NUM_THREADS"] = "1"
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with Guarded([binary, *flags, *outputs], cwd=folder, env=environment, stdout=out, stderr=err) as child:
-            outcome = _ended(child, (out, err), timeout, f"{binary}: on pixel {pixel[0]} {pixel[1]}")
-        printed = _Output.read(out)
-        _refuse_failure(binary, outcome, printed.last, _Output.read(err).last)
-    return printed
-
-
-def _ended(child: Guarded, printed: Sequence[IO[bytes]], timeout: float, what: str) -> GuardOutcome:
-    """The outcome of a child that ends within `timeout` seconds and prints no more than MOST_PRINTED; else BadInput."""
-    end = time.monotonic() + timeout
-    while True:
-        with suppress(TimeoutError):
-            return child.wait(LOOK)
-        if sum(os.fstat(stream.fileno()).st_size for stream in printed) > MOST_PRINTED:
-            child.stop()
-            raise BadInput(f"{what}: printed more than {MOST_PRINTED >> 20} MiB, expected a trace; stopped")
-        if time.monotonic() > end:
-            child.stop()
-            raise BadInput(f"{what}: still running after {timeout:g} s; stopped")
-
-
-def _refuse_failure(binary: Path, outcome: GuardOutcome, *last: str) -> None:
-    if outcome.verdict is GuardVerdict.OK:
-        return
-    if outcome.error is not None:
-        raise outcome.error
-    how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
-    told = "".join(f": {line[:120]}" for line in [line for line in last if line][-1:])
-    raise BadInput(one_line(f"{binary}: {how}, expected a run to its end{told}"))
-
-
-def _trace_lines(binary: Path, output: _Output, pixel: tuple[int, int]) -> str:
+def _trace_lines(binary: Path, output: Sequence[str], pixel: tuple[int, int]) -> str:
     """Every trace line of the output; refused unless it traces this pixel to its intensity."""
     from tools.scaling.traces.read import parse_trace
 
-    lines = [line for line in output.lines if _is_trace(line)]
+    lines = [line for line in output if _is_trace(line)]
     text = to_ascii("".join(f"{line}\n" for line in lines))
     if not any("TRACE_C" in line for line in lines):
         raise Unavailable(
             f"{binary}: expected TRACE_C lines (nanoBragg instrumented, compiled with TRACING), got none "
-            f"in {output.count} lines"
+            f"in {len(output)} lines"
         )
     try:
         trace = parse_trace(text.encode("ascii"), source=str(binary))
@@ -273,13 +217,13 @@ def _cropped(data: bytes, size: tuple[int, int], slow: slice, fast: slice) -> by
     return b"".join(row[4 * fast.start : 4 * fast.stop] for row in rows)
 
 
-def _description(name: str, case: Case, flags: Sequence[str], binary: Path, banner: str) -> dict[str, Any]:
+def _description(case: Case, binary: Path, banner: str) -> dict[str, Any]:
     from tools.scaling.bundle.environment import environment_record
 
     environment = environment_record()
     return {
-        "name": to_ascii(name),
-        "flags": to_ascii(shlex.join(flags)),
+        "name": to_ascii(case.name),
+        "flags": to_ascii(shlex.join(case.flags)),
         "traced_pixels_slow_fast": [list(pixel) for pixel in case.pixels],
         "covers": case.covers or "recorded from a live reference",
         "images": list(case.images),

@@ -7,16 +7,18 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tools.scaling.base.errors import BadInput, Unavailable
-from tools.scaling.base.files import make_folder, refuse_foreign, write_json, write_text
+from tools.scaling.base.errors import BadInput, ScalingError
 from tools.scaling.base.reading import read_file
-from tools.scaling.base.repo import ROOT, relative
+from tools.scaling.base.repo import ROOT
 from tools.scaling.base.scratch import scratch
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
+from tools.scaling.implementations.describe import PORT, RECORDED, Implementation, refuse_same_name
+from tools.scaling.implementations.make import BY_DEFAULT, Computing, Maker, maker
 from tools.scaling.implementations.run import gather_inputs
 from tools.scaling.matrix.judge import (
     CaseResult,
@@ -25,14 +27,13 @@ from tools.scaling.matrix.judge import (
     Matrix,
     MatrixOutcome,
     TraceResult,
+    judge_foreign_image,
     judge_image,
     judge_trace,
 )
 from tools.scaling.matrix.reference import IMAGE_FLAGS, record_reference
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from nanobragg_torch.config import Config
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -60,81 +61,163 @@ def run_matrix(
     *,
     device: str = "cpu",
     dtype: str = "float64",
+    mode: str | None = None,
     binary: Path | None = None,
+    candidates: Sequence[Implementation] = (PORT,),
+    reference: Implementation = RECORDED,
     command: str = "",
     done: Callable[[CaseResult], None] = lambda _: None,
-) -> Matrix:
-    """Compare the port with the reference on every case; `done` is called after each.
+) -> tuple[Matrix, ...]:
+    """Compare the candidates with the reference on every case; returns a matrix a candidate.
 
     binary: the user's own nanoBragg, which is then run for every case instead of reading what is recorded.
-    command: what a person would type to have this run again. A case that cannot be compared fails, the others
-    go on. Raises Unavailable without the device, BadInput without a case.
+    device, dtype, mode: of our port. command: what a person would type to have this run again. done: called after each
+    case of each candidate. A case that cannot be compared fails, the others go on. Raises Unavailable without the
+    device, BadInput without a case, or where two implementations have one name.
     """
     from tools.scaling.bundle.environment import environment_record
     from tools.scaling.engine.diff import open_device
 
     if not cases:
         raise BadInput("matrix: expected at least one case, got none")
+    refuse_same_name(reference, *candidates)
     open_device(device)
-    began, results = time.perf_counter(), []
+    computing = Computing(device, dtype, ("--mode", mode) if mode else ())
+    rows: list[list[CaseResult]] = [[] for _ in candidates]
     for case in cases:
-        results.append(run_case(case, device=device, dtype=dtype, binary=binary))
-        done(results[-1])
+        for row, result in zip(rows, run_case(case, candidates, reference, computing, binary)):
+            row.append(result)
+            done(result)
     environment = environment_record()
-    return Matrix(
-        command=command,
-        device=device,
-        dtype=dtype,
-        seconds=time.perf_counter() - began,
-        machine={name: environment[name] for name in _MACHINE},
-        cases=tuple(results),
+    return tuple(
+        Matrix(
+            command=command,
+            device=device,
+            dtype=dtype,
+            seconds=sum(case.seconds for case in results),
+            machine={name: environment[name] for name in _MACHINE},
+            cases=tuple(results),
+            candidate=candidate.name,
+            reference=binary.name if binary else reference.name,
+        )
+        for candidate, results in zip(candidates, rows)
     )
 
 
-def run_case(case: Case, *, device: str = "cpu", dtype: str = "float64", binary: Path | None = None) -> CaseResult:
-    """Everything of one case: each traced pixel, the float image, the other images that it has."""
+def run_case(
+    case: Case,
+    candidates: Sequence[Implementation] = (PORT,),
+    reference: Implementation = RECORDED,
+    computing: Computing = BY_DEFAULT,
+    binary: Path | None = None,
+) -> list[CaseResult]:
+    """Everything of one case, for each candidate: each traced pixel, the float image, the other images that it has."""
     began = time.perf_counter()
-    traces: list[TraceResult] = []
-    files: list[FileResult] = []
-    errors: list[str] = []
-    image: ImageResult | None = None
     with contextlib.ExitStack() as stack:
         try:
             if binary is not None:
                 place = stack.enter_context(scratch("live"))
-                case = find_case(str(record_reference(case, place / "case", binary)))
-            config = _parsed(case)
-            for pixel in case.pixels:
-                with _told(errors):
-                    traces.append(_trace(case, config, pixel, device, dtype))
-            with _told(errors):
-                image = _image(case, config, device, dtype)
-            with _told(errors):
-                files += _files(case, device, dtype)
-        except (BadInput, Unavailable) as error:
-            errors.append(str(error))
-    return CaseResult(
-        name=case.name,
-        dtype=dtype,
-        traces=tuple(traces),
-        image=image,
-        files=tuple(files),
-        seconds=time.perf_counter() - began,
-        errors=tuple(errors),
-    )
+                case = find_case(str(record_reference(case, place / "case", binary, traced=False)))
+            _parsed(case)
+        except ScalingError as error:
+            took = time.perf_counter() - began
+            return [CaseResult(case.name, computing.dtype, (), None, (), took, (str(error),)) for _ in candidates]
+        known = maker(reference, case, computing)
+        results = []
+        for candidate in candidates:
+            lacking = [program.lacking(case.flags) for program in (reference, candidate)]
+            if any(lacking):
+                skipped = "; ".join(filter(None, lacking))
+                results.append(CaseResult(case.name, computing.dtype, (), None, (), 0.0, skipped=skipped))
+                continue
+            pair = _Pair(case, computing, reference, known, candidate, maker(candidate, case, computing))
+            results.append(pair.compared(began))
+            began = time.perf_counter()
+        return results
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A candidate beside the reference, on one case."""
+
+    case: Case
+    computing: Computing
+    reference: Implementation
+    known: Maker
+    candidate: Implementation
+    made: Maker
+
+    @property
+    def foreign(self) -> bool:
+        """Whether one side is neither our port nor a reference whose trace is that of the golden program."""
+        trace = self.reference.trace
+        instrumented = trace is None or (trace.prefix == "TRACE_C" and not trace.labels and not trace.reader)
+        return self.candidate is not PORT or not instrumented
+
+    @property
+    def dtype(self) -> str:
+        """The type that the claim depends on: that of our port, if it is one of the two."""
+        return self.computing.dtype if PORT in (self.reference, self.candidate) else "float64"
+
+    def compared(self, began: float) -> CaseResult:
+        traces: list[TraceResult] = []
+        files: list[FileResult] = []
+        errors: list[str] = []
+        image: ImageResult | None = None
+        both = self.reference.trace is not None and self.candidate.trace is not None
+        for pixel in self.case.pixels if both else ():
+            with _told(errors, self.candidate):
+                traces.append(self._trace(pixel))
+        with _told(errors, self.candidate):
+            image = self._image()
+        if self.reference is RECORDED and self.candidate is PORT:
+            with _told(errors, self.candidate):
+                files += _files(self.case, self.computing)
+        seconds, told = time.perf_counter() - began, tuple(dict.fromkeys(errors))
+        return CaseResult(self.case.name, self.dtype, tuple(traces), image, tuple(files), seconds, told)
+
+    def _trace(self, pixel: tuple[int, int]) -> TraceResult:
+        from tools.scaling.traces.compare import compare
+
+        c, py = self.known.trace(pixel), self.made.trace(pixel)
+        precision = self.dtype
+        if self.foreign:
+            report = compare(c, py, precision=precision)
+        else:  # the claim is the reference's own operations
+            report = compare(c, py, precision=precision, roundings=SAME_ORDER_ROUNDINGS)
+        tricubic = self.case.config().structure.interpolate is not False
+        claim = precision == "float64"
+        return judge_trace(pixel, c, py, report, tricubic=tricubic, claim=claim, foreign=self.foreign)
+
+    def _image(self) -> ImageResult:
+        from tools.scaling.engine.bitwise import compare_bits
+        from tools.scaling.images.measure import measure
+        from tools.scaling.matrix.edges import edge_finder
+        from tools.scaling.matrix.versus import as_one_type
+
+        expected, got = self.known.image(), self.made.image()
+        config = self.case.config()
+        roi = config.detector.rendered
+        bits = compare_bits(expected.pixels.float(), got.pixels.float(), origin=(roi.slow_min, roi.fast_min))
+        if self.candidate is not PORT:
+            problems = measure(*as_one_type(expected, got)).problems if bits.unequal else ()
+            return judge_foreign_image(bits, problems, outside=got.outside)
+        claim = self.computing.dtype == "float64"
+        return judge_image(bits, edge_finder(config), outside=got.outside, claim=claim)
 
 
 @contextlib.contextmanager
-def _told(errors: list[str]) -> Iterator[None]:
+def _told(errors: list[str], candidate: Implementation) -> Iterator[None]:
     """What goes wrong within becomes one line of the case; the other comparisons of the matrix go on."""
     from nanobragg_torch.errors import NanoBraggError
 
     try:
         yield
-    except (BadInput, Unavailable, NanoBraggError) as error:
+    except (ScalingError, NanoBraggError) as error:
         errors.append(str(error))
     except Exception as error:  # a defect of the port fails its case, not the run
-        errors.append(f"the port broke off: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        name = "the port" if candidate is PORT else candidate.name
+        errors.append(f"{name} broke off: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
 def _parsed(case: Case) -> "Config":
@@ -144,65 +227,7 @@ def _parsed(case: Case) -> "Config":
         raise BadInput(f"the port refuses the flags: {error}") from error
 
 
-def _trace(case: Case, config: "Config", pixel: tuple[int, int], device: str, dtype: str) -> TraceResult:
-    import torch
-
-    from nanobragg_torch.products.trace import render, trace_pixel
-    from tools.scaling.traces.compare import compare
-    from tools.scaling.traces.read import parse_trace, read_trace
-
-    path = case.reference(pixel)
-    if path is None:
-        raise BadInput(f"trace_{pixel[0]}_{pixel[1]}.log: expected the reference's trace, got none")
-    c = read_trace(path, source=relative(path))
-    with torch.no_grad():
-        lines = trace_pixel(config, *pixel, device=torch.device(device), dtype=getattr(torch, dtype))
-    py = parse_trace(render(lines).encode(), source=f"the port's trace of {pixel[0]} {pixel[1]}")
-    report = compare(
-        c, py, precision=dtype, roundings=SAME_ORDER_ROUNDINGS
-    )  # the claim is the reference's own operations
-    return judge_trace(
-        pixel, c, py, report, tricubic=config.structure.interpolate is not False, claim=dtype == "float64"
-    )
-
-
-def _image(case: Case, config: "Config", device: str, dtype: str) -> ImageResult:
-    import torch
-
-    from nanobragg_torch.scan.simulate import simulate
-    from tools.scaling.engine.bitwise import compare_bits
-    from tools.scaling.matrix.edges import edge_finder
-
-    roi = config.detector.rendered
-    rows, columns = slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)
-    size = max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0)
-    reference = read_image(case.folder / "float.bin", *size).to(device)
-    with torch.no_grad():
-        full = simulate(config, device=torch.device(device), dtype=getattr(torch, dtype)).float()
-    candidate = full[rows, columns].clone()
-    full[rows, columns] = 0.0
-    return judge_image(
-        compare_bits(reference, candidate, origin=(roi.slow_min, roi.fast_min)),
-        edge_finder(config),
-        outside=int(torch.count_nonzero(full)),
-        claim=dtype == "float64",
-    )
-
-
-def read_image(path: Path, slow: int, fast: int) -> "Tensor":
-    """The float image (slow, fast) in `path`: little-endian float32, slow-major. Raises BadInput."""
-    import numpy
-    import torch
-
-    wanted = 4 * slow * fast
-    data = read_file(path, wanted, path.name)
-    if len(data) != wanted:
-        size = path.stat().st_size
-        raise BadInput(f"{path.name}: expected {slow} x {fast} float32, {wanted} bytes, got {size} bytes")
-    return torch.from_numpy(numpy.frombuffer(data, "<f4").astype(numpy.float32)).reshape(slow, fast)
-
-
-def _files(case: Case, device: str, dtype: str) -> list[FileResult]:
+def _files(case: Case, computing: Computing) -> list[FileResult]:
     """The images that the port's own command line writes, beside those of the reference."""
     if not case.images:
         return []
@@ -210,8 +235,9 @@ def _files(case: Case, device: str, dtype: str) -> list[FileResult]:
         flags = gather_inputs(case.flags, case.folders, folder)
         for name in case.images:
             flags += [IMAGE_FLAGS[name], name] if name in IMAGE_FLAGS else []
-        refused = _port_writes([*flags, "-floatfile", "float.bin", "--device", device, "--dtype", dtype], str(folder))
-        return [_file(case, name, folder, refused, dtype) for name in case.images]
+        flags += ["-floatfile", "float.bin", "--device", computing.device, "--dtype", computing.dtype]
+        refused = _port_writes([*flags, *computing.options], str(folder))
+        return [_file(case, name, folder, refused, computing.dtype) for name in case.images]
 
 
 def _port_writes(flags: Sequence[str], folder: str) -> str:
@@ -249,16 +275,3 @@ def _first_difference(reference: bytes, candidate: bytes) -> str:
         return f"expected {len(reference)} bytes, got {len(candidate)}"
     differ = [at for at, (a, b) in enumerate(zip(reference, candidate)) if a != b]
     return f"{len(differ)} of {len(candidate)} bytes differ, the first at {differ[0]}"
-
-
-def write_matrix(matrix: Matrix, folder: Path) -> list[Path]:
-    """matrix.md and matrix.json in `folder`, which is made if need be. Returns their paths."""
-    from tools.scaling.matrix.text import matrix_markdown
-
-    paths: list[Path] = [folder / "matrix.md", folder / "matrix.json"]
-    refuse_foreign(dict(zip(paths, (b"# Parity matrix", b'"cases"'))))
-    make_folder(folder)
-    write_text(paths[0], matrix_markdown(matrix))
-    data: dict[str, Any] = matrix.to_dict()
-    write_json(paths[1], data)
-    return paths

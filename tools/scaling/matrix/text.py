@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.text import plain, table
+from tools.scaling.implementations.describe import PORT, RECORDED
 from tools.scaling.matrix.effects import QuirkEffect
 from tools.scaling.matrix.judge import CaseResult, FileResult, Matrix, MatrixOutcome, Tie
 
@@ -19,7 +20,13 @@ _HEAD = (
     "case", "outcome", "numbers", "worst relative deviation", "by the bound", "pixels", "not bitwise equal",
     "worst ulp", "worst of maximum", "ties", "images", "s",
 )  # fmt: skip
-_STYLES = {MatrixOutcome.PASS: "green", MatrixOutcome.FAIL: "bold red", MatrixOutcome.MEASURED: "yellow"}
+_STYLES = {
+    MatrixOutcome.PASS: "green",
+    MatrixOutcome.FAIL: "bold red",
+    MatrixOutcome.MEASURED: "yellow",
+    MatrixOutcome.SKIPPED: "dim",
+}
+_SIDES = ("outcome", "worst deviation", "pixels off", "s")  # columns of each candidate, where there are several
 
 
 def verdict_line(matrix: Matrix) -> str:
@@ -40,26 +47,61 @@ def case_lines(case: CaseResult) -> list[str]:
     return [row, *(f"    {line}" for line in _remarks(case))]
 
 
-def matrix_lines(matrix: Matrix) -> list[str]:
-    """Everything as plain lines, the verdict last."""
-    return [line for case in matrix.cases for line in case_lines(case)] + [verdict_line(matrix)]
+def matrix_lines(matrices: Sequence[Matrix]) -> list[str]:
+    """Everything as plain lines, the verdict last; with several candidates, each under its name."""
+    lines: list[str] = []
+    for matrix in matrices:
+        lines += [pair_line(matrix)] if len(matrices) > 1 or is_named(matrix) else []
+        lines += [line for case in matrix.cases for line in case_lines(case)] + [verdict_line(matrix)]
+    return lines
 
 
-def matrix_markdown(matrix: Matrix, title: str = "Parity matrix") -> str:
-    """The table with its command and machine, and under it every remark."""
-    machine = ", ".join(f"{name} {_short(value)}" for name, value in matrix.machine.items() if value)
-    lines = [
-        f"# {title}",
-        "",
-        f"**{verdict_line(matrix)}**",
-        "",
-        f"- command: `{matrix.command}`" if matrix.command else "- command: not recorded",
+def is_named(matrix: Matrix) -> bool:
+    """Whether the two implementations are others than our port and the golden data."""
+    return (matrix.candidate, matrix.reference) != (PORT.name, RECORDED.name)
+
+
+def pair_line(matrix: Matrix) -> str:
+    return f"candidate {matrix.candidate}, reference {matrix.reference}"
+
+
+def matrix_markdown(matrices: Sequence[Matrix], changed: Sequence[str] | None = None) -> str:
+    """The table with its command and machine, and under it every remark.
+
+    Several candidates stand side by side. changed: lines that say what changed since the last run, if one is known.
+    """
+    first, several = matrices[0], len(matrices) > 1
+    machine = ", ".join(f"{name} {_short(value)}" for name, value in first.machine.items() if value)
+    lines = ["# Parity matrix", ""]
+    for matrix in matrices:
+        name = f"{plain(matrix.candidate)}: " if several else ""
+        lines += [f"**{name}{verdict_line(matrix)}**", ""]
+    lines += [
+        f"- command: `{first.command}`" if first.command else "- command: not recorded",
         f"- machine: {plain(machine)}",
+        *([f"- {plain(pair_line(matrix))}" for matrix in matrices] if several or is_named(first) else []),
         "",
-        table(_HEAD, map(_cells, matrix.cases)),
+        _side_by_side(matrices) if several else table(_HEAD, map(_cells, first.cases)),
     ]
-    remarks = [f"- {plain(case.name)}: {plain(line)}" for case in matrix.cases for line in _remarks(case)]
+    if changed is not None:
+        told = [f"- {plain(line)}" for line in changed] or ["Nothing."]
+        lines += ["", "## Changed since the last run", "", *told]
+    remarks = []
+    for matrix in matrices:
+        name = f"{plain(matrix.candidate)}: " if several else ""
+        remarks += [f"- {name}{plain(case.name)}: {plain(line)}" for case in matrix.cases for line in _remarks(case)]
     return to_ascii("\n".join([*lines, "", "## Remarks", "", *(remarks or ["None."])]) + "\n")
+
+
+def _side_by_side(matrices: Sequence[Matrix]) -> str:
+    head = ["case", *(f"{matrix.candidate}: {name}" for matrix in matrices for name in _SIDES)]
+    rows = []
+    for cases in zip(*(matrix.cases for matrix in matrices)):
+        cells = [_cells(case) for case in cases]
+        for case, row in zip(cases, cells):  # without a trace the image alone says how far off it is
+            row[3] = row[3] if case.traces else f"{row[8]} of the maximum"
+        rows.append([cases[0].name, *(row[i] for row in cells for i in (1, 3, 6, 11))])
+    return table(head, rows)
 
 
 def terminal_table(matrix: Matrix) -> "Table":
@@ -77,6 +119,17 @@ def terminal_table(matrix: Matrix) -> "Table":
         cells = (numbers, bound, differ, ulp, ties, _small(worst), where.replace(" ", ":"))
         table.add_row(Text(name), Text(outcome, style=_STYLES[case.outcome]), *map(Text, cells))
     return table
+
+
+def terminal_rows(matrices: Sequence[Matrix], draw: Callable[["Table"], None]) -> Iterator[str]:
+    """Draw the table of each candidate; yield what stands under it: remarks, and the verdict."""
+    for matrix in matrices:
+        if len(matrices) > 1 or is_named(matrix):
+            yield pair_line(matrix)
+        draw(terminal_table(matrix))
+        for case in matrix.cases:
+            yield from (f"{case.name}: {line}" for line in _remarks(case))
+        yield verdict_line(matrix)
 
 
 def quirk_lines(case: str, effects: Sequence[QuirkEffect]) -> list[str]:
@@ -104,14 +157,14 @@ def progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[CaseResult], 
         yield lambda case: progress.update(task, advance=1, description=case.name)
 
 
-def _cells(case: CaseResult) -> Sequence[str]:
+def _cells(case: CaseResult) -> list[str]:
     worst, where = case.worst
     image = case.image
     pixels = ["-"] * 5
     if image is not None:
         ulp = "NaN" if image.worst_ulp is None else str(image.worst_ulp)
         pixels = [str(image.pixels), str(image.unequal), ulp, _small(image.worst_share), str(len(image.ties))]
-    deviation = f"{_small(worst)} ({where})" if where else "0"
+    deviation = f"{_small(worst)} ({where})" if where else "0" if case.traces else "-"
     numbers = [str(case.numbers), deviation, str(case.bounded)]
     return [case.name, case.outcome.value, *numbers, *pixels, _files(case.files), f"{case.seconds:.2f}"]
 
@@ -130,7 +183,7 @@ def _all_alike(files: Sequence[FileResult]) -> str:
 
 
 def _remarks(case: CaseResult) -> list[str]:
-    lines = [f"{case.outcome.value}: {problem}" for problem in case.problems]
+    lines = [f"{case.outcome.value}: {problem}" for problem in [*case.problems, *filter(None, [case.skipped])]]
     if case.image is not None:
         lines += [_tie(tie) for tie in case.image.ties]
     for trace in case.traces:

@@ -1,0 +1,169 @@
+"""Two implementations on one command line: their images, the kind of difference, their traces. Prints nothing."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.scaling.base.errors import BadInput, Unavailable
+from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
+from tools.scaling.bundle.layout import IMAGE_RECORD
+from tools.scaling.cases.case import Case, Extent
+from tools.scaling.implementations.describe import RECORDED, Implementation, refuse_same_name
+from tools.scaling.implementations.make import Computing, MadeImage, Maker, maker
+from tools.scaling.implementations.run import Pixel
+
+if TYPE_CHECKING:
+    from tools.scaling.images.open import Image
+    from tools.scaling.images.report import ImageReport
+    from tools.scaling.traces.report import Report
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What a comparison of two implementations found. traces: where both print one, that of `pixel` (slow, fast)."""
+
+    reference: str
+    candidate: str
+    images: "ImageReport"
+    pixel: Pixel | None
+    traces: "Report | None"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the images agree, and no traced factor differs or is lost."""
+        return self.images.passed and (self.traces is None or not (self.traces.num_divergent or self.traces.lost))
+
+
+def flags_case(words: Sequence[str]) -> Case:
+    """The case that bare flags of the reference's command line are; their files are looked for in this folder."""
+    flags = shlex.split(words[0]) if len(words) == 1 else list(words)
+    if not flags or not flags[0].startswith("-"):
+        raise BadInput(f"versus: expected flags of nanoBragg behind --, got {shlex.join(flags) or 'nothing'}")
+    return Case("versus", Path.cwd(), tuple(flags), (), None, {})
+
+
+def windowed(case: Case, pixel: Pixel | None, programs: Sequence[Implementation]) -> Case:
+    """The case, rendered in its window alone where its flags name no -roi and every program has that flag.
+
+    Raises Unavailable where a record is wanted and the case holds none of that region.
+    """
+    from tools.scaling.images.region import find_region
+
+    if case.pixels or case.window or pixel:
+        region = find_region(str(case.folder.absolute()), Extent.window, pixel=pixel)
+        if "-roi" not in case.flags and not any(program.lacking(("-roi",)) for program in programs):
+            slow_min, slow_max, fast_min, fast_max = region.window
+            roi = ("-roi", *map(str, (fast_min, fast_max, slow_min, slow_max)))
+            case = replace(case, flags=(*case.flags, *roi), c_image=region.reference)
+    if RECORDED in programs and case.c_image is None:
+        raise Unavailable(f"{case.name}: expected the reference's image of this region, got none")
+    return case
+
+
+def as_one_type(
+    reference: MadeImage, candidate: MadeImage, names: tuple[str, str] = ("reference", "candidate")
+) -> "tuple[Image, Image]":
+    """The two images in the wider type that both can be held in: float64 where both are, else float32."""
+    import torch
+
+    from tools.scaling.images.open import in_memory
+
+    wide = all(side.pixels.dtype == torch.float64 for side in (reference, candidate))
+    made = [side.pixels if wide else side.pixels.float() for side in (reference, candidate)]
+    return in_memory(made[0], names[0]), in_memory(made[1], names[1])
+
+
+def compare_programs(
+    case: Case,
+    reference: Implementation,
+    candidate: Implementation,
+    computing: Computing,
+    *,
+    pixel: Pixel | None = None,
+    traced: bool = True,
+    out: Path | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Versus:
+    """Run both on the case's flags and compare: the images, and the traces where both print one.
+
+    pixel: traced (slow, fast), by default the case's first, else the reference's brightest. computing: our port's way.
+    out: a folder for images.md, images.json, image.json and the pictures; summary.md where traces were compared.
+    Raises BadInput, Unavailable and what a run of a program raises; nothing is written then.
+    """
+    from tools.scaling.images.compare import compare_opened, images_contents, images_marks
+    from tools.scaling.images.measure import CPU
+
+    refuse_same_name(reference, candidate)
+    for program in (reference, candidate):
+        if missing := program.lacking(case.flags):
+            raise Unavailable(f"not compared: {missing}")
+    if out is not None:
+        refuse_foreign(images_marks(out) | {out / IMAGE_RECORD: b'"window_slow_fast"'})
+    sides = maker(reference, case, computing), maker(candidate, case, computing)
+    traces: Report | None = None
+    both = traced and reference.trace is not None and candidate.trace is not None
+    if both and (pixel is not None or case.pixels):  # a run that traces makes the image, too
+        traces = _compared_traces(sides, pixel or case.pixels[0], computing)
+    made = sides[0].image(), sides[1].image()
+    roi = case.config().detector.rendered
+    images = as_one_type(*made, names=(reference.name, candidate.name))
+    report = compare_opened(*images, origin=(roi.slow_min, roi.fast_min), progress=progress)
+    if both and traces is None:
+        place = int(made[0].pixels.argmax())
+        width = made[0].pixels.shape[1]
+        pixel = (roi.slow_min + place // width, roi.fast_min + place % width)
+        traces = _compared_traces(sides, pixel, computing)
+    if out is not None:
+        contents = images_contents(report, *images, out, CPU, command)
+        contents[out / IMAGE_RECORD] = json_bytes(_record(case, images, report))
+        if traces is not None:
+            from tools.scaling.traces.markdown import comparison_markdown
+
+            contents[out / "summary.md"] = text_bytes(comparison_markdown(traces))
+        make_folder(out)
+        write_all(contents)
+    return Versus(reference.name, candidate.name, report, pixel or (case.pixels or (None,))[0], traces)
+
+
+def _compared_traces(sides: tuple[Maker, Maker], pixel: Pixel, computing: Computing) -> "Report":
+    from tools.scaling.traces.compare import compare
+
+    return compare(sides[0].trace(pixel), sides[1].trace(pixel), precision=computing.dtype)
+
+
+def _record(case: Case, images: "tuple[Image, Image]", report: "ImageReport") -> dict[str, object]:
+    """What image.json says: which region, which programs, and the digests of their pixels."""
+    import hashlib
+
+    digests = [hashlib.sha256(image.pixels.contiguous().numpy().tobytes()).hexdigest() for image in images]
+    return {
+        "case": case.name,
+        "window_slow_fast": report.roi,
+        "shape_slow_fast": report.shape,
+        "format": f"{images[1].dtype}, little-endian, slow-major",
+        "candidate": images[1].name,
+        "sha256": digests[1],
+        "reference": images[0].name,
+        "reference_sha256": digests[0],
+    }
+
+
+def versus_lines(found: Versus) -> list[str]:
+    """The comparison as plain lines, the verdict last."""
+    from tools.scaling.images.text import images_lines
+    from tools.scaling.traces.text import comparison_lines
+
+    lines = [f"reference {found.reference}, candidate {found.candidate}", *images_lines(found.images)]
+    if found.traces is None:
+        return [*lines[:-1], "traces: not compared, a program of the two prints none", lines[-1]]
+    slow, fast = found.pixel or (0, 0)
+    return [lines[0], f"trace of pixel slow {slow} fast {fast}:", *comparison_lines(found.traces), *lines[1:]]
+
+
+def versus_dict(found: Versus) -> dict[str, object]:
+    """The comparison, JSON-ready."""
+    names = {"reference": found.reference, "candidate": found.candidate, "pixel": found.pixel, "passed": found.passed}
+    return names | {"images": found.images.to_dict(), "traces": found.traces.metrics() if found.traces else None}
