@@ -86,11 +86,11 @@ def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path |
         counted = Counted()
         files[output.noise_file] = chain((header,), noise_pieces(config, image, counted))
     if dump is not None and config.structure.hkl_file is not None:
-        files[dump] = _dump_pieces(config.structure)
+        files[dump] = dump_pieces(config.structure)
     return Outputs(files, scale, pgm_scale, counted)
 
 
-def _dump_pieces(structure: StructureFactors) -> Iterator[bytes]:
+def dump_pieces(structure: StructureFactors) -> Iterator[bytes]:
     """The grid in float64, whatever the run was computed in."""
     grid = build_grid(structure, torch.empty(0, dtype=torch.float64))
     if grid.values is not None:

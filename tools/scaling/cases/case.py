@@ -1,14 +1,19 @@
 """Cases: a folder with case.json (the reference's flags, the traced pixels) and the files they name."""
 
+import atexit
 import json
 import shlex
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from operator import index
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from nanobragg_torch.io.inputs import kind_at
+from nanobragg_torch.quirks import VARIANTS
 from tools.scaling.base.errors import BadInput, of_port, why
 from tools.scaling.base.reading import read_file
 from tools.scaling.base.repo import ROOT
@@ -40,6 +45,8 @@ class Case:
     images: names of the integer, PGM and noise images in the folder. covers: in words, what the case is for. window:
     (slow_min, slow_max, fast_min, fast_max), inclusive: the part of the detector to look at where the flags have no
     -roi, or None. c_image: the reference's float image of the window, of -roi or of the whole detector, or None.
+    variant: the program that has said it, where it is not golden. before: the flags of a run that was made first in the
+    same folder, for the dump of its structure factors.
     """
 
     name: str
@@ -52,11 +59,19 @@ class Case:
     covers: str = ""
     window: Window | None = None
     c_image: Path | None = None
+    variant: str = ""
+    before: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """The folders in which the files that the flags name are searched, in this order."""
-        return (self.folder, self.folder.parent / "inputs")
+        inputs = self.folder.parent / "inputs"
+        return (self.folder, inputs, self.folder.parent.parent / "inputs") if self.variant else (self.folder, inputs)
+
+    @property
+    def mode(self) -> tuple[str, ...]:
+        """The port's own flags that make it follow the program of the case."""
+        return ("--mode", self.variant) if self.variant else ()
 
     def reference(self, pixel: tuple[int, int]) -> Path | None:
         """Return the reference's trace of `pixel` (slow, fast), or None.
@@ -88,9 +103,27 @@ class Case:
         from nanobragg_torch.flags.parse import parse
 
         try:
-            return parse([*self.flags, *more], folders=self.folders)
+            if not self.before:
+                return parse([*self.flags, *self.mode, *more], folders=self.folders)
+            folder = _left_by(self.before, self.mode, self.folders)
+            folders = (folder, *self.folders)
+            return parse([*self.flags, *self.mode, *more], folders=folders, dump=folder / "Fdump.bin")
         except NanoBraggError as error:
             raise of_port(error) from error
+
+
+@cache
+def _left_by(flags: tuple[str, ...], mode: tuple[str, ...], folders: tuple[Path, ...]) -> Path:
+    """A folder with the dump that a run of these flags leaves; it is removed when the process ends."""
+    from nanobragg_torch.flags.parse import parse
+    from nanobragg_torch.io.load import loaded
+    from nanobragg_torch.products.outputs import dump_pieces
+
+    config, folder = loaded(parse([*flags, *mode], folders=folders)), Path(mkdtemp(prefix="before-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    with (folder / config.output.dump_file).open("wb") as file:
+        file.writelines(dump_pieces(config.structure))
+    return folder
 
 
 def find_case(name: str) -> Case:
@@ -128,6 +161,8 @@ def _read(folder: Path) -> Case:
             expected=dict(data.get("expected_I_before_scaling", {})),
             images=tuple(map(str, data.get("images", ()))),
             covers=str(data.get("covers", "")),
+            variant=_variant(data.get("variant", "")),
+            before=tuple(shlex.split(data.get("before", ""))),
             window=_window(data["window"]) if data.get("window") else None,
             c_image=ROOT / data["c_image"] if data.get("c_image") else _beside(folder / "float.bin"),
         )
@@ -135,6 +170,12 @@ def _read(folder: Path) -> Case:
         raise BadInput(
             f'{path}: expected {{"flags": "...", "traced_pixels_slow_fast": [[S, F], ...]}}, got {error!r}'
         ) from error
+
+
+def _variant(name: str) -> str:
+    if name and name not in VARIANTS:
+        raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {name!r}")
+    return name
 
 
 def _window(bounds: list[int]) -> Window:
