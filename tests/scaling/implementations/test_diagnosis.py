@@ -1,0 +1,110 @@
+"""The diagnosis from images alone: the cause that was put in is named, and none where there is none."""
+
+import pytest
+import torch
+
+import nanobragg_torch as nb
+from tools.scaling.base.errors import BadInput
+from tools.scaling.implementations.diagnosis import SAME, diagnose
+
+STILL = "-cell 30 40 50 80 95 105 -default_F 100 -lambda 1.1 -N 5 -distance 100 -detpixels 24 -pixel 2 -oversample 1"
+SWEEP = f"{STILL} -fluence 1e20 -phi 0 -osc 1 -phisteps 3 -misset 10 20 30"
+
+
+def simulated(flags: str, dtype: torch.dtype = torch.float64, folders: tuple = ()) -> torch.Tensor:
+    return nb.simulate(nb.parse(flags.split(), folders=folders), dtype=dtype).float()
+
+
+def diagnosed(flags: str, image: torch.Tensor, folders: tuple = ()):
+    return diagnose(flags.split(), folders, image)
+
+
+def test_the_same_image_needs_no_cause() -> None:
+    diagnosis = diagnosed(SWEEP, simulated(SWEEP))
+    assert diagnosis.sentence == "The candidate is as our port: 0 of 576 pixels left."
+    assert diagnosis.to_dict()["explained"] is True
+
+
+@pytest.mark.parametrize(
+    ("flags", "also", "named"),
+    [
+        (SWEEP, "--quirk Q29=off", "Q29 off"),
+        (f"{STILL} -gauss_xtal", "--quirk Q24=off", "Q24 off"),
+        (f"{STILL} -oversample_omega -phi 1 -osc 1", "--quirk Q27=off", "Q27 off"),
+        (SWEEP, "-misset -10 -20 -30", "-misset 10 20 30 with the opposite sign"),
+        (SWEEP, "-misset 572.9577951308232 1145.9155902616465 1718.8733853924698", "-misset 10 20 30 taken as radians"),
+        (SWEEP, "-phi 0.16666666666666666", "phi steps at their mid-points"),
+        (SWEEP, "-N 6", "-N 5 one too many"),
+        (SWEEP, "-nopolar", "the polarization factor left out"),
+        (f"{STILL} -energy 12000", "-energy 12000.0193", "wavelength by hc = 12398.4 eV A"),
+    ],
+)
+def test_the_cause_that_was_put_in_is_named_first(flags: str, also: str, named: str) -> None:
+    diagnosis = diagnosed(flags, simulated(f"{flags} {also}"))
+    assert diagnosis.causes[0].short.startswith(named)
+    assert diagnosis.causes[0].left == 0 and diagnosis.causes[0].of == 576
+    assert f"as ours with {named}" in diagnosis.sentence and "0 of 576 pixels left" in diagnosis.sentence
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [(1e-20, "times 1e-20 (the fluence left out)"), (3.0, "times 3 (not divided by the number of terms)")],
+)
+def test_a_constant_is_named(factor: float, text: str) -> None:
+    assert diagnosed(SWEEP, simulated(SWEEP).double() * factor).sentence.startswith(
+        f"The candidate is as ours with {text}: 0 of"
+    )
+
+
+def test_the_order_of_the_pixels_is_told_beside_the_cause() -> None:
+    flags = f"{SWEEP} -detpixels_s 20"
+    other = simulated(f"{flags} --quirk Q29=off")
+    turned = other.T.contiguous().view(20, 24)
+    assert diagnosed(flags, simulated(flags).flip(0)).sentence == (
+        "The candidate with its rows in reverse order is as our port: 0 of 480 pixels left."
+    )
+    assert "with its axes exchanged is as ours with Q29 off" in diagnosed(flags, turned).sentence
+    swapped = torch.from_numpy(other.numpy().byteswap())
+    assert (
+        "with the bytes of each float32 in reverse order is as ours with Q29 off" in diagnosed(flags, swapped).sentence
+    )
+
+
+def test_a_candidate_that_computes_in_float32_has_a_tolerance_of_its_own() -> None:
+    alone = diagnosed(SWEEP, simulated(SWEEP, torch.float32))
+    assert alone.sentence.startswith("The candidate is as our port: ") and "for its own rounding" in alone.sentence
+    assert SAME < alone.tolerance < 0.01
+    other = diagnosed(SWEEP, simulated(f"{SWEEP} --quirk Q29=off", torch.float32))
+    assert other.causes[0].short == "Q29 off" and other.explained
+
+
+def test_two_causes_at_once() -> None:
+    diagnosis = diagnosed(SWEEP, simulated(f"{SWEEP} --quirk Q29=off -N 6"))
+    assert "-N 5 one too many, and Q29 off" in diagnosis.sentence and diagnosis.explained
+
+
+def test_what_no_cause_explains_is_said_to_be_so() -> None:
+    noise = torch.rand(24, 24, generator=torch.Generator().manual_seed(1))
+    diagnosis = diagnosed(STILL, noise)
+    assert diagnosis.sentence.startswith(
+        f"None of {diagnosis.tried} known causes makes the candidate's image, 576 of 576"
+    )
+    assert "; nearest: " in diagnosis.sentence and diagnosis.tried > 80 and not diagnosis.explained
+    assert diagnosis.to_dict()["explained"] is False
+
+
+def test_reflections_under_other_indices(tmp_path) -> None:
+    lines = [(h, k, m) for h in range(-4, 5) for k in range(-5, 6) for m in range(-6, 7)]
+    values = {(h, k, m): 10 + h + 2 * k * k + 3 * m + h * k for h, k, m in lines}
+    (tmp_path / "p1.hkl").write_text("".join(f"{h} {k} {m} {values[h, k, m]}\n" for h, k, m in lines))
+    (tmp_path / "minus.hkl").write_text("".join(f"{-h} {-k} {-m} {values[h, k, m]}\n" for h, k, m in lines))
+    flags = STILL.replace("-default_F 100", "-hkl p1.hkl")
+    image = simulated(flags.replace("p1.hkl", "minus.hkl"), folders=(tmp_path,))
+    assert "as ours with the indices -h -k -l for h k l: 0 of 576" in diagnosed(flags, image, (tmp_path,)).sentence
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"expected 24 x 24 pixels, got \(3, 4\)"):
+        diagnosed(STILL, torch.zeros(3, 4))
+    with pytest.raises(BadInput, match="-nonsense: unknown flag"):
+        diagnosed(f"{STILL} -nonsense", torch.zeros(24, 24))
