@@ -103,8 +103,16 @@ def test_reflections_under_other_indices(tmp_path) -> None:
     assert "as ours with the indices -h -k -l for h k l: 0 of 576" in diagnosed(flags, image, (tmp_path,)).sentence
 
 
+def test_a_part_of_the_detector_is_diagnosed_where_it_lies() -> None:
+    part = simulated(f"{SWEEP} --quirk Q29=off")[4:20, 9:21]
+    diagnosis = diagnose(SWEEP.split(), (), part, (4, 9))
+    assert diagnosis.causes[0].short == "Q29 off" and diagnosis.causes[0].of == 16 * 12 and diagnosis.explained
+    with pytest.raises(BadInput, match="expected 24 x 24 pixels, of which a part begins at 9 13, got 16 x 12"):
+        diagnose(SWEEP.split(), (), part, (9, 13))
+
+
 def test_an_image_of_another_size_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"expected 24 x 24 pixels, got \(3, 4\)"):
+    with pytest.raises(BadInput, match=r"expected 24 x 24 pixels, got 3 x 4"):
         diagnosed(STILL, torch.zeros(3, 4))
     with pytest.raises(BadInput, match="-nonsense: unknown flag"):
         diagnosed(f"{STILL} -nonsense", torch.zeros(24, 24))

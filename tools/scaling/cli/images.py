@@ -3,14 +3,15 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.errors import BadInput, GateFailed, of_port
 from tools.scaling.base.files import write_text
-from tools.scaling.cases.case import Extent
+from tools.scaling.cases.case import Extent, find_case
 from tools.scaling.cli.options import (
     IMAGES,
     AsJson,
@@ -24,6 +25,9 @@ from tools.scaling.cli.options import (
     app,
     say,
 )
+
+if TYPE_CHECKING:
+    from tools.scaling.implementations.diagnosis import Diagnosis
 
 AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
 AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
@@ -42,6 +46,9 @@ def images(
     ] = (0, 0),
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
+    case: Annotated[
+        str | None, typer.Option(help="The case that both are of: where they differ, a cause is looked for.")
+    ] = None,
     device: Device = "cpu",
     as_json: AsJson = False,
     junit: Junit = None,
@@ -61,10 +68,60 @@ def images(
         )
     if junit:
         write_text(junit, images_junit(report))
-    for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):
+    result = report.to_dict()
+    lines = images_lines(report)
+    if case and (report.unequal or report.nonfinite):
+        read = find_case(case)
+        diagnosis = _diagnosed(read.flags, read.folders, py, shape, origin)
+        result["diagnosis"] = diagnosis.to_dict()
+        lines.insert(-1, f"diagnosis: {diagnosis.sentence}")
+    for line in [json.dumps(result)] if as_json else lines:
         say(line)
     if gate and not report.passed:
         raise GateFailed(f"{py}: the images do not agree")
+
+
+@app.command(rich_help_panel=IMAGES)
+def diagnose(
+    image: Annotated[Path, typer.Option(help="The candidate's image: raw float32 or float64, .npy or SMV.")],
+    flags: Annotated[list[str] | None, typer.Argument(metavar="-- FLAGS", help="The command line, behind --.")] = None,
+    case: Annotated[str | None, typer.Option(help="The case that it is of, in the place of FLAGS.")] = None,
+    mode: Annotated[str | None, typer.Option(help="The program that the candidate should be as.")] = None,
+    origin: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Where a part of the detector begins.")
+    ] = None,
+    shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size of a raw part.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which known quirk, program or mistake makes an image, from the image alone."""
+    if bool(case) == bool(flags):
+        raise BadInput(f"diagnose: expected --case CASE or -- FLAGS, got {'both' if case else 'neither'}")
+    read = find_case(case) if case else None
+    words = (*(read.flags if read else flags or ()), *(("--mode", mode) if mode else ()))
+    diagnosis = _diagnosed(words, read.folders if read else (Path(),), image, shape, origin)
+    say(json.dumps(diagnosis.to_dict()) if as_json else diagnosis.sentence)
+
+
+def _diagnosed(
+    flags: Sequence[str],
+    folders: Sequence[Path],
+    path: Path,
+    shape: tuple[int, int] | None,
+    origin: tuple[int, int] | None,
+) -> "Diagnosis":
+    """Diagnose the image in a file, which is the whole detector, or with `shape` may be a part of it."""
+    from nanobragg_torch import NanoBraggError, parse
+    from tools.scaling.images.open import open_image
+    from tools.scaling.implementations.diagnosis import diagnose
+
+    try:
+        detector = parse([*flags], folders=folders).detector
+    except NanoBraggError as error:
+        raise of_port(error) from error
+    size = detector.pixels_slow, detector.pixels_fast
+    opened = open_image(path, shape or (size if path.suffix != ".npy" else None))
+    part = None if opened.shape in (size, size[::-1]) else origin
+    return diagnose(flags, folders, opened.values(opened.pixels), part)
 
 
 @app.command(rich_help_panel=IMAGES)

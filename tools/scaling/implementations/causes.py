@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nanobragg_torch.flags.record import Flag
 from nanobragg_torch.flags.table import GROUPS, REFERENCE
 from nanobragg_torch.flags.values import INTEGER
-from nanobragg_torch.quirks import MODES, TABLE
+from nanobragg_torch.quirks import MODES, TABLE, Quirks, of_mode
 from nanobragg_torch.units import radians, thousandth
 
 if TYPE_CHECKING:
@@ -59,13 +59,16 @@ def beside(first: KnownCause, second: KnownCause) -> KnownCause:
     return KnownCause(name, second.words, changed if settings else None, factor if factors else None)
 
 
-def known_causes(words: Words, on: Callable[[str], bool]) -> Iterator[KnownCause]:
-    """Every known cause that may show in `words`. on: whether a quirk is on in them ("Q24" -> True)."""
+def known_causes(words: Words, quirks: Quirks) -> Iterator[KnownCause]:
+    """Every known cause that may show in `words`, whose switches are `quirks`."""
     for quirk in TABLE:
-        state, does = ("off", quirk.right) if on(quirk.id) else ("on", quirk.reference)
+        state, does = ("off", quirk.right) if quirks.on(quirk.id) else ("on", quirk.reference)
         yield KnownCause(f"{quirk.id} {state} ({does})", (*words, "--quirk", f"{quirk.id}={state}"))
+    programs: dict[frozenset[str], list[str]] = {}
     for mode in MODES:
-        yield KnownCause(f"--mode {mode}", (*_without_switches(words), "--mode", mode))
+        programs.setdefault(of_mode(mode).off, []).append(mode)
+    for modes in (modes for off, modes in programs.items() if off != quirks.off):
+        yield KnownCause(f"the switches of {', '.join(modes)}", (*_without_switches(words), "--mode", modes[0]))
     yield KnownCause("detector and beam vectors taken as given (not unitised)", (*words, "--vectors", "as-given"))
     for start, end in _groups(words):
         yield from _of_flag(words, start, end)
@@ -79,9 +82,8 @@ def known_causes(words: Words, on: Callable[[str], bool]) -> Iterator[KnownCause
 
 def _without_switches(words: Words) -> Words:
     """The words without those that switch quirks: a mode sets them all."""
-    dropped = {
-        i + step for i, word in enumerate(words) if word in ("--mode", "--quirk", "--phi-mode") for step in (0, 1)
-    }
+    switches = ("--mode", "--quirk", "--phi-mode")
+    dropped = {i + step for i, word in enumerate(words) if word in switches for step in (0, 1)}
     return tuple(word for i, word in enumerate(words) if i not in dropped)
 
 

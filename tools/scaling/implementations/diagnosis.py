@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nanobragg_torch.scan.threads import one_thread_per_operation
 from tools.scaling.implementations.causes import KnownCause, beside, known_causes
 from tools.scaling.implementations.trial import Trial
 
@@ -115,18 +116,21 @@ class Diagnosis:
         }
 
 
-def diagnose(flags: Sequence[str], folders: Sequence[Path], image: "Tensor") -> Diagnosis:
+def diagnose(
+    flags: Sequence[str], folders: Sequence[Path], image: "Tensor", origin: tuple[int, int] | None = None
+) -> Diagnosis:
     """Which known cause makes the image of a candidate.
 
     flags: the command line, with --mode and --quirk where the candidate should be as another program. folders: where
-    the files that it names are. image: the candidate's, (slow, fast) photons. A cause that our port refuses is not
-    tried. Raises BadInput where the port refuses the flags, or the image has another size.
+    the files that it names are. image: the candidate's, (slow, fast) photons. origin: (slow, fast) of its first pixel,
+    where it is a part of the detector. A cause that our port refuses is not tried. Raises BadInput where the port
+    refuses the flags, or the image has another size.
     """
     import torch
 
-    with torch.no_grad():
-        trial = Trial(tuple(flags), folders)
-        orders = trial.orders(image.double())
+    with torch.no_grad(), one_thread_per_operation():
+        trial = Trial(tuple(flags), folders, image.double(), origin)
+        orders = trial.orders()
         for order, candidate in orders:
             if not _differing(trial.own, candidate):
                 return Diagnosis(0, len(trial.places), image.numel(), order)
@@ -188,15 +192,14 @@ class _Sample:
 def _diagnosed(trial: Trial, order: str, candidate: "Tensor") -> Diagnosis:
     chosen = _telling(trial.own, candidate, min(TELLING, max(FEW, TERMS // trial.terms)))
     sample = _Sample(trial, trial.places[chosen], candidate[chosen])
-    causes = [KnownCause("", trial.flags), *known_causes(trial.flags, trial.config.quirks.on)]
+    causes = [KnownCause("", trial.flags), *known_causes(trial.flags, trial.config.quirks)]
     made = sample.ranked(causes)
     limit = SAME if not made[0].tried.left else sample.rounding(made)
     if made[0].tried.left and limit == SAME:
         made = sorted([*made, *_pairs(sample, made)], key=lambda each: each.rank)
         limit = SAME if not made[0].tried.left else sample.rounding(made)
-    pixels = trial.size[0] * trial.size[1]
     differing = _differing(trial.own, candidate)
-    begun = Diagnosis(differing, len(trial.places), pixels, order, limit, len(causes) - 1)
+    begun = Diagnosis(differing, len(trial.places), trial.image.numel(), order, limit, len(causes) - 1)
     return _confirmed(trial, candidate, begun, made)
 
 
@@ -207,7 +210,7 @@ def _pairs(sample: _Sample, made: Sequence[_Made]) -> list[_Made]:
     for first in [each.cause for each in made if each.tried.rest < as_is and each.cause.name][:FIRSTS]:
         config = sample.trial.of(first)
         assert config is not None
-        second = known_causes(first.words, config.quirks.on)
+        second = known_causes(first.words, config.quirks)
         best += few.ranked([beside(first, other) for other in second])[:2]
     return sample.ranked([each.cause for each in best])
 

@@ -1,4 +1,4 @@
-"""Known causes on trial: our port simulates them on chosen pixels of a candidate's image, in the order that it has."""
+"""Known causes on trial: our port simulates them on chosen pixels of a candidate's image."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,26 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1 << 23  # terms that an image may cost; of a dearer one fewer pixels are looked at
 CONSTANT = 1e-6  # relative: so near must a factor be to one that is known
+SMALL = 1000  # pixels that are no work for several threads
 LIKER = 0.05  # of a correlation: by so much another order of the pixels must be liker
 
 
 class Trial:
-    """The command line as our port has it, and the pixels that are looked at. own: its values there."""
+    """The command line as our port has it, the candidate's image, and the pixels that are looked at.
 
-    def __init__(self, flags: tuple[str, ...], folders: Sequence[Path]) -> None:
+    origin: (slow, fast) of the image's first pixel, where it is a part of the detector; None where it is all of it.
+    places: (n, 2) on the detector. own: our values there.
+    """
+
+    def __init__(
+        self, flags: tuple[str, ...], folders: Sequence[Path], image: "Tensor", origin: tuple[int, int] | None
+    ) -> None:
         from nanobragg_torch import NanoBraggError, loaded, parse
 
-        self.flags, self.folders = flags, folders
+        self.flags, self.folders, self.image, self.origin = flags, folders, image, origin
         try:
             self.config = loaded(parse([*flags], folders=folders))
+            self._refuse_misfit()
             self.places = self._looked_at()
             self.own = self.values(self.config, self.places)
         except NanoBraggError as error:
@@ -39,16 +47,27 @@ class Trial:
     def size(self) -> tuple[int, int]:
         return self.config.detector.pixels_slow, self.config.detector.pixels_fast
 
+    def _refuse_misfit(self) -> None:
+        """Raise BadInput for an image that is not of the detector's size, or not a part of it."""
+        got, (slow, fast) = tuple(self.image.shape), self.size
+        if self.origin is None:
+            fits = self.image.numel() == slow * fast
+        else:
+            fits = self.origin[0] + got[0] <= slow and self.origin[1] + got[1] <= fast
+        if not fits:
+            part = "" if self.origin is None else f", of which a part begins at {self.origin[0]} {self.origin[1]}"
+            raise BadInput(f"image: expected {slow} x {fast} pixels{part}, got {' x '.join(map(str, got))}")
+
     def _looked_at(self) -> "Tensor":
-        """(n, 2) places: all, or of a dear image one in so many."""
+        """(n, 2) places in the image: all, or of a dear one some, evenly strewn."""
         import torch
 
-        pixels = self.size[0] * self.size[1]
-        stride = max(1, pixels * self.terms // LOOKED_AT)
-        while math.gcd(stride, self.size[1]) > 1:  # not the same columns in every row
+        width = self.image.shape[1] if self.origin is not None else self.size[1]
+        stride = max(1, self.image.numel() * self.terms // LOOKED_AT)
+        while stride > 1 and math.gcd(stride, width) > 1:  # not the same columns in every row
             stride += 1
-        flat = torch.arange(0, pixels, stride if stride > 1 else 1)
-        return torch.stack([flat // self.size[1], flat % self.size[1]], dim=1)
+        flat = torch.arange(0, self.image.numel(), stride)
+        return torch.stack([flat // width, flat % width], dim=1) + torch.tensor(self.origin or (0, 0))
 
     @cached_property
     def _prepared(self) -> "Experiment":
@@ -63,18 +82,18 @@ class Trial:
         """Terms of a pixel."""
         return self._prepared.n_subpixels * self._prepared.n_sources * self._prepared.n_orientations
 
-    def orders(self, image: "Tensor") -> "list[tuple[str, Tensor]]":
+    def orders(self) -> "list[tuple[str, Tensor]]":
         """(text, values at the places) of the candidate as it is, and as another order of its pixels would have it.
 
         The other one is the likest to ours, where it is liker than the image as it is.
         """
         import torch
 
-        if image.numel() != self.size[0] * self.size[1]:
-            raise BadInput(f"image: expected {self.size[0]} x {self.size[1]} pixels, got {tuple(image.shape)}")
-        at = self.places.unbind(1)
-        views = [(text, view[at]) for text, view in _views(image, self.size)]
-        lost = image.reshape(self.size)[at].isnan()  # reading does not keep the bytes of what is no number
+        image, at = self.image, (self.places - torch.tensor(self.origin or (0, 0))).unbind(1)
+        if self.origin is None:
+            image = image.reshape(self.size)
+        views = [(text, view[at]) for text, view in _views(image, self.origin is None)]
+        lost = image[at].isnan()  # reading does not keep the bytes of what is no number
         views[-2:] = [(text, torch.where(lost, self.own, values)) for text, values in views[-2:]]
         alike = [_likeness(self.own, values) for _, values in views]
         best = max(range(len(views)), key=lambda i: alike[i])
@@ -129,8 +148,9 @@ class Trial:
         from nanobragg_torch.scan.experiment import prepare
 
         slow, fast = places.unbind(1)
+        threads = None if len(places) > SMALL else 1
         if len(places) == self.size[0] * self.size[1]:
-            made = simulate(config).flatten()
+            made = simulate(config, threads=threads).flatten()
         else:
             roi, mask = config.detector.rendered, config.detector.mask
             inside = (slow >= roi.slow_min) & (slow <= roi.slow_max) & (fast >= roi.fast_min) & (fast <= roi.fast_max)
@@ -138,29 +158,31 @@ class Trial:
                 inside &= torch.from_numpy(mask)[slow, fast]
             made = torch.zeros(len(places), dtype=torch.float64)
             if inside.any():
-                made[inside] = simulate_pixels(config, places[inside])
+                made[inside] = simulate_pixels(config, places[inside], threads=threads)
         if cause is None or cause.factor is None:
             return made
         factor = cause.factor(prepare(config, device="cpu", dtype=torch.float64), fast, slow)
         return torch.where(made == 0, 0.0, made / factor)
 
 
-def _views(image: "Tensor", size: tuple[int, int]) -> "Iterator[tuple[str, Tensor]]":
-    """(text, image) of the ways in which a program may have written its pixels."""
+def _views(image: "Tensor", whole: bool) -> "Iterator[tuple[str, Tensor]]":
+    """(text, image) of the ways in which a program may have written its pixels; of a part its bytes alone."""
     import numpy
     import torch
 
-    as_is = image.reshape(size)
-    turned = image.reshape(-1).view(size[1], size[0]).T
-    for text, view in (("", as_is), ("its axes exchanged", turned)):
-        also = f"{text} and " if text else ""
-        yield text, view
-        yield f"{also}its rows in reverse order", view.flip(0)
-        yield f"{also}its columns in reverse order", view.flip(1)
-        yield f"{also}its rows and columns in reverse order", view.flip(0, 1)
+    yield "", image
+    if whole:
+        slow, fast = image.shape
+        for text, view in (("", image), ("its axes exchanged", image.reshape(-1).view(fast, slow).T)):
+            also = f"{text} and " if text else ""
+            if text:
+                yield text, view
+            yield f"{also}its rows in reverse order", view.flip(0)
+            yield f"{also}its columns in reverse order", view.flip(1)
+            yield f"{also}its rows and columns in reverse order", view.flip(0, 1)
     for dtype, name in ((torch.float32, "float32"), (torch.float64, "float64")):
         with numpy.errstate(invalid="ignore"):
-            swapped = as_is.to(dtype).numpy().byteswap().astype("f8")
+            swapped = image.to(dtype).numpy().byteswap().astype("f8")
         yield f"the bytes of each {name} in reverse order", torch.from_numpy(swapped)
 
 
