@@ -46,7 +46,7 @@ class Case:
     (slow_min, slow_max, fast_min, fast_max), inclusive: the part of the detector to look at where the flags have no
     -roi, or None. c_image: the reference's float image of the window, of -roi or of the whole detector, or None.
     variant: the program that has said it, where it is not golden. before: the flags of a run that was made first in the
-    same folder, for the dump of its structure factors.
+    same folder, for the dump of its structure factors. last: whether nothing may stand behind the flags.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Case:
     c_image: Path | None = None
     variant: str = ""
     before: tuple[str, ...] = ()
+    last: bool = False
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -89,6 +90,11 @@ class Case:
             raise BadInput(f"{self.name}: names no traced pixel; expected --pixel SLOW FAST")
         return asked or self.pixels[0]
 
+    @property
+    def dump(self) -> Path | None:
+        """The dump of structure factors that the run `before` leaves; it is there until this process ends."""
+        return _dumped(self.before, self.mode, self.folders) if self.before else None
+
     def with_hkl(self, hkl: Path | None) -> "Case":
         """This case with another reflection list; with its own where `hkl` is None."""
         if hkl is None:
@@ -103,27 +109,27 @@ class Case:
         from nanobragg_torch.flags.parse import parse
 
         try:
-            if not self.before:
-                return parse([*self.flags, *self.mode, *more], folders=self.folders)
-            folder = _left_by(self.before, self.mode, self.folders)
-            folders = (folder, *self.folders)
-            return parse([*self.flags, *self.mode, *more], folders=folders, dump=folder / "Fdump.bin")
+            dump = self.dump
+            folders = self.folders if dump is None else (dump.parent, *self.folders)
+            fdump = None if dump is None else dump.with_name("Fdump.bin")
+            return parse([*self.flags, *self.mode, *more], folders=folders, dump=fdump)
         except NanoBraggError as error:
             raise of_port(error) from error
 
 
 @cache
-def _left_by(flags: tuple[str, ...], mode: tuple[str, ...], folders: tuple[Path, ...]) -> Path:
-    """A folder with the dump that a run of these flags leaves; it is removed when the process ends."""
+def _dumped(flags: tuple[str, ...], mode: tuple[str, ...], folders: tuple[Path, ...]) -> Path:
+    """The dump that a run of these flags leaves, alone in a folder that is removed when the process ends."""
     from nanobragg_torch.flags.parse import parse
     from nanobragg_torch.io.load import loaded
     from nanobragg_torch.products.outputs import dump_pieces
 
     config, folder = loaded(parse([*flags, *mode], folders=folders)), Path(mkdtemp(prefix="before-"))
     atexit.register(rmtree, folder, ignore_errors=True)
-    with (folder / config.output.dump_file).open("wb") as file:
+    path = folder / config.output.dump_file
+    with path.open("wb") as file:
         file.writelines(dump_pieces(config.structure))
-    return folder
+    return path
 
 
 def find_case(name: str) -> Case:
@@ -163,6 +169,7 @@ def _read(folder: Path) -> Case:
             covers=str(data.get("covers", "")),
             variant=_variant(data.get("variant", "")),
             before=tuple(shlex.split(data.get("before", ""))),
+            last=bool(data.get("flags_must_end_the_command_line", False)),
             window=_window(data["window"]) if data.get("window") else None,
             c_image=ROOT / data["c_image"] if data.get("c_image") else _beside(folder / "float.bin"),
         )

@@ -1,7 +1,7 @@
 """The image and the traces of a case, by any implementation: in this process, from its record, or by runs of it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +10,7 @@ from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_po
 from tools.scaling.base.repo import relative
 from tools.scaling.cases.case import Case
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation
-from tools.scaling.implementations.run import Pixel, ran, read_float32, read_image, read_trace
+from tools.scaling.implementations.run import Pixel, Ran, ran, read_float32, read_image, read_trace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,13 @@ def maker(program: Implementation, case: Case, computing: Computing) -> Maker:
     if program is PORT:
         return _InProcess(case, computing)
     return _Recorded(case, computing) if program is RECORDED else _Started(program, case)
+
+
+def unable(program: Implementation, case: Case) -> str:
+    """Why `program` cannot be given `case`, in a sentence; empty where it can."""
+    if case.last and program.command and program.command[-1] != "{flags}":
+        return f"{program.name}: the flags of this case must end the command line, {{flags}} is not the last word of it"
+    return program.lacking(case.flags)
 
 
 @contextmanager
@@ -148,14 +155,18 @@ class _Started:
         assert self._image is not None
         return self._image
 
+    def _ran(self, pixel: Pixel | None) -> AbstractContextManager[Ran]:
+        dumps = [self.case.dump] if self.case.dump else []
+        return ran(self.program, self.case.flags, self.case.folders, pixel, beside=dumps)
+
     def _run(self, pixel: Pixel | None) -> None:
         if self._failed is not None:
             raise self._failed
         with ExitStack() as stack:
             try:
-                if missing := self.program.lacking(self.case.flags):
+                if missing := unable(self.program, self.case):
                     raise Unavailable(missing)
-                run = stack.enter_context(ran(self.program, self.case.flags, self.case.folders, pixel))
+                run = stack.enter_context(self._ran(pixel))
                 if self._image is None:
                     config = self.case.config()
                     size = config.detector.pixels_slow, config.detector.pixels_fast

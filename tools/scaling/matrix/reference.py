@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
+from tools.scaling.base.errors import BadInput, ScalingError, Unavailable
 from tools.scaling.base.files import to_ascii, write_bytes, write_json, write_text
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
@@ -62,8 +62,8 @@ def case_of(words: Sequence[str], pixels: Sequence[tuple[int, int]] = ()) -> Cas
     else:
         case = Case("live", Path.cwd(), tuple(flags), (), None, {})
     kept, traced = _without_outputs(case.flags)
-    chosen = tuple(pixels) or case.pixels or traced or (_middle(kept, case.folders),)
-    return Case(case.name, case.folder, kept, chosen, None, {}, case.images, case.covers)
+    case = replace(case, flags=kept, c_trace=None, expected={}, window=None, c_image=None)
+    return replace(case, pixels=tuple(pixels) or case.pixels or traced or (_middle(case),))
 
 
 def _without_outputs(flags: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
@@ -86,22 +86,16 @@ def _without_outputs(flags: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple
     return tuple(kept), traced
 
 
-def _window(flags: Sequence[str], folders: Sequence[Path]) -> tuple[tuple[int, int], slice, slice]:
+def _window(case: Case) -> tuple[tuple[int, int], slice, slice]:
     """(slow, fast) size of the detector, and the slow and fast range of the region of interest."""
-    from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.flags.parse import parse
-
-    try:
-        detector = parse(flags, folders=folders).detector
-    except NanoBraggError as error:
-        raise of_port(error) from error
+    detector = case.config().detector
     roi = detector.rendered
     size = (detector.pixels_slow, detector.pixels_fast)
     return size, slice(roi.slow_min, roi.slow_max + 1), slice(roi.fast_min, roi.fast_max + 1)
 
 
-def _middle(flags: Sequence[str], folders: Sequence[Path]) -> tuple[int, int]:
-    _, slow, fast = _window(flags, folders)
+def _middle(case: Case) -> tuple[int, int]:
+    _, slow, fast = _window(case)
     return (slow.start + slow.stop) // 2, (fast.start + fast.stop) // 2
 
 
@@ -118,24 +112,28 @@ def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TI
         raise BadInput(f"{out}: exists already; a recorded case is never overwritten")
     if not out.parent.is_dir():
         raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
-    if not case.pixels:
+    if traced and not case.pixels:
         raise BadInput(f"{case.name}: names no traced pixel; expected --pixel SLOW FAST")
     unknown = set(case.images) - IMAGE_FLAGS.keys()
     if unknown:
         raise BadInput(f"{case.name}: expected images among {', '.join(IMAGE_FLAGS)}, got {min(unknown)}")
-    size, slow, fast = _window(case.flags, case.folders)
+    size, slow, fast = _window(case)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         made = Path(scratch) / out.name
         made.mkdir()
         flags = gather_inputs(case.flags, case.folders, made)
+        gather_inputs(case.before, case.folders, made)
+        program, dumps = live_program(binary, case.images, timeout, last=case.last), [case.dump] if case.dump else []
         images: set[bytes] = set()
         pixels = case.pixels
-        for pixel in case.pixels:
-            with ran(live_program(binary, case.images, timeout), flags, (made,), pixel) as run:
+        for pixel in case.pixels or (None,):
+            with ran(program, flags, (made,), pixel, beside=dumps) as run:
                 output = run.out.removesuffix("\n").split("\n")
                 images.add(_float_image(binary, run.folder / "float.bin", size))
                 for name in case.images:
                     _keep_image(binary, run.folder / name, made / name)
+            if pixel is None:
+                break
             try:
                 write_text(made / f"trace_{pixel[0]}_{pixel[1]}.log", _trace_lines(binary, output, pixel))
             except Unavailable:
@@ -156,13 +154,19 @@ def record_reference(case: Case, out: Path, binary: Path, *, timeout: float = TI
     return out
 
 
-def live_program(binary: Path, images: Sequence[str] = (), timeout: float = TIMEOUT_S) -> Implementation:
-    """A compiled nanoBragg as an implementation, which writes the float image and `images`, and may print a trace."""
+def live_program(
+    binary: Path, images: Sequence[str] = (), timeout: float = TIMEOUT_S, *, last: bool = False
+) -> Implementation:
+    """A compiled nanoBragg as an implementation, which writes the float image and `images`, and may print a trace.
+
+    last: the flags of the case end the command line.
+    """
     outputs = [word for name in images for word in (IMAGE_FLAGS[name], name)]
     outputs = outputs or ["-nonoise", "-nopgm", "-intfile", os.devnull]
+    own = ("-noprogress", "-floatfile", "{out}", *outputs)
     return Implementation(
         str(binary),
-        (str(binary), "{flags}", "-noprogress", "-floatfile", "{out}", *outputs),
+        (str(binary), *((*own, "{flags}") if last else ("{flags}", *own))),
         timeout_s=timeout,
         trace=TraceForm(("-trace_pixel", "{slow}", "{fast}")),
     )
@@ -224,6 +228,9 @@ def _description(case: Case, binary: Path, banner: str) -> dict[str, Any]:
     return {
         "name": to_ascii(case.name),
         "flags": to_ascii(shlex.join(case.flags)),
+        **({"variant": case.variant} if case.variant else {}),
+        **({"before": to_ascii(shlex.join(case.before))} if case.before else {}),
+        **({"flags_must_end_the_command_line": True} if case.last else {}),
         "traced_pixels_slow_fast": [list(pixel) for pixel in case.pixels],
         "covers": case.covers or "recorded from a live reference",
         "images": list(case.images),

@@ -7,7 +7,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from tools.scaling.base.scratch import scratch
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation, refuse_same_name
-from tools.scaling.implementations.make import BY_DEFAULT, Computing, Maker, maker
+from tools.scaling.implementations.make import BY_DEFAULT, Computing, Maker, maker, unable
 from tools.scaling.implementations.run import gather_inputs
 from tools.scaling.matrix.judge import (
     CaseResult,
@@ -117,7 +117,8 @@ def run_case(
         try:
             if binary is not None:
                 place = stack.enter_context(scratch("live"))
-                case = find_case(str(record_reference(case, place / "case", binary, traced=False)))
+                recorded = record_reference(case, place / "case", binary, traced=False)
+                case = replace(find_case(str(recorded)), name=case.name)
             _parsed(case)
         except ScalingError as error:
             took = time.perf_counter() - began
@@ -125,7 +126,7 @@ def run_case(
         known = maker(reference, case, computing)
         results = []
         for candidate in candidates:
-            lacking = [program.lacking(case.flags) for program in (reference, candidate)]
+            lacking = [unable(program, case) for program in (reference, candidate)]
             if any(lacking):
                 skipped = "; ".join(filter(None, lacking))
                 results.append(CaseResult(case.name, computing.dtype, (), None, (), 0.0, skipped=skipped))
@@ -151,6 +152,8 @@ class _Pair:
     def foreign(self) -> bool:
         """Whether one side is neither our port nor a reference whose trace is that of the golden program."""
         trace = self.reference.trace
+        if self.case.variant:  # these print fewer lines
+            return True
         instrumented = trace is None or (trace.prefix == "TRACE_C" and not trace.labels and not trace.reader)
         return self.candidate is not PORT or not instrumented
 
@@ -236,7 +239,7 @@ def _files(case: Case, computing: Computing) -> list[FileResult]:
         for name in case.images:
             flags += [IMAGE_FLAGS[name], name] if name in IMAGE_FLAGS else []
         flags += ["-floatfile", "float.bin", "--device", computing.device, "--dtype", computing.dtype]
-        refused = _port_writes([*flags, *computing.options], str(folder))
+        refused = _port_writes([*flags, *case.mode, *computing.options], str(folder))
         return [_file(case, name, folder, refused, computing.dtype) for name in case.images]
 
 
