@@ -15,6 +15,8 @@ from tools.scaling.cases.case import Extent, find_case
 from tools.scaling.cli.options import (
     IMAGES,
     AsJson,
+    Candidate,
+    CandidateCommand,
     CaseName,
     Device,
     Dtype,
@@ -22,12 +24,15 @@ from tools.scaling.cli.options import (
     Junit,
     MemoryLimit,
     Pixel,
+    ReferenceCommand,
+    ReferenceName,
     app,
     say,
 )
 
 if TYPE_CHECKING:
     from tools.scaling.implementations.diagnosis import Diagnosis
+    from tools.scaling.implementations.make import Computing
 
 AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
 AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
@@ -35,8 +40,20 @@ AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
 
 @app.command(rich_help_panel=IMAGES)
 def images(
-    c: Annotated[Path, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")],
-    py: Annotated[Path, typer.Option("--py", help="The port's image.")],
+    c: Annotated[
+        Path | None, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")
+    ] = None,
+    py: Annotated[Path | None, typer.Option("--py", help="The port's image.")] = None,
+    candidate: Candidate = None,
+    candidate_command: CandidateCommand = None,
+    reference: ReferenceName = None,
+    reference_command: ReferenceCommand = None,
+    case: Annotated[
+        str | None, typer.Option(help="The case that both are of: where two files differ, a cause is looked for.")
+    ] = None,
+    pixel: Pixel = None,
+    hkl: Hkl = None,
+    dtype: Annotated[Dtype, typer.Option(help="Floating-point type of our port.")] = Dtype.float64,
     shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size; raw files need it.")] = None,
     roi: Annotated[
         tuple[int, int, int, int] | None, typer.Option(metavar="S0 S1 F0 F1", help="Rows and columns, inclusive.")
@@ -46,9 +63,6 @@ def images(
     ] = (0, 0),
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
-    case: Annotated[
-        str | None, typer.Option(help="The case that both are of: where they differ, a cause is looked for.")
-    ] = None,
     device: Device = "cpu",
     as_json: AsJson = False,
     junit: Junit = None,
@@ -57,7 +71,16 @@ def images(
     from tools.scaling.cli.junit import errors_to_junit, images_junit
     from tools.scaling.images.compare import compare_image_files
     from tools.scaling.images.text import images_lines, progress_bar
+    from tools.scaling.implementations.make import Computing
 
+    programs = (reference, reference_command), (candidate, candidate_command)
+    if any(map(any, programs)) or (case and not (c or py)):
+        if c or py or shape or roi:
+            raise BadInput("images: expected two files (--c, --py) or two implementations of a case, got some of both")
+        _programs_images(*programs, case, pixel, hkl, Computing(device, dtype.value), out, gate, as_json, junit)
+        return
+    if c is None or py is None:
+        raise BadInput("images: expected --c and --py, or --reference and --candidate, got neither")
     command = f"python -m tools.scaling images --c {shlex.quote(str(c))} --py {shlex.quote(str(py))}"
     for name, numbers in (("--shape", shape), ("--roi", roi), ("--origin", origin)):
         command += "".join(f" {item}" for item in (name, *numbers)) if numbers and any(numbers) else ""
@@ -79,6 +102,33 @@ def images(
         say(line)
     if gate and not report.passed:
         raise GateFailed(f"{py}: the images do not agree")
+
+
+def _programs_images(
+    reference: tuple[str | None, str | None], candidate: tuple[str | None, str | None], case: str | None,
+    pixel: tuple[int, int] | None, hkl: Path | None, computing: "Computing", out: Path | None,
+    gate: bool, as_json: bool, junit: Path | None,
+) -> None:  # fmt: skip
+    """Compare the images that two implementations make of a case's window."""
+    from tools.scaling.cli.junit import errors_to_junit, images_junit
+    from tools.scaling.images.text import images_lines, progress_bar
+    from tools.scaling.images.versus import compare_programs, windowed
+    from tools.scaling.implementations.describe import PORT, RECORDED, choose
+
+    with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
+        pair = choose("reference", *reference, RECORDED), choose("candidate", *candidate, PORT)
+        chosen = windowed(find_case(case or "supervisor").with_hkl(hkl), pixel, pair)
+        words = ["--reference", pair[0].name, "--candidate", pair[1].name, "--case", case or "supervisor"]
+        report = compare_programs(
+            chosen, *pair, computing, traced=False, out=out, progress=progress,
+            command=f"python -m tools.scaling images {shlex.join(words)}",
+        ).images  # fmt: skip
+    if junit:
+        write_text(junit, images_junit(report))
+    for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):
+        say(line)
+    if gate and not report.passed:
+        raise GateFailed(f"{pair[1].name}: its image does not agree with that of {pair[0].name}")
 
 
 @app.command(rich_help_panel=IMAGES)

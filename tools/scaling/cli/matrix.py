@@ -129,10 +129,10 @@ def versus(
     as_json: AsJson = False,
 ) -> None:
     """Compare two programs on bare flags: their images, the kind of difference, their traces."""
+    from tools.scaling.images import versus as work
     from tools.scaling.images.text import progress_bar
     from tools.scaling.implementations.describe import PORT, choose
     from tools.scaling.implementations.make import Computing
-    from tools.scaling.matrix import versus as work
 
     if not (reference or reference_command):
         raise BadInput("versus: expected --reference NAME or --reference-command LINE, got neither")

@@ -43,15 +43,10 @@ def check(
 ) -> None:
     """Gate the three comparisons of a bundle: c-parity must agree, the controls must diverge as known."""
     from tools.scaling.bundle.bundle import Bundle, open_bundle
-    from tools.scaling.procedure.check import check_metrics
+    from tools.scaling.procedure.check import check_bundle
 
     bundle = Bundle(run_dir.absolute()) if run_dir is not None else open_bundle(reports_root)
-    known = bundle.provenance()
-    settings = known["settings"]
-    checks = check_metrics(
-        bundle.folder, case or str(settings["case"]), tuple(settings["pixel"]),
-        reference=known["reference"], dtype=settings["dtype"],
-    )  # fmt: skip
+    checks = check_bundle(bundle.folder, bundle.provenance(), case)
     for each in checks:
         say(f"{'ok  ' if each.ok else 'FAIL'} {each.line}")
     failed = [each.line for each in checks if not each.ok]

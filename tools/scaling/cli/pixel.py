@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.base.files import write_text
 from tools.scaling.base.repo import refuse_protected
 from tools.scaling.cli.options import (
     ONE_PIXEL,
     AsJson,
+    Candidate,
+    CandidateCommand,
     CaseName,
     Device,
     Dtype,
@@ -20,6 +22,8 @@ from tools.scaling.cli.options import (
     Junit,
     PhiMode,
     Pixel,
+    ReferenceCommand,
+    ReferenceName,
     Tolerance,
     app,
     say,
@@ -40,11 +44,34 @@ def harness(
     dtype: Annotated[Dtype, typer.Option(help="Floating-point type.")] = Dtype.float64,
     hkl: Hkl = None,
     dump_per_phi: Annotated[bool, typer.Option("--dump-per-phi", help="Write OUT_per_phi.log and .json.")] = False,
+    candidate: Candidate = None,
+    candidate_command: CandidateCommand = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Trace it, too, into OUT_reference.log.", show_default="no other")
+    ] = None,
+    reference_command: ReferenceCommand = None,
 ) -> None:
-    """Trace one pixel of a case through the port."""
+    """Trace one pixel of a case through the port, or through another implementation."""
+    from tools.scaling.cases.case import find_case
+    from tools.scaling.images.versus import write_trace
+    from tools.scaling.implementations.describe import PORT, RECORDED, choose, refuse_same_name
+    from tools.scaling.implementations.make import Computing
     from tools.scaling.traces.harness import harness as trace
 
     refuse_protected(out)
+    judged = choose("candidate", candidate, candidate_command, PORT)
+    other = choose("reference", reference, reference_command, RECORDED)
+    refuse_same_name(other, judged)
+    chosen = find_case(case or "supervisor").with_hkl(hkl)
+    computing = Computing(device, dtype.value)
+    if other is not RECORDED:
+        beside = out.with_name(f"{out.stem}_reference.log")
+        write_trace(chosen, other, chosen.pixel(pixel), beside, "TRACE_C", computing)
+        say(f"wrote {beside}")
+    if judged is not PORT:
+        write_trace(chosen, judged, chosen.pixel(pixel), out, "TRACE_PY", computing)
+        say(f"wrote {out}")
+        return
     written = trace(
         case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, vectors=vectors,
         device=device, dtype=dtype.value, hkl=hkl, dump_per_phi=dump_per_phi,
@@ -55,9 +82,15 @@ def harness(
 
 @app.command(rich_help_panel=ONE_PIXEL)
 def compare(
-    c: Annotated[Path, typer.Option("--c", help="The reference's trace.", readable=False)],
-    py: Annotated[Path, typer.Option("--py", help="The port's trace.", readable=False)],
     out: Annotated[Path, typer.Option(help="Markdown summary; metrics.json and run_metadata.json go beside it.")],
+    c: Annotated[Path | None, typer.Option("--c", help="The reference's trace.", readable=False)] = None,
+    py: Annotated[Path | None, typer.Option("--py", help="The port's trace.", readable=False)] = None,
+    candidate: Candidate = None,
+    candidate_command: CandidateCommand = None,
+    reference: ReferenceName = None,
+    reference_command: ReferenceCommand = None,
+    case: CaseName = None,
+    pixel: Pixel = None,
     tolerance: Tolerance = DEFAULT_TOLERANCE,
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="What the port computed in.")] = Dtype.float64,
@@ -69,6 +102,9 @@ def compare(
     from tools.scaling.cli.junit import comparison_junit, errors_to_junit
     from tools.scaling.traces.files import compare_files
 
+    c, py = _traces(
+        (c, py), (reference, reference_command), (candidate, candidate_command), case, pixel, out, device, dtype.value
+    )
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
     options += ["--device", device, "--dtype", dtype.value]
     command = f"python -m tools.scaling compare {shlex.join(options)}"
@@ -88,6 +124,42 @@ def compare(
         raise GateFailed(f"{report.num_divergent} {what} diverge, first {report.first_divergence}")
     if gate and report.lost:
         raise GateFailed(f"lost: {report.lost[0]}")
+
+
+def _traces(
+    given: tuple[Path | None, Path | None], reference: tuple[str | None, str | None],
+    candidate: tuple[str | None, str | None], case: str | None, pixel: tuple[int, int] | None, out: Path,
+    device: str, dtype: str,
+) -> tuple[Path, Path]:  # fmt: skip
+    """The two traces that are compared: those that --c and --py name, else made now, beside `out`."""
+    from tools.scaling.cases.case import find_case
+    from tools.scaling.images.versus import write_trace
+    from tools.scaling.implementations.describe import PORT, RECORDED, choose, refuse_same_name
+    from tools.scaling.implementations.make import Computing
+
+    c, py = given
+    if not (any(reference) or any(candidate) or case):
+        missing = [flag for flag, path in (("--c", c), ("--py", py)) if path is None]
+        if c is None or py is None:
+            raise BadInput(f"compare: expected {' and '.join(missing)}, or --reference and --candidate, got neither")
+        return c, py
+    if (c and any(reference)) or (py and any(candidate)):
+        raise BadInput("compare: expected a trace's file or an implementation that makes it, got both")
+    pair = choose("reference", *reference, RECORDED), choose("candidate", *candidate, PORT)
+    refuse_same_name(*pair)
+    chosen = find_case(case or "supervisor")
+    traced, computing = chosen.pixel(pixel), Computing(device, dtype)
+    if c is None and pair[0] is RECORDED:
+        c = chosen.reference(traced)
+        if c is None:
+            raise Unavailable(f"{chosen.name}: no reference trace of pixel {traced[0]} {traced[1]}; give one with --c")
+    elif c is None:
+        c = out.with_name("trace_reference.log")
+        write_trace(chosen, pair[0], traced, c, "TRACE_C", computing)
+    if py is None:
+        py = out.with_name("trace_candidate.log")
+        write_trace(chosen, pair[1], traced, py, "TRACE_PY", computing)
+    return c, py
 
 
 @app.command(rich_help_panel=ONE_PIXEL)

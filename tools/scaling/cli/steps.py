@@ -1,16 +1,19 @@
 """Subcommands that run the steps of the procedure, one or all."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tools.scaling.base.repo import from_root
+from tools.scaling.base.repo import ROOT, from_root
 from tools.scaling.cases.case import Extent
 from tools.scaling.cli.options import (
     DEFAULT_ROOT,
     PROCEDURE,
+    Candidate,
+    CandidateCommand,
     CaseOrKept,
     DeviceOrKept,
     Dtype,
@@ -19,6 +22,8 @@ from tools.scaling.cli.options import (
     MemoryLimit,
     Pixel,
     Reference,
+    ReferenceCommand,
+    ReferenceName,
     ReportsRoot,
     RunDir,
     ToleranceOrKept,
@@ -49,6 +54,10 @@ def phase_m1(
     memory_limit: MemoryLimit = None,
     image: Image = None,
     image_c: ImageC = None,
+    candidate: Candidate = None,
+    candidate_command: CandidateCommand = None,
+    reference: ReferenceName = None,
+    reference_command: ReferenceCommand = None,
     include_untracked: IncludeUntracked = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
     no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
@@ -65,6 +74,7 @@ def phase_m1(
     from tools.scaling.procedure.settings import Settings
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
+    changes |= _programs(candidate, candidate_command, reference, reference_command)
     changes["include_untracked"] = include_untracked
     settings = Settings().with_changes(**changes)
     try:
@@ -89,6 +99,10 @@ def step(
     memory_limit: MemoryLimit = None,
     image: Image = None,
     image_c: ImageC = None,
+    candidate: Candidate = None,
+    candidate_command: CandidateCommand = None,
+    reference: ReferenceName = None,
+    reference_command: ReferenceCommand = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Run one step alone, on the open bundle."""
@@ -96,6 +110,7 @@ def step(
     from tools.scaling.procedure.steps import find_step
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
+    changes |= _programs(candidate, candidate_command, reference, reference_command)
     step_alone(find_step(name), changes, reports_root, run_dir, say)
 
 
@@ -115,6 +130,28 @@ def _changes(
         "memory_limit": memory_limit * 2**20 if memory_limit else None,
         "image": image.value if image else None,
         "image_c": from_root(image_c) if image_c else None,
+    }
+
+
+def _programs(
+    candidate: str | None, candidate_command: str | None, reference: str | None, reference_command: str | None
+) -> dict[str, str | None]:
+    """The two implementations as settings; files are named as the children find them, which run in the root."""
+    from tools.scaling.implementations.describe import command_words
+
+    def placed(name: str | None) -> str | None:
+        if name is None or not ("/" in name or name.endswith(".toml")):
+            return name
+        return from_root(name) if "/" in name else f"./{name}" if Path.cwd() == ROOT else str(Path(name).absolute())
+
+    def whole(role: str, line: str | None) -> str | None:
+        return None if line is None else shlex.join(command_words(line, role))
+
+    return {
+        "candidate": placed(candidate),
+        "candidate_command": whole("candidate", candidate_command),
+        "reference": placed(reference),
+        "reference_command": whole("reference", reference_command),
     }
 
 

@@ -143,18 +143,22 @@ def find_implementation(name: str) -> Implementation:
 
 
 def of_command(line: str, name: str) -> Implementation:
-    """The implementation of a command line with places, for one-off use. Raises BadInput.
+    """The implementation of a command line with places, for one-off use. Raises BadInput."""
+    return _checked(Implementation(name, tuple(command_words(line, name))), name)
 
-    A word that names a file of the current folder is that file wherever the program runs.
-    """
+
+def command_words(line: str, name: str) -> list[str]:
+    """The words of a command line; one that names a file of the current folder is that file wherever it runs."""
     import shlex
 
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise BadInput(f"{name}: expected a command line, got: {error}") from error
-    whole = [str(Path(word).absolute()) if at and Path(word).is_file() else word for at, word in enumerate(words)]
-    return _checked(Implementation(name, tuple(whole)), name)
+    if not words:
+        raise BadInput(f"{name}: expected a command line, got an empty one")
+    named = [at or "/" in word for at, word in enumerate(words)]
+    return [str(Path(word).absolute()) if own and Path(word).is_file() else word for own, word in zip(named, words)]
 
 
 def choose(role: str, name: str | None, command: str | None, default: Implementation) -> Implementation:

@@ -195,8 +195,8 @@ class _Pair:
     def _image(self) -> ImageResult:
         from tools.scaling.engine.bitwise import compare_bits
         from tools.scaling.images.measure import measure
+        from tools.scaling.images.versus import as_one_type
         from tools.scaling.matrix.edges import edge_finder
-        from tools.scaling.matrix.versus import as_one_type
 
         expected, got = self.known.image(), self.made.image()
         config = self.case.config()

@@ -99,7 +99,7 @@ def _side_by_side(matrices: Sequence[Matrix]) -> str:
     for cases in zip(*(matrix.cases for matrix in matrices)):
         cells = [_cells(case) for case in cases]
         for case, row in zip(cases, cells):  # without a trace the image alone says how far off it is
-            row[3] = row[3] if case.traces else f"{row[8]} of the maximum"
+            row[3] = row[3] if case.traces else row[8] if row[8] in "-0" else f"{row[8]} of the maximum"
         rows.append([cases[0].name, *(row[i] for row in cells for i in (1, 3, 6, 11))])
     return table(head, rows)
 

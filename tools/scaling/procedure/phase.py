@@ -16,6 +16,7 @@ from tools.scaling.base.repo import changed_protected, relative
 from tools.scaling.base.text import code
 from tools.scaling.bundle.bundle import Bundle, open_bundle
 from tools.scaling.bundle.layout import AUDIT
+from tools.scaling.implementations.describe import PORT
 from tools.scaling.page.report import write_report
 from tools.scaling.procedure.runner import ProcedureRun, StepFailed
 from tools.scaling.procedure.settings import Settings
@@ -128,7 +129,10 @@ def phase_m1(
             run.step = STEPS[0].name
             new_bundle(run, root, None)
             say(f"RUN_DIR {run.made.shown()}")
-            left_out = {"image": settings.image is None, "stage": not staged}
+            pair = run.pair
+            other = pair is not None and pair.candidate is not PORT  # which our tests say nothing of
+            left_out = {"image": settings.image is None or pair is not None, "stage": not staged}
+            left_out |= {"collect_only": other, "parity_tests": other}
             for step in STEPS:
                 if not left_out.get(step.name):
                     run_step(run, step)

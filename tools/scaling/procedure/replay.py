@@ -137,6 +137,8 @@ def _flags(settings: Settings, tree: Path) -> list[str]:
     given = {name: _placed(value, tree) for name, value in files.items()}
     given |= {"--case": _placed(settings.case, tree), "--device": settings.device, "--dtype": settings.dtype}
     given |= {"--image": settings.image}
+    given |= {"--candidate": _placed(settings.candidate, tree), "--reference": _placed(settings.reference, tree)}
+    given |= {"--candidate-command": settings.candidate_command, "--reference-command": settings.reference_command}
     given |= {"--tolerance": repr(settings.tolerance)}
     if settings.memory_limit:
         given["--memory-limit"] = str(max(1, settings.memory_limit // 2**20))

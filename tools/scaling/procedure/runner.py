@@ -24,6 +24,7 @@ from tools.scaling.cases.case import Case, find_case
 from tools.scaling.guard.child import Guarded, run
 from tools.scaling.guard.limit import current_limit
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
+from tools.scaling.procedure.pair import ProgramPair, pair_of
 from tools.scaling.procedure.settings import Settings
 
 
@@ -78,6 +79,11 @@ class ProcedureRun:
     def pixel(self) -> tuple[int, int]:
         """The traced (slow, fast) pixel: the one asked for, or the case's first."""
         return self.settings.pixel or self.case.pixel()
+
+    @property
+    def pair(self) -> ProgramPair | None:
+        """The two implementations, where they are not our port and the golden data."""
+        return pair_of(self.settings, self.case, self.pixel)
 
     @property
     def made(self) -> Bundle:

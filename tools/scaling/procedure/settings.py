@@ -7,13 +7,16 @@ from typing import Any
 from tools.scaling.base.discretion import located
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
+PROGRAMS = ("candidate", "candidate_command", "reference", "reference_command")
+
 
 @dataclass(frozen=True)
 class Settings:
     """What a run compares, where and how. Kept in provenance.json, so that a step run alone knows it.
 
     image: window or whole, what is simulated beside the traces, or None. image_c: the reference's image of it.
-    include_untracked: whether dirty.patch holds the untracked files, too.
+    candidate, reference: the two implementations by name or TOML file, or by their command lines; None: our port and
+    the golden data. include_untracked: whether dirty.patch holds the untracked files, too.
     """
 
     case: str = "supervisor"
@@ -26,17 +29,33 @@ class Settings:
     memory_limit: int | None = None
     image: str | None = None
     image_c: str | None = None
+    candidate: str | None = None
+    candidate_command: str | None = None
+    reference: str | None = None
+    reference_command: str | None = None
     include_untracked: bool = False
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Settings":
         """Return the settings that the JSON of provenance.json holds."""
         known = {k: v for k, v in value.items() if k in cls.__dataclass_fields__}
-        known |= {name: located(known[name]) for name in ("case", "c", "hkl", "image_c") if known.get(name)}
+        known |= {
+            name: located(known[name])
+            for name in ("case", "c", "hkl", "image_c", "candidate", "reference")
+            if known.get(name)
+        }
         return cls(**known | {"pixel": tuple(known["pixel"]) if known.get("pixel") else None})
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All settings; of the implementations those that are named, so that our port alone is recorded as ever."""
+        unsaid = {name for name in PROGRAMS if getattr(self, name) is None}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid}
+
+    @property
+    def programs(self) -> list[str]:
+        """Return the options that name the two implementations."""
+        given = {f"--{name.replace('_', '-')}": getattr(self, name) for name in PROGRAMS}
+        return [word for flag, value in given.items() if value is not None for word in (flag, value)]
 
     def with_changes(self, **changes: Any) -> "Settings":
         """These settings with every change that is not None."""

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,10 @@ from tools.scaling.bundle.layout import (
 from tools.scaling.bundle.patch import input_digests, record_patch
 from tools.scaling.cases.case import Extent
 from tools.scaling.images.region import Region, find_region, plan_region
+from tools.scaling.implementations.describe import PORT, RECORDED
 from tools.scaling.page.report import write_report
 from tools.scaling.procedure.check import signed
+from tools.scaling.procedure.pair import REFERENCE_LOG, ProgramPair, modes_in
 from tools.scaling.procedure.runner import ProcedureRun, StepFailed
 from tools.scaling.procedure.table import TABLE, StepRow
 
@@ -66,7 +68,9 @@ class Step:
 
 
 def reference_of(run: ProcedureRun) -> Path:
-    """Return the reference's trace of the run's pixel. Raises Unavailable."""
+    """Return the reference's trace of the run's pixel: of a program that which the run makes. Raises Unavailable."""
+    if run.pair is not None and run.pair.reference is not RECORDED:
+        return run.made.path(REFERENCE_LOG)
     given = run.settings.c
     path = Path(given) if given else run.case.reference(run.pixel)
     if path is None:
@@ -80,17 +84,20 @@ def reference_of(run: ProcedureRun) -> Path:
 
 def provenance(run: ProcedureRun) -> None:
     """Record commit, status, exports and the installed package; make the bundle's first files."""
-    bundle, reference = run.made, reference_of(run)
+    bundle, pair = run.made, run.pair
+    reference = None if pair is not None and not pair.traced else reference_of(run)
     commit = head()
     known = {
         "timestamp": bundle.stamp,
         "git_sha": commit,
         "exports": EXPORTS,
         "settings": run.settings.with_changes(pixel=run.pixel).as_json(),
-        "reference": relative(reference),
+        "reference": relative(reference) if reference else pair.reference.name if pair else None,
         "inputs": input_digests(_inputs(run, reference)),
         "protected": protected_state(),
     }
+    if pair is not None:
+        known["implementations"] = pair.record()
     patched, told = record_patch(bundle, run.settings.include_untracked)
     bundle.write_provenance(known | patched)
     for line in told:
@@ -100,23 +107,37 @@ def provenance(run: ProcedureRun) -> None:
     run.here(f"export {EXPORTED}", lambda: "")
     pip = [sys.executable, "-m", "pip", "show", "nanobragg-torch"]
     run.external(pip, may_fail=True, shown="python -m pip show nanobragg-torch")
-    if run.settings.image is not None:
+    if run.settings.image is not None and pair is None:
         _plan(run, _region(run))  # before torch is imported, so that what cannot fit is refused at once
 
 
-def _inputs(run: ProcedureRun, reference: Path) -> list[Path]:
+def _inputs(run: ProcedureRun, reference: Path | None) -> list[Path]:
     """Return what the run reads: its case, the files that its flags name, another list, the reference's trace."""
+    pair = run.pair
+    programs = [pair.reference.source, pair.candidate.source] if pair else []
     case = run.case
     named = [folder / word for folder in case.folders for word in case.flags]
     other = [Path(name).absolute() for name in (run.settings.hkl, run.settings.image_c) if name]
-    return [case.folder / "case.json", *named, *other, reference]
+    recorded = reference if pair is None or pair.reference is RECORDED else None  # another is made by the run
+    return [case.folder / "case.json", *named, *other, *filter(None, [recorded, *programs])]
 
 
 def harness_traces(run: ProcedureRun) -> None:
-    """Make the c-parity, spec and legacy traces, the per-phi log and JSON, the inspection."""
-    common = run.settings.with_changes(pixel=run.pixel).options()
+    """Make the c-parity, spec and legacy traces, the per-phi log and JSON, the inspection.
+
+    Of another pair of implementations the traces that both have; the controls exist for our port alone.
+    """
+    common, pair = run.settings.with_changes(pixel=run.pixel).options(), run.pair
+    if pair is not None and not pair.traced:
+        untraced = pair.candidate if pair.candidate.trace is None else pair.reference
+        run.say(f"    {untraced.name} has no trace: the image alone decides")
+        return
+    programs = run.settings.programs if pair is not None else []
+    if pair is not None and pair.candidate is not PORT:
+        run.scaling("harness", *common, *programs, "--out", run.made.shown(MODES["c-parity"].log))
+        return
     for mode in MODES.values():
-        extra = ["--dump-per-phi"] if mode.name == "c-parity" else []
+        extra = [*programs, "--dump-per-phi"] if mode.name == "c-parity" else []
         run.scaling("harness", *common, *mode.options, "--out", run.made.shown(mode.log), *extra)
     for mode in MODES.values():
         run.scaling("inspect", run.made.shown(mode.log))
@@ -129,19 +150,23 @@ def env_snapshot(run: ProcedureRun) -> None:
 
 def comparison(run: ProcedureRun) -> None:
     """Print compare's help, compare and explain three traces, list the outputs, check the metrics."""
-    bundle, reference = run.made, relative(reference_of(run))
+    bundle, pair = run.made, run.pair
+    modes = tuple(MODES.values()) if pair is None else pair.modes
+    reference = relative(reference_of(run)) if modes else ""
     run.scaling("compare", "--help")
-    for mode in MODES.values():
+    for mode in modes:
         bundle.path(mode.place).mkdir(exist_ok=True)
         options = ["--tolerance", repr(run.settings.tolerance), "--device", run.settings.device]
         options += ["--dtype", run.settings.dtype, "--out", bundle.shown(mode.path(SUMMARY))]
         run.scaling("compare", "--c", reference, "--py", bundle.shown(mode.log), *options)
-    for mode in MODES.values():
+    for mode in modes:
         ends = dict.fromkeys((mode.path(SUMMARY), SUMMARY))
         options = [word for name in ends for word in ("--summary", bundle.shown(name))]
         options += ["--case", run.settings.case, "--out", bundle.shown(mode.path(EXPLAIN_PAGE))]
         explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(mode.log), *options)
         run.say(f"    {mode.log}: {explained.stdout.strip().splitlines()[-1]}")
+    if pair is not None:
+        _programs_images(run, pair)
     run.here(f"ls {bundle.shown()}", lambda: "\n".join(bundle.files()))
     try:
         checked = run.scaling("check", "--run-dir", bundle.shown(), "--case", run.settings.case)
@@ -149,6 +174,22 @@ def comparison(run: ProcedureRun) -> None:
         _say_lines(run, error.record)
         raise
     _say_lines(run, checked)
+
+
+def _programs_images(run: ProcedureRun, pair: ProgramPair) -> None:
+    """Compare the images that the two implementations make; where a trace was compared, a record may have none."""
+    from tools.scaling.images.versus import windowed
+
+    options = run.settings.with_changes(pixel=run.pixel).options()
+    try:
+        windowed(run.case, run.pixel, (pair.reference, pair.candidate))
+    except Unavailable as error:
+        if not pair.traced:
+            raise
+        run.say(f"    no image compared: {error}")
+        return
+    done = run.scaling("images", *run.settings.programs, *options, "--out", run.made.shown(IMAGE_FOLDER))
+    run.say(f"    images: {done.stdout.strip().splitlines()[-1]}")
 
 
 def _say_lines(run: ProcedureRun, record: CommandRecord) -> None:
@@ -275,7 +316,11 @@ def find_step(name: str) -> Step:
 def new_bundle(run: ProcedureRun, reports_root: Path, run_dir: Path | None) -> None:
     """Give the run its RUN_DIR. Fails before making one when git or the reference is missing."""
     head()
-    reference_of(run)
+    pair = run.pair
+    if pair is not None:
+        pair.record()  # Unavailable where a program is not there
+    if pair is None or (pair.reference is RECORDED and pair.traced):
+        reference_of(run)
     run.bundle = create(reports_root, run_dir)
 
 
@@ -290,30 +335,49 @@ def entry_of(run: ProcedureRun) -> ledgers.LedgerEntry:
     """Return the run's ledger entry, from its own files."""
     bundle = run.made
     known = bundle.provenance()
-    metrics = {name: read_metrics(bundle.folder, mode) for name, mode in MODES.items()}
-    parity = metrics["c-parity"]
-    factor = parity["factors"]["I_before_scaling"]
-    passed = parity["first_divergence"] is None and parity["num_divergent"] == 0
+    metrics = {mode.name: read_metrics(bundle.folder, mode) for mode in modes_in(known)}
     slow, fast = run.pixel
-    deltas = {mode: m["factors"]["I_before_scaling"]["rel_delta"] for mode, m in metrics.items()}
     lines = {
         "Case": plain(
             f"{run.settings.case}, pixel slow {slow} fast {fast}, {run.settings.device} {run.settings.dtype}"
         ),
         "Commit": plain(str(known["git_sha"])),
         "Reference": code(str(known["reference"])),
+        **_programs_line(known),
+        **_trace_lines(metrics),
+        **_image_line(run),
+        "Artifacts": code(bundle.shown()),
+        "Extra diagnostics": ", ".join(map(code, diagnostics_of(run))),
+    }
+    parity = metrics.get("c-parity")  # without a trace the image has decided; a run that fails writes no entry
+    passed = parity is None or (parity["first_divergence"] is None and parity["num_divergent"] == 0)
+    outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
+    return ledgers.LedgerEntry(bundle.stamp, bundle.shown(), outcome, lines)
+
+
+def _programs_line(known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the two implementations; nothing where they are our port and the golden data."""
+    pair = known.get("implementations")
+    if pair is None:
+        return {}
+    return {"Implementations": plain(f"candidate {pair['candidate']['name']}, reference {pair['reference']['name']}")}
+
+
+def _trace_lines(metrics: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return what the comparisons of the traces say; nothing where there was none."""
+    parity = metrics.get("c-parity")
+    if parity is None:
+        return {}
+    factor = parity["factors"]["I_before_scaling"]
+    deltas = {mode: m["factors"]["I_before_scaling"]["rel_delta"] for mode, m in metrics.items()}
+    return {
         "I_before_scaling": plain(f"reference {factor['c_value']}, port {factor['py_value']}"),
         "Relative delta": ", ".join(f"{mode} {signed(value)}" for mode, value in deltas.items()),
         "First divergence": plain(
             f"c-parity {parity['first_divergence'] or 'none'}, "
             f"first upstream {_upstream(parity)}, num_divergent {parity['num_divergent']}"
         ),
-        **_image_line(run),
-        "Artifacts": code(bundle.shown()),
-        "Extra diagnostics": ", ".join(map(code, diagnostics_of(run))),
     }
-    outcome = f"{'PASS' if passed else 'DIVERGENT'} ({run.case.name})"
-    return ledgers.LedgerEntry(bundle.stamp, bundle.shown(), outcome, lines)
 
 
 def _image_line(run: ProcedureRun) -> dict[str, str]:

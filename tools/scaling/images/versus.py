@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.scaling.base.errors import BadInput, Unavailable
-from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
+from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all, write_text
 from tools.scaling.bundle.layout import IMAGE_RECORD
 from tools.scaling.cases.case import Case, Extent
 from tools.scaling.implementations.describe import RECORDED, Implementation, refuse_same_name
@@ -56,10 +56,26 @@ def windowed(case: Case, pixel: Pixel | None, programs: Sequence[Implementation]
         if "-roi" not in case.flags and not any(program.lacking(("-roi",)) for program in programs):
             slow_min, slow_max, fast_min, fast_max = region.window
             roi = ("-roi", *map(str, (fast_min, fast_max, slow_min, slow_max)))
-            case = replace(case, flags=(*case.flags, *roi), c_image=region.reference)
+            own = case.flags == region.case.flags  # else another list of reflections
+            case = replace(case, flags=(*case.flags, *roi), c_image=region.reference if own else None)
     if RECORDED in programs and case.c_image is None:
         raise Unavailable(f"{case.name}: expected the reference's image of this region, got none")
     return case
+
+
+def write_trace(
+    case: Case, program: Implementation, pixel: Pixel, out: Path, prefix: str, computing: Computing
+) -> None:
+    """Trace `pixel` by a program and write it to `out` under our names, each line with `prefix`.
+
+    Raises Unavailable where the program has no trace or lacks a flag of the case, and what a run of it raises.
+    """
+    from tools.scaling.traces.text import trace_text
+
+    if program.trace is None:
+        raise Unavailable(f"{program.name}: expected an implementation that prints a trace, got none")
+    trace = maker(program, windowed(case, pixel, [program]), computing).trace(pixel)
+    write_text(out, trace_text(trace, prefix, pixel))
 
 
 def as_one_type(
