@@ -159,6 +159,12 @@ class _Started:
         dumps = [self.case.dump] if self.case.dump else []
         return ran(self.program, self.case.flags, self.case.folders, pixel, beside=dumps)
 
+    @property
+    def _in_float32(self) -> bool:
+        """Whether float32 holds what the program writes, to the bit."""
+        form = self.program.image
+        return form is not None and form.dtype == "float32" and form.scale == 1.0
+
     def _run(self, pixel: Pixel | None) -> None:
         if self._failed is not None:
             raise self._failed
@@ -170,7 +176,8 @@ class _Started:
                 if self._image is None:
                     config = self.case.config()
                     size = config.detector.pixels_slow, config.detector.pixels_fast
-                    self._image = _cropped(read_image(self.program, run, size), config)
+                    full = read_image(self.program, run, size)
+                    self._image = _cropped(full.float() if self._in_float32 else full, config)
             except ScalingError as error:
                 self._failed = error
                 raise
