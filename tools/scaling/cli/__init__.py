@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from tools.scaling.base.errors import EXIT_OK, BadInput, Killed, ScalingError, Unavailable, no_package
 from tools.scaling.base.repo import EXPORTS, port_on_path
-from tools.scaling.cli import bundles, images, matrix, parts, pixel, steps, study  # noqa: F401 - they register their subcommands
+from tools.scaling.cli import (  # noqa: F401 - they register their subcommands
+    bundles,
+    images,
+    matrix,
+    parts,
+    pixel,
+    probe,
+    steps,
+    study,
+)
 from tools.scaling.cli.options import app, tell
 
 TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
