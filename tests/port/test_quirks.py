@@ -88,6 +88,15 @@ def test_the_variants_are_those_of_the_page() -> None:
     assert unlike == set(table)
 
 
+def test_the_page_of_modes_is_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bugs" / "modes.md").read_text(encoding="ascii")
+    head, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    assert head == ["mode", *sorted({quirk for switches in VARIANTS.values() for quirk in switches})]
+    assert [row[0] for row in rows] == list(VARIANTS)
+    for name, *states in rows:
+        assert states == ["on" if of_mode(name).on(quirk) else "-" for quirk in head[1:]]
+
+
 def test_a_profile_is_a_mode(tmp_path: Path) -> None:
     profile = tmp_path / "mine.toml"
 

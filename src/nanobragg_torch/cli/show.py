@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nanobragg_torch.config import Cell, Config, Sensor
 from nanobragg_torch.physics.detector import final_centre
+from nanobragg_torch.quirks import IDS, Quirks
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.units import RTD, radians
 
@@ -72,8 +73,11 @@ def in_use(exp: Experiment) -> Config:
 
 
 def _mode(config: Config) -> str:
-    off = sorted(config.quirks.off)
-    return f"quirks off: {' '.join(off)}" if off else "c-parity: all quirks as in the reference"
+    unlike = {quirk for quirk in IDS if config.quirks.on(quirk) is not Quirks().on(quirk)}
+    if not unlike:
+        return "c-parity: all quirks as in the reference"
+    sides = {"on": sorted(unlike - config.quirks.off), "off": sorted(unlike & config.quirks.off)}
+    return "; ".join(f"quirks {state}: {' '.join(quirks)}" for state, quirks in sides.items() if quirks)
 
 
 def _rows(prefix: str, record: Any) -> Iterator[tuple[str, str, str]]:

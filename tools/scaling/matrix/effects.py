@@ -1,4 +1,4 @@
-"""The quirk table with the measured effect of each switch on a case: off alone, beside all on."""
+"""The quirk table with the measured effect of each switch on a case: switched alone, beside the program of the case."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,17 +36,18 @@ class QuirkEffect:
 
 
 def quirk_effects(case: Case, pixel: tuple[int, int] | None = None, device: str = "cpu") -> list[QuirkEffect]:
-    """Every quirk, switched off alone: its effect on the image of `case` and on the trace of `pixel`.
+    """Every quirk, switched alone: its effect on the image of `case` and on the trace of `pixel`.
 
     pixel: (slow, fast), by default the case's first. Raises BadInput where the case cannot be run.
     """
     from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.quirks import TABLE
+    from nanobragg_torch.quirks import TABLE, of_mode
 
-    traced = case.pixel(pixel)
+    traced, mode = case.pixel(pixel), case.variant or "golden"
+    quirks = of_mode(mode)
 
     def measured(*switch: str) -> "tuple[Tensor, list[object]]":
-        return _run(case.config("--mode", "c-parity", *switch), traced, device)
+        return _run(case.config("--mode", mode, *switch), traced, device)
 
     try:
         usual = measured()
@@ -55,8 +56,9 @@ def quirk_effects(case: Case, pixel: tuple[int, int] | None = None, device: str 
     effects = []
     for quirk in TABLE:
         row = QuirkEffect(quirk.id, quirk.name, quirk.reference, quirk.right)
+        switched = "off" if quirks.on(quirk.id) else "on"
         try:
-            effects.append(_compared(row, usual, measured("--quirk", f"{quirk.id}=off")))
+            effects.append(_compared(row, usual, measured("--quirk", f"{quirk.id}={switched}")))
         except (BadInput, NanoBraggError) as error:
             effects.append(replace(row, refused=str(error)))
     return effects

@@ -134,7 +134,7 @@ def terminal_rows(matrices: Sequence[Matrix], draw: Callable[["Table"], None]) -
 
 def quirk_lines(case: str, effects: Sequence[QuirkEffect]) -> list[str]:
     """A line a quirk: number, largest change of a pixel, pixels and traced numbers changed, name."""
-    lines = [f"{case}: each quirk switched off alone", f"{'id':<5}{'image':>10}{'pixels':>8}{'numbers':>9}  name"]
+    lines = [f"{case}: each quirk switched alone", f"{'id':<5}{'image':>10}{'pixels':>8}{'numbers':>9}  name"]
     for row in effects:
         if row.refused:
             lines.append(f"{row.id:<5}{'refused':>10}{'':>17}  {row.name}: {row.refused}")
