@@ -30,6 +30,10 @@ from tools.scaling.cli.options import (
 )
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
+Labels = Annotated[
+    Path | None, typer.Option(help="TOML table of another port's labels, or its implementation's file.", readable=False)
+]
+
 
 @app.command(rich_help_panel=ONE_PIXEL)
 def harness(
@@ -91,6 +95,7 @@ def compare(
     reference_command: ReferenceCommand = None,
     case: CaseName = None,
     pixel: Pixel = None,
+    labels: Labels = None,
     tolerance: Tolerance = DEFAULT_TOLERANCE,
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="What the port computed in.")] = Dtype.float64,
@@ -106,10 +111,12 @@ def compare(
         (c, py), (reference, reference_command), (candidate, candidate_command), case, pixel, out, device, dtype.value
     )
     options = ["--c", str(c), "--py", str(py), "--out", str(out), "--tolerance", repr(tolerance)]
-    options += ["--device", device, "--dtype", dtype.value]
+    options += ["--device", device, "--dtype", dtype.value, *(["--labels", str(labels)] if labels else [])]
     command = f"python -m tools.scaling compare {shlex.join(options)}"
     with errors_to_junit(junit, "compare"):
-        report = compare_files(c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command)
+        report = compare_files(
+            c, py, out, tolerance=tolerance, device=device, dtype=dtype.value, command=command, labels=labels
+        )
     if junit:
         write_text(junit, comparison_junit(report))
     if as_json:
@@ -174,7 +181,7 @@ def explain(
     pixel: Annotated[
         tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="The pixel, where no log names it.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="TOML table of another port's labels.", readable=False)] = None,
+    labels: Labels = None,
     out: Annotated[Path | None, typer.Option(help="Markdown to write, with the JSON beside it.")] = None,
     summary: Annotated[list[Path] | None, typer.Option(help="Markdown to end with the causes; repeatable.")] = None,
     device: Device = "cpu",

@@ -39,13 +39,11 @@ def explain(
     py: Trace,
     settings: Config | None = None,
     device: str = "cpu",
-    printed: frozenset[str] = frozenset(),
 ) -> Explanation:
     """Explain `py`'s differences from `c`, the reference.
 
     settings: the case of both traces; without it the settings are read off the reference's trace, as far
-    as they show there. printed: quantities that the port is known to print only. Raises BadInput for traces of
-    different pixels or cases, and for two that share no quantity.
+    as they show there. Raises BadInput for traces of different pixels or cases, and for two that share no quantity.
     """
     notes = check_same_run(c, py)
     spot = c.pixel or py.pixel
@@ -66,7 +64,7 @@ def explain(
     if not any(bool(shown.shown_by_both(name).any()) for name in graph.traced):
         raise BadInput(f"expected two traces that share a quantity, got none in both {c.source} and {py.source}")
     measured, unknown = _measured(shown, read_off, assumed)
-    settled = settle(shown, measured, pixel, printed, unknown)
+    settled = settle(shown, measured, pixel, unknown)
     _check_same_case(settled.sides, c, py, assumed)
     sides, groups, left = settled.sides, settled.groups, measured
     if groups:

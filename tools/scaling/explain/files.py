@@ -31,14 +31,13 @@ def explain_logs(
     that cannot be read, and for logs of different pixels or cases.
     """
     from tools.scaling.explain.logs import pairs, put_right
-    from tools.scaling.traces.labels import printed_only, read_labels, relabelled
+    from tools.scaling.traces.labels import computed, read_labels
     from tools.scaling.traces.read import read_trace
 
     table = read_labels(labels)
     raw = [[read_trace(path, source=relative(path)) for path in paths] for paths in (c, py)]
-    printed = printed_only(tuple(raw[1]), table)
     reference, candidate = (
-        [relabelled(trace, of) for trace in traces] for traces, of in zip(raw, (read_labels(), table))
+        [computed(trace, of) for trace in traces] for traces, of in zip(raw, (read_labels(), table))
     )
     candidate, swapped = put_right(reference, candidate)
     both = pairs(reference, candidate, pixel)
@@ -46,7 +45,7 @@ def explain_logs(
     from tools.scaling.explain.explanation import agreed
 
     settings = None if case is None else _settings(case)
-    explained = [explain(*sides, settings, device, printed) for sides in both]
+    explained = [explain(*sides, settings, device) for sides in both]
     return agreed(tuple(each.noted(swapped.get(each.pixel)) for each in explained))
 
 

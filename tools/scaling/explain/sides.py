@@ -286,7 +286,7 @@ def _shape(trace: Trace) -> str | None:
     """Only the SQUARE shape shows its lattice factor, in five kinds of lines."""
     if trace.phi_rows or any(trace.numbers(f"F_latt{axis}") for axis in ("", "_a", "_b", "_c")):
         return "SQUARE"
-    return "not SQUARE" if trace.numbers("hkl_frac") else None
+    return "not SQUARE" if trace.numbers("hkl_frac") and trace.numbers("F_cell") else None
 
 
 def _convention(trace: Trace) -> str | None:

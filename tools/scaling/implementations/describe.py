@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "run": {"command": list, "environment": dict, "threads": int, "timeout_s": (int, float), "checkout": str},
     "image": {"file": str, "dtype": str, "byte_order": str, "axes": str, "scale": (int, float)},
     "trace": {"flags": list, "file": str, "prefix": str, "labels": dict, "reader": str},
-    "flags": {"lacks": list, "spelled": dict},
+    "flags": {"lacks": list, "spelled": dict, "flux_as_fluence": bool},
 }
 
 
@@ -72,7 +72,8 @@ class Implementation:
     name: unique. command: words with places ({flags} {out} {slow} {fast} {threads} {python} {here} {checkout}).
     environment: variables besides those of the caller. timeout_s: of one run. checkout: the folder whose commit the
     evidence names. image, trace: None where it has none. lacks: flags of the reference that it does not have. spelled:
-    flags that it spells otherwise, with the words that take their place. variant: the program that it behaves like.
+    flags that it spells otherwise, with the words that take their place. flux_as_fluence: whether -flux, -exposure and
+    -beamsize reach it as one -fluence. variant: the program that it behaves like.
     source: the file that says so, with its sha256 in `digest`; both empty for a command line.
     """
 
@@ -86,6 +87,7 @@ class Implementation:
     trace: TraceForm | None = None
     lacks: tuple[str, ...] = ()
     spelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    flux_as_fluence: bool = False
     variant: str = "golden"
     source: Path | None = None
     digest: str = ""
@@ -97,7 +99,8 @@ class Implementation:
 
     def words(self, flags: tuple[str, ...], **places: object) -> list[str]:
         """The command line: `flags` in this program's spelling at {flags}, the other places filled in each word."""
-        spelled = [word for flag in flags for word in self.spelled.get(flag, (flag,))]
+        given = with_fluence(flags) if self.flux_as_fluence else flags
+        spelled = [word for flag in given for word in self.spelled.get(flag, (flag,))]
         filled = {name: str(value) for name, value in places.items()}
         filled |= {"python": sys.executable, "threads": str(self.threads)}
         filled |= {"here": str(self.source.parent if self.source else Path.cwd()), "checkout": str(self.checkout or "")}
@@ -182,6 +185,25 @@ def refuse_same_name(*implementations: Implementation) -> None:
             raise BadInput(f"{name}: expected implementations of different names, got two: {files}")
 
 
+def with_fluence(flags: Sequence[str]) -> tuple[str, ...]:
+    """`flags` with one -fluence (photons/m^2) instead of a -flux (photons/s), -exposure (s) and -beamsize (mm) above 0.
+
+    The fluence is flux exposure / beamsize^2, and counts before a -fluence that is there.
+    """
+    beam = {"-flux": 0.0, "-exposure": 1.0, "-beamsize": 0.1}
+    rest: list[str] = []
+    words = iter(flags)
+    for word in words:
+        if word in beam:
+            beam[word] = float(next(words, "nan"))
+        else:
+            rest.append(word)
+    flux, exposure, beamsize = beam["-flux"], beam["-exposure"], beam["-beamsize"] / 1000
+    if flux != 0 and exposure > 0 and beamsize > 0:
+        rest += ["-fluence", repr(flux * exposure / beamsize / beamsize)]
+    return tuple(rest)
+
+
 def with_variables(word: str, source: str) -> str:
     """`word` with each ${NAME} and ${NAME:-default} replaced by the caller's environment. Raises Unavailable."""
 
@@ -223,6 +245,7 @@ def _implementation(path: Path, data: dict[str, Any]) -> Implementation:
         trace=form,
         lacks=_words(path, "flags.lacks", flags.get("lacks", [])),
         spelled=spelled,
+        flux_as_fluence=flags.get("flux_as_fluence", False),
         variant=data.get("variant", "golden"),
         source=path,
     )
@@ -236,7 +259,7 @@ def _check_table(path: Path, table: str, values: Any, keys: Mapping[str, type | 
     for key, value in values.items():
         if key not in keys:
             raise BadInput(f"{where}: expected one of {', '.join(keys)}, got {key!r}")
-        if not isinstance(value, keys[key]) or isinstance(value, bool):
+        if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
             kind = keys[key]
             name = kind[-1].__name__ if isinstance(kind, tuple) else kind.__name__
             raise BadInput(f"{where}: {key}: expected a {name}, got {value!r}")

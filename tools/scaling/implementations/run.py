@@ -164,7 +164,7 @@ def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
 
     Raises Unavailable where the program has no trace, BadInput where its lines cannot be read or are of another pixel.
     """
-    from tools.scaling.traces.labels import read_labels, relabelled
+    from tools.scaling.traces.labels import computed, read_labels
     from tools.scaling.traces.read import parse_trace
 
     form = program.trace
@@ -189,7 +189,7 @@ def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
             f"{program.name}: expected the trace of pixel {pixel[0]} {pixel[1]}, got that of pixel "
             f"{trace.pixel[0]} {trace.pixel[1]}"
         )
-    return relabelled(trace, read_labels() | form.labels)
+    return computed(trace, read_labels() | form.labels)
 
 
 def record_of(program: Implementation) -> dict[str, Any]:

@@ -8,21 +8,34 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import json_bytes, refuse_foreign, text_bytes, write_all
 from tools.scaling.base.repo import git, relative
 from tools.scaling.bundle.layout import METADATA, METRICS
+from tools.scaling.traces.labels import computed, read_labels
 from tools.scaling.traces.read import inspect_trace, read_trace
 
 if TYPE_CHECKING:
     from tools.scaling.traces.report import Report
 
 
-def compare_files(c: Path, py: Path, out: Path, *, tolerance: float, device: str, dtype: str, command: str) -> "Report":
+def compare_files(
+    c: Path,
+    py: Path,
+    out: Path,
+    *,
+    tolerance: float,
+    device: str,
+    dtype: str,
+    command: str,
+    labels: Path | None = None,
+) -> "Report":
     """Compare two traces; write the summary to `out`, metrics.json and run_metadata.json beside it.
 
-    dtype: what the port computed in; the tolerance of the traced numbers follows it.
-
+    dtype: what the port computed in; the tolerance of the traced numbers follows it. labels: the port's table of
+    labels; what it says to be in print only is not compared.
     Nothing is written unless both traces could be read and compared.
     """
     beside = _outputs_beside(c, py, out)
     reference, candidate = (read_trace(path, source=relative(path)) for path in (c, py))
+    if labels is not None:
+        candidate = computed(candidate, read_labels(labels))
     import torch
 
     from tools.scaling.traces.compare import compare

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ Labels = dict[str, Label]
 
 
 def read_labels(path: Path | None = None) -> Labels:
-    """The built-in table, and over it that at `path`. Raises BadInput for a file that is not such a table."""
+    """The built-in table, and over it that at `path`: a table of labels alone, or an implementation's file.
+
+    Raises BadInput for a file that is neither.
+    """
     labels = _read(BUILT_IN)
     return labels if path is None else labels | _read(path)
 
@@ -39,6 +42,9 @@ def _read(path: Path) -> Labels:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: expected a TOML table of labels, got: {why(error)}") from error
+    trace = data.get("trace")
+    if isinstance(data.get("run"), dict) and "command" in data["run"]:  # an implementation
+        data = trace.get("labels", {}) if isinstance(trace, dict) else {}
     return labels_of(path, data)
 
 
@@ -75,13 +81,30 @@ def relabelled(trace: Trace, labels: Labels) -> Trace:
         occurrence = seen.get(record.name, 0)
         seen[record.name] = occurrence + 1
         renamed.append(replace(record, occurrence=occurrence))
-    return replace(trace, records=tuple(renamed))
+    rows = tuple(replace(row, values=dict(_phi_fields(row.values, labels))) for row in trace.phi_rows)
+    return replace(trace, records=tuple(renamed), phi_rows=rows)
 
 
-def printed_only(traces: tuple[Trace, ...], labels: Labels) -> frozenset[str]:
-    """Our names of the labels in the traces that are known to be in print only."""
-    names = {record.name for trace in traces for record in trace.records}
-    return frozenset(label.name for key, label in labels.items() if label.print_only and key in names)
+def computed(trace: Trace, labels: Labels) -> Trace:
+    """The trace under our names, without what is known to be in print only."""
+    left_out = {key for key, label in labels.items() if label.print_only}
+    rows = tuple(
+        replace(row, values={key: value for key, value in row.values.items() if f"PHI.{key}" not in left_out})
+        for row in trace.phi_rows
+    )
+    records = tuple(record for record in trace.records if record.name not in left_out)
+    return relabelled(replace(trace, records=records, phi_rows=rows), labels)
+
+
+def _phi_fields(values: Mapping[str, float], labels: Labels) -> Iterator[tuple[str, float]]:
+    """The fields of a PREFIX_PHI row under our names; a label of one has PHI. in front, as its name has."""
+    for key, value in values.items():
+        label = labels.get(f"PHI.{key}")
+        name = key if label is None else label.name.removeprefix("PHI.")
+        if label is None or (name != key and name in values):
+            yield key, value
+        else:
+            yield name, label.factor * value
 
 
 def _as_ours(record: TraceRecord, label: Label) -> TraceRecord:

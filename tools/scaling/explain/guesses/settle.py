@@ -88,10 +88,9 @@ def settle(
     sides: Sides,
     measured: Measured,
     pixel: PreparedPixel,
-    printed: frozenset[str] = frozenset(),
     unknown: Collection[str] = (),
 ) -> Settling:
-    """Settle what known variants, other values of flags and misprints can; `printed` are known to be misprints.
+    """Settle what known variants, other values of flags and misprints can.
 
     unknown: quantities whose rule is not known, which a guess can neither mend nor break.
     """
@@ -99,8 +98,6 @@ def settle(
         name: mask for name in sides.graph.traced if bool((mask := measured.over[name] | measured.broken[name]).any())
     }
     state = Settling(sides, measured, over, other_steps(sides, measured, over), unknown=frozenset(unknown))
-    for name in [each for each in over if each in printed]:
-        _adopt(state, Guess(name, None, printed=(name,), hidden=frozenset({name}), settled=(name,)), [])
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
         if not _take(state, guesses) and not _take(state, list(_together(state, guesses, pixel))):
