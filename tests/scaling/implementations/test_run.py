@@ -88,14 +88,14 @@ def test_a_run_that_fails_is_told_in_one_line(tmp_path, habit, message):
 
 
 def test_a_run_that_hangs_is_ended(tmp_path):
-    with pytest.raises(BadInput, match="^stand-in: still running after 0.5 s; stopped$"):
+    with pytest.raises(BadInput, match="^stand-in: on pixel 1 2: still running after 0.5 s; stopped$"):
         products(stand_in(tmp_path / "port", "hang", timeout_s=0.5))
     assert still_running(tmp_path) == []
 
 
 def test_a_run_that_prints_without_end_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr("tools.scaling.implementations.run.MOST_PRINTED", 1 << 20)
-    with pytest.raises(BadInput, match="^stand-in: printed more than 1 MiB, expected a trace; stopped$"):
+    with pytest.raises(BadInput, match="^stand-in: on pixel 1 2: printed more than 1 MiB, expected a trace; stopped$"):
         products(stand_in(tmp_path / "port", "shout"))
     assert still_running(tmp_path) == []
 
