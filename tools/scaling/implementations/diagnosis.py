@@ -224,10 +224,9 @@ def _confirmed(trial: Trial, candidate: "Tensor", begun: Diagnosis, made: Sequen
         alike = [as_is] if 0.8 * as_is.tried.rest < best.rest else alike
     confirmed = []
     for each in alike[:CONFIRMED]:
-        values = trial.tried(each.cause, trial.places)
-        assert values is not None
-        scale = each.tried.scale
-        judged = _judged(each.cause, values * scale, candidate, scale, begun.tolerance)
+        values, scale, judged = trial.tried(each.cause, trial.places), each.tried.scale, each.tried
+        if values is not None:  # else it is too dear, and what the telling pixels say must do
+            judged = _judged(each.cause, values * scale, candidate, scale, begun.tolerance)
         confirmed.append(replace(judged, constant="" if scale == 1.0 else trial.constant(scale)))
     confirmed.sort(key=lambda each: (each.left, each.scale != 1.0))
     return replace(begun, causes=tuple(confirmed))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nanobragg_torch.scan.experiment import Experiment
 
 LOOKED_AT = 1 << 23  # terms that an image may cost; of a dearer one fewer pixels are looked at
+DEAREST = 1 << 20  # terms that a cause may cost where it makes many more of them than there are
 CONSTANT = 1e-6  # relative: so near must a factor be to one that is known
 SMALL = 1000  # pixels that are no work for several threads
 LIKER = 0.05  # of a correlation: by so much another order of the pixels must be liker
@@ -77,10 +78,10 @@ class Trial:
 
         return prepare(self.config, device="cpu", dtype=torch.float64)
 
-    @property
+    @cached_property
     def terms(self) -> int:
         """Terms of a pixel."""
-        return self._prepared.n_subpixels * self._prepared.n_sources * self._prepared.n_orientations
+        return terms_of(self.config)
 
     def orders(self) -> "list[tuple[str, Tensor]]":
         """(text, values at the places) of the candidate as it is, and as another order of its pixels would have it.
@@ -136,7 +137,9 @@ class Trial:
 
         config = self.of(cause)
         try:
-            return None if config is None else self.values(config, places, cause)
+            if config is None or terms_of(config) * len(places) > max(DEAREST, 4 * self.terms * len(places)):
+                return None
+            return self.values(config, places, cause)
         except NanoBraggError:
             return None
 
@@ -163,6 +166,16 @@ class Trial:
             return made
         factor = cause.factor(prepare(config, device="cpu", dtype=torch.float64), fast, slow)
         return torch.where(made == 0, 0.0, made / factor)
+
+
+def terms_of(config: "Config") -> int:
+    """Terms of a pixel."""
+    import torch
+
+    from nanobragg_torch.scan.experiment import prepare
+
+    exp = prepare(config, device="cpu", dtype=torch.float64)
+    return exp.n_subpixels * exp.n_sources * exp.n_orientations
 
 
 def _views(image: "Tensor", whole: bool) -> "Iterator[tuple[str, Tensor]]":
