@@ -20,6 +20,8 @@ from tools.scaling.bundle.layout import (
     AUDIT,
     EXPLAINED,
     FORMAT,
+    IMAGE_FOLDER,
+    IMAGES,
     MANIFEST,
     METRICS,
     PROVENANCE,
@@ -176,15 +178,24 @@ def _row(folder: str, stamp: str) -> BundleRow:
         halted = AUDIT in names
         state = "OPEN" if MANIFEST not in names else "BLOCKED" if halted else None
         if METRICS not in names:
-            if state is None:
+            if state is None and not _mapping(known.get("implementations")):
                 raise ValueError(f"{METRICS}: missing")
-            return BundleRow(**common, verdict=state)
+            return BundleRow(**common, verdict=state or _image_verdict(folder))
         return BundleRow(**common, **_measured(folder, state), cause=_cause(folder) if EXPLAINED in names else None)
     except OSError as error:
         return BundleRow(stamp, problem=f"{Path(error.filename or folder).name}: {error.strerror}")
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         detail = str(error) if type(error) is ValueError else f"expected a bundle's record, got {error!r}"
         return BundleRow(stamp, problem=detail)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _image_verdict(folder: str) -> str:
+    """Return what the images of two implementations say of which one prints no trace."""
+    return "PASS" if _json(folder, f"{IMAGE_FOLDER}/{IMAGES}", whole=True)["passed"] is True else "DIVERGENT"
 
 
 def _measured(folder: str, state: str | None) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def page_of(bundle: Bundle) -> Page:
     folder = folder_in(entries, stamp)
     comparisons = comparisons_of(reader)
     audit = reader.text(AUDIT)
-    verdict, headline = verdict_of(comparisons, audit)
+    verdict, headline = verdict_of(comparisons, audit, _images_alone(reader, known))
     settings = _mapping(known.get("settings"))
     environment = reader.json(ENVIRONMENT) or {}
     return Page(
@@ -122,8 +122,21 @@ def page_of(bundle: Bundle) -> Page:
     )
 
 
-def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]:
-    """Return the word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says."""
+def _images_alone(reader: Reader, known: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the verdict of two implementations of which one prints no trace; None for any others."""
+    pair, compared = _mapping(known.get("implementations")), reader.json(AGREEMENT)
+    if not pair or pair.get("modes") or not compared:
+        return None
+    word = "PASS" if compared.get("passed") is True else "DIVERGENT"
+    told = f"Judged by the images alone: {compared.get('unequal')} of {compared.get('pixels')} pixels differ in a bit."
+    return word, told
+
+
+def verdict_of(comparisons: Sequence[Comparison], audit: str, images: tuple[str, str] | None = None) -> tuple[str, str]:
+    """Return the word and what stands under it: BLOCKED, OPEN (not compared yet), or what c-parity says.
+
+    images: what the images say where there was no trace to compare.
+    """
     said = ""
     if comparisons and comparisons[0].name == "c-parity":
         first = comparisons[0]
@@ -136,6 +149,8 @@ def verdict_of(comparisons: Sequence[Comparison], audit: str) -> tuple[str, str]
         halted = short(f"The run halted at {step[1] if step else 'a step'}: {reason}", LONG)
         diverged = said and comparisons[0].verdict != "PASS"
         return "BLOCKED", f"{halted}. {said}" if diverged else halted
+    if not said and images is not None:
+        return images
     if not said:
         return "OPEN", "The port was not compared with the reference, or its metrics cannot be read."
     return comparisons[0].verdict, said
@@ -153,9 +168,23 @@ def _facts(known: Mapping[str, Any], settings: Mapping[str, Any], env: Mapping[s
         "Commit": f"{known['git_sha']}{', and ' + str(patch) if patch else ''}" if "git_sha" in known else None,
         "Device and type": f"{settings.get('device', '?')}, {settings.get('dtype', '?')}" if settings else None,
         "Reference": known.get("reference"),
+        **_programs(known),
         "torch": env.get("torch"),
     }
     return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items() if value)
+
+
+def _programs(known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the two implementations, with their variants and digests; nothing where the usual pair was compared."""
+    facts = {}
+    for role, title in (("candidate", "Candidate program"), ("reference", "Reference program")):
+        record = _mapping(_mapping(known.get("implementations")).get(role))
+        if record:
+            digests = [str(value)[:12] for value in _mapping(record.get("programs_sha256")).values()]
+            told = [f"variant {record.get('variant')}", *(f"sha256 {value}" for value in digests)]
+            told += [f"commit {str(record['commit'])[:12]}"] if record.get("commit") else []
+            facts[title] = f"{record.get('name')} ({', '.join(told)})"
+    return facts
 
 
 def _previous(
