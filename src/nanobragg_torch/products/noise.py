@@ -103,7 +103,7 @@ class Poisson:
         self._log_gammas: dict[int, tuple[np.float32, np.float32]] = {}
 
     def counts(self, means: np.ndarray) -> np.ndarray:
-        """The next counts (n,) float64, of `means` (n,) float32 in this order; a mean that is no number counts 0."""
+        """The next counts (n,) float64, of `means` (n,) float32 in this order; one of a mean that is no number is none."""
         means = np.ascontiguousarray(means, F32)
         quiet = np.abs(means) < _QUIET
         bounds = [0, *(np.flatnonzero(quiet[1:] != quiet[:-1]) + 1).tolist(), means.size]
@@ -145,8 +145,10 @@ class Poisson:
                 counts.append(_rejection(self._stream, next(constants), self._log_gammas))
             elif mean > _GAUSSIAN_ABOVE:
                 counts.append(float(F32(mean + math.sqrt(mean) * float(self._gauss.next()))))
-            else:
-                counts.append(0)
+            else:  # the rejection method takes two uniforms, and whatever comes of them
+                self._stream.next()
+                self._stream.next()
+                counts.append(math.nan)
         return counts
 
 

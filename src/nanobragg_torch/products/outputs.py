@@ -173,8 +173,8 @@ def noise_pieces(config: Config, image: np.ndarray, counted: Counted) -> Iterato
         counts = deviates.counts(values.ravel()).reshape(values.shape)
         level = counts + adc
         over = level > _LARGEST
-        level = np.where(np.isnan(level), 0.0, level)  # of an infinite mean with a deviate below 0
-        counted.photons += float(counts.sum())
+        level = np.where(np.isnan(level), 0.0, level)  # of no number, or of infinity with a deviate below 0
+        counted.photons += float(np.nansum(counts))
         counted.overloads += int(over.sum())
         return _whole(np.where(over, float(_LARGEST), level)) & 0xFFFF
 
