@@ -103,7 +103,7 @@ class Poisson:
         self._log_gammas: dict[int, tuple[np.float32, np.float32]] = {}
 
     def counts(self, means: np.ndarray) -> np.ndarray:
-        """The next counts (n,) float64, of `means` (n,) float32 in this order; one of a mean that is no number is none."""
+        """The next counts (n,) float64, of `means` (n,) float32 in this order; NaN of a mean that is no number."""
         means = np.ascontiguousarray(means, F32)
         quiet = np.abs(means) < _QUIET
         bounds = [0, *(np.flatnonzero(quiet[1:] != quiet[:-1]) + 1).tolist(), means.size]
