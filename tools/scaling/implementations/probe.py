@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 States = Mapping[str, bool]  # whether each quirk is on
 Asked = Callable[[Probe, Path], Mapping[str, Seen]]
 ROUNDINGS = 2.0**-22  # two of float32
+SKEW = 2  # seconds by which the clock that seeds a program may differ from ours
 MOST = 8  # quirks whose states are tried together: 2^8 images
 ON, OFF, NEITHER, ALIKE, UNASKED = "on", "off", "neither", "not told apart", "not askable"
 
@@ -129,7 +130,7 @@ def _answered(
             seen = ask(probe, folders[probe.name])
         except ScalingError as error:
             seen = {question.reads: Seen(unread=str(error)) for question in probe.questions}
-        port.seconds[probe.name] = range(int(started), int(time.time()) + 1)
+        port.seconds[probe.name] = range(int(started) - SKEW, int(time.time()) + SKEW + 1)
         done(probe.name)
         questions += [_Open(probe, question, seen[question.reads]) for question in probe.questions]
         if any(each.values is not None for each in seen.values()):
