@@ -201,6 +201,18 @@ def test_a_trace_that_is_written_anew_holds_every_number() -> None:
     assert maker(RECORDED, case, BY_DEFAULT).image().pixels.shape == maker(PORT, case, BY_DEFAULT).image().pixels.shape
 
 
+def test_the_port_follows_the_mode_that_is_named(call, tmp_path: Path) -> None:
+    texts = []
+    for words in (["--mode", "bl831-phi0-fix"], ["--phi-mode", "spec"], ["--mode", "golden"], []):
+        out = tmp_path / "trace.log"
+        assert call("harness", "--case", "phi_crosses_zero", *words, "--out", str(out)).code == 0
+        texts.append(out.read_text())
+    assert texts[0] == texts[1] != texts[2] == texts[3]
+    done = call("phase-m1", "--mode", "bl831-phi0-fix", "--image", "window", "--reports-root", str(tmp_path / "r"))
+    assert (done.code, (tmp_path / "r").exists()) == (2, False)
+    assert "--image: expected --reference NAME beside --mode" in done.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "traced"), [("", True), ("", False), ("wrong", False)])
 def test_phase_m1_between_two_programs(call, program, tmp_path: Path, words: str, traced: bool) -> None:

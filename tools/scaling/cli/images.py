@@ -23,6 +23,7 @@ from tools.scaling.cli.options import (
     Hkl,
     Junit,
     MemoryLimit,
+    Mode,
     Pixel,
     ReferenceCommand,
     ReferenceName,
@@ -53,6 +54,7 @@ def images(
     ] = None,
     pixel: Pixel = None,
     hkl: Hkl = None,
+    mode: Mode = None,
     dtype: Annotated[Dtype, typer.Option(help="Floating-point type of our port.")] = Dtype.float64,
     shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size; raw files need it.")] = None,
     roi: Annotated[
@@ -77,7 +79,8 @@ def images(
     if any(map(any, programs)) or (case and not (c or py)):
         if c or py or shape or roi:
             raise BadInput("images: expected two files (--c, --py) or two implementations of a case, got some of both")
-        _programs_images(*programs, case, pixel, hkl, Computing(device, dtype.value), out, gate, as_json, junit)
+        computing = Computing(device, dtype.value, ("--mode", mode) if mode else ())
+        _programs_images(*programs, case, pixel, hkl, computing, out, gate, as_json, junit)
         return
     if c is None or py is None:
         raise BadInput("images: expected --c and --py, or --reference and --candidate, got neither")

@@ -20,6 +20,7 @@ from tools.scaling.cli.options import (
     Dtype,
     Hkl,
     Junit,
+    Mode,
     PhiMode,
     Pixel,
     ReferenceCommand,
@@ -40,6 +41,7 @@ def harness(
     out: Annotated[Path, typer.Option(help="The trace to write.")],
     case: CaseName = "supervisor",
     phi_mode: Annotated[PhiMode, typer.Option(help="What phi == 0 does (Q29).")] = PhiMode.c_parity,
+    mode: Mode = None,
     vectors: Annotated[
         str, typer.Option(help="reference, as-given (the legacy defect), or which of odet,sdet,fdet,beam as given.")
     ] = "reference",
@@ -67,7 +69,7 @@ def harness(
     other = choose("reference", reference, reference_command, RECORDED)
     refuse_same_name(other, judged)
     chosen = find_case(case or "supervisor").with_hkl(hkl)
-    computing = Computing(device, dtype.value)
+    computing = Computing(device, dtype.value, ("--mode", mode) if mode else ())
     if other is not RECORDED:
         beside = out.with_name(f"{out.stem}_reference.log")
         write_trace(chosen, other, chosen.pixel(pixel), beside, "TRACE_C", computing)
@@ -77,7 +79,7 @@ def harness(
         say(f"wrote {out}")
         return
     written = trace(
-        case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, vectors=vectors,
+        case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, mode=mode, vectors=vectors,
         device=device, dtype=dtype.value, hkl=hkl, dump_per_phi=dump_per_phi,
     )  # fmt: skip
     for path in written:

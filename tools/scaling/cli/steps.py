@@ -20,6 +20,7 @@ from tools.scaling.cli.options import (
     DtypeOrKept,
     Hkl,
     MemoryLimit,
+    Mode,
     Pixel,
     Reference,
     ReferenceCommand,
@@ -58,6 +59,7 @@ def phase_m1(
     candidate_command: CandidateCommand = None,
     reference: ReferenceName = None,
     reference_command: ReferenceCommand = None,
+    mode: Mode = None,
     include_untracked: IncludeUntracked = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
     no_stage: Annotated[bool, typer.Option("--no-stage", help="Leave git's index alone.")] = False,
@@ -74,7 +76,7 @@ def phase_m1(
     from tools.scaling.procedure.settings import Settings
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
-    changes |= _programs(candidate, candidate_command, reference, reference_command)
+    changes |= _programs(candidate, candidate_command, reference, reference_command, mode)
     changes["include_untracked"] = include_untracked
     settings = Settings().with_changes(**changes)
     try:
@@ -103,6 +105,7 @@ def step(
     candidate_command: CandidateCommand = None,
     reference: ReferenceName = None,
     reference_command: ReferenceCommand = None,
+    mode: Mode = None,
     reports_root: ReportsRoot = DEFAULT_ROOT,
 ) -> None:
     """Run one step alone, on the open bundle."""
@@ -110,7 +113,7 @@ def step(
     from tools.scaling.procedure.steps import find_step
 
     changes = _changes(case, c, pixel, hkl, device, dtype, tolerance, memory_limit, image, image_c)
-    changes |= _programs(candidate, candidate_command, reference, reference_command)
+    changes |= _programs(candidate, candidate_command, reference, reference_command, mode)
     step_alone(find_step(name), changes, reports_root, run_dir, say)
 
 
@@ -134,7 +137,11 @@ def _changes(
 
 
 def _programs(
-    candidate: str | None, candidate_command: str | None, reference: str | None, reference_command: str | None
+    candidate: str | None,
+    candidate_command: str | None,
+    reference: str | None,
+    reference_command: str | None,
+    mode: str | None,
 ) -> dict[str, str | None]:
     """The two implementations as settings; files are named as the children find them, which run in the root."""
     from tools.scaling.implementations.describe import command_words
@@ -152,6 +159,7 @@ def _programs(
         "candidate_command": whole("candidate", candidate_command),
         "reference": placed(reference),
         "reference_command": whole("reference", reference_command),
+        "mode": placed(mode),
     }
 
 

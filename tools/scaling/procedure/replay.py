@@ -136,7 +136,7 @@ def _flags(settings: Settings, tree: Path) -> list[str]:
     files = {"--c": settings.c, "--hkl": settings.hkl, "--image-c": settings.image_c}
     given = {name: _placed(value, tree) for name, value in files.items()}
     given |= {"--case": _placed(settings.case, tree), "--device": settings.device, "--dtype": settings.dtype}
-    given |= {"--image": settings.image}
+    given |= {"--image": settings.image, "--mode": _placed(settings.mode, tree)}
     given |= {"--candidate": _placed(settings.candidate, tree), "--reference": _placed(settings.reference, tree)}
     given |= {"--candidate-command": settings.candidate_command, "--reference-command": settings.reference_command}
     given |= {"--tolerance": repr(settings.tolerance)}

@@ -16,7 +16,8 @@ class Settings:
 
     image: window or whole, what is simulated beside the traces, or None. image_c: the reference's image of it.
     candidate, reference: the two implementations by name or TOML file, or by their command lines; None: our port and
-    the golden data. include_untracked: whether dirty.patch holds the untracked files, too.
+    the golden data. mode: the program that our port follows, or None. include_untracked: whether dirty.patch holds the
+    untracked files, too.
     """
 
     case: str = "supervisor"
@@ -33,6 +34,7 @@ class Settings:
     candidate_command: str | None = None
     reference: str | None = None
     reference_command: str | None = None
+    mode: str | None = None
     include_untracked: bool = False
 
     @classmethod
@@ -48,14 +50,19 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """All settings; of the implementations those that are named, so that our port alone is recorded as ever."""
-        unsaid = {name for name in PROGRAMS if getattr(self, name) is None}
+        unsaid = {name for name in (*PROGRAMS, "mode") if getattr(self, name) is None}
         return {name: value for name, value in asdict(self).items() if name not in unsaid}
 
     @property
     def programs(self) -> list[str]:
-        """Return the options that name the two implementations."""
+        """Return the options that name the two implementations, and how our port computes."""
         given = {f"--{name.replace('_', '-')}": getattr(self, name) for name in PROGRAMS}
-        return [word for flag, value in given.items() if value is not None for word in (flag, value)]
+        return [word for flag, value in given.items() if value is not None for word in (flag, value)] + self.followed
+
+    @property
+    def followed(self) -> list[str]:
+        """Return the option that makes our port follow another program than golden."""
+        return ["--mode", self.mode] if self.mode else []
 
     def with_changes(self, **changes: Any) -> "Settings":
         """These settings with every change that is not None."""

@@ -132,12 +132,12 @@ def harness_traces(run: ProcedureRun) -> None:
         untraced = pair.candidate if pair.candidate.trace is None else pair.reference
         run.say(f"    {untraced.name} has no trace: the image alone decides")
         return
-    programs = run.settings.programs if pair is not None else []
+    programs = run.settings.programs
     if pair is not None and pair.candidate is not PORT:
         run.scaling("harness", *common, *programs, "--out", run.made.shown(MODES["c-parity"].log))
         return
     for mode in MODES.values():
-        extra = [*programs, "--dump-per-phi"] if mode.name == "c-parity" else []
+        extra = [*programs, "--dump-per-phi"] if mode.name == "c-parity" else run.settings.followed
         run.scaling("harness", *common, *mode.options, "--out", run.made.shown(mode.log), *extra)
     for mode in MODES.values():
         run.scaling("inspect", run.made.shown(mode.log))

@@ -14,6 +14,7 @@ def harness(
     out: Path,
     pixel: tuple[int, int] | None,
     phi_mode: str,
+    mode: str | None = None,
     vectors: str,
     device: str,
     dtype: str,
@@ -26,7 +27,10 @@ def harness(
     """
     case = find_case(case_name).with_hkl(hkl)
     slow, fast = case.pixel(pixel)
-    config = case.config("--phi-mode", phi_mode, "--vectors", vectors)
+    # A mode says itself what phi == 0 does, unless the control is asked for.
+    followed = ("--mode", mode) if mode else ()
+    spec = () if followed and phi_mode == "c-parity" else ("--phi-mode", phi_mode)
+    config = case.config(*followed, *spec, "--vectors", vectors)
     import torch
 
     from nanobragg_torch.errors import NanoBraggError
@@ -47,7 +51,7 @@ def harness(
     fields = [dict(item.split("=", 1) for item in row.split()[1:]) for row in rows]
     numbers = [{k: int(v) if k == "phi_tic" else float(v) for k, v in row.items()} for row in fields]
     settings: dict[str, Any] = {"case": case.name, "pixel_slow_fast": [slow, fast]}
-    settings |= {"phi_mode": phi_mode, "vectors": vectors}
+    settings |= {"phi_mode": phi_mode, "vectors": vectors} | ({"mode": mode} if mode else {})
     settings |= {"device": device, "dtype": dtype, "per_phi": numbers}
     per_phi = "".join(f"{row}\n" for row in rows)
     write_all({out: text_bytes(text), log: text_bytes(per_phi), table: json_bytes(settings)})
