@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "trace": {"flags": list, "file": str, "prefix": str, "labels": dict, "reader": str},
     "flags": {"lacks": list, "spelled": dict, "flux_as_fluence": bool},
 }
+
+
+_KINDS: dict[type | tuple[type, ...], str] = {
+    str: "text", list: "a list", dict: "a table", int: "an integer", bool: "true or false", (int, float): "a number",
+}  # fmt: skip
+_NAME = re.compile(r"[\w.+-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -221,9 +228,14 @@ def _implementation(path: Path, data: dict[str, Any]) -> Implementation:
     for table, keys in _KEYS.items():
         _check_table(path, table, tables[table], keys)
     run, image, trace, flags = (tables[name] for name in ("run", "image", "trace", "flags"))
-    if "name" not in data or "command" not in run:
-        raise BadInput(f'{path}: expected name = "..." and [run] command = ["PROGRAM", "{{flags}}", ...], got neither')
-    spelled = {flag: (new,) if isinstance(new, str) else tuple(new) for flag, new in flags.get("spelled", {}).items()}
+    missing = [key for key, table in (("name", data), ("command", run)) if key not in table]
+    if missing:
+        asked = 'name = "..." and [run] command = ["PROGRAM", "{flags}", ...]'
+        raise BadInput(f"{path}: expected {asked}, got no {' and no '.join(missing)}")
+    spelled = {
+        flag: _words(path, f"flags.spelled.{flag}", new if isinstance(new, list) else [new])
+        for flag, new in flags.get("spelled", {}).items()
+    }
     labels = labels_of(path, trace.pop("labels", {}))
     form = None
     if "trace" in data:
@@ -260,9 +272,7 @@ def _check_table(path: Path, table: str, values: Any, keys: Mapping[str, type | 
         if key not in keys:
             raise BadInput(f"{where}: expected one of {', '.join(keys)}, got {key!r}")
         if not isinstance(value, keys[key]) or (isinstance(value, bool) and keys[key] is not bool):
-            kind = keys[key]
-            name = kind[-1].__name__ if isinstance(kind, tuple) else kind.__name__
-            raise BadInput(f"{where}: {key}: expected a {name}, got {value!r}")
+            raise BadInput(f"{where}: {key}: expected {_KINDS[keys[key]]}, got {value!r}")
 
 
 def _words(path: Path, key: str, words: list[Any]) -> tuple[str, ...]:
@@ -282,10 +292,17 @@ def _checked(made: Implementation, source: str) -> Implementation:
         for place in PLACE.findall(word):
             if place not in PLACES:
                 raise BadInput(f"{source}: expected places among {_places()}, got {{{place}}}, which is never filled")
-    image = made.image
-    for value, known in (
-        () if image is None else ((image.dtype, DTYPES), (image.byte_order, ORDERS), (image.axes, AXES))
+    form = made.image or ImageForm()
+    for what, good, value in (
+        ("a name of letters, digits and _ . + -", _NAME.fullmatch(made.name), made.name),
+        ("[run]: threads above 0", made.threads > 0, made.threads),
+        ("[run]: a timeout_s above 0", made.timeout_s > 0, made.timeout_s),
+        ("[image]: a file's bare name", _NAME.fullmatch(form.file), form.file),
+        ("[image]: a finite scale that is not 0", 0 < abs(form.scale) < inf, form.scale),
     ):
+        if not good:
+            raise BadInput(f"{source}: expected {what}, got {value!r}")
+    for value, known in ((form.dtype, DTYPES), (form.byte_order, ORDERS), (form.axes, AXES)):
         if value not in known:
             raise BadInput(f"{source}: [image]: expected one of {', '.join(known)}, got {value!r}")
     return made

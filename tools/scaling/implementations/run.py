@@ -1,5 +1,6 @@
 """Runs an implementation on a command line: in a clean folder, under the memory guard, with a time limit."""
 
+import hashlib
 import importlib
 import os
 import re
@@ -217,7 +218,11 @@ def _commit(checkout: Path | None) -> str | None:
     if checkout is None:
         return None
     if not checkout.is_dir():
-        raise BadInput(f"{checkout}: expected the checkout of an implementation, got no folder")
+        raise Unavailable(f"{checkout}: expected the checkout of an implementation, got no folder")
+    if not any((folder / ".git").exists() for folder in (checkout.absolute(), *checkout.absolute().parents)):
+        files = sorted(path for path in checkout.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        listing = "".join(f"{digest(path)}  {path.relative_to(checkout)}\n" for path in files)
+        return f"no git; sha256 of its files {hashlib.sha256(os.fsencode(listing)).hexdigest()}"
     dirty = "-dirty" if git("status", "--porcelain", cwd=checkout).strip() else ""
     return git("rev-parse", "HEAD", cwd=checkout).strip() + dirty
 
