@@ -122,6 +122,12 @@ def mutants(session: nox.Session) -> None:
 
 
 @on_request()
+def diagnosis(session: nox.Session) -> None:
+    """Switch quirks and programs at random and count how often the image alone names them."""
+    scaling(session, "study", "diagnosis")
+
+
+@on_request()
 def kills(session: nox.Session) -> None:
     """Kill 200 runs at random and judge what each of them leaves and says."""
     scaling(session, "study", "kills")

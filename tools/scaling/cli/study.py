@@ -105,6 +105,24 @@ def kills(
 
 
 @study.command()
+def diagnosis(
+    count: Annotated[int, typer.Option(help="How many switches.", min=1)] = 100,
+    seed: Seed = 1,
+    out: Page = None,
+) -> None:
+    """Switch a quirk or a program at random and count how often the image alone names it; exit 1 if too seldom."""
+    from tools.scaling.studies import diagnosis as work
+
+    rows = work.study(count, seed)
+    for line in work.study_lines(rows):
+        say(line)
+    if out is not None:
+        write_text(out, work.study_markdown(rows, seed))
+    if sum(row.right for row in rows) < work.ENOUGH * len(rows):
+        raise GateFailed("diagnosis: expected 90 % of the switches named first")
+
+
+@study.command()
 def traps(out: Page = None) -> None:
     """Judge pairs whose right verdict is known, by these tools and by others; exit 1 where these are wrong."""
     from tools.scaling.studies.traps.others import find_tools
