@@ -43,7 +43,10 @@ def test_trace(name: str, slow: int, fast: int, device: str) -> None:
     if name == "tricubic_falls_out" and len(theirs) < len(ours):
         # the reference glued this line to a warning (semantics 8), so that its log lacks it
         ours.remove(next(row for row in ours if row.name == "pix0_vector_meters"))
-    assert [row.name for row in ours] == [row.name for row in theirs]
+    apart = sorted({row.name for row in ours} ^ {row.name for row in theirs})
+    assert [row.name for row in ours] == [row.name for row in theirs], (
+        f"{apart}: one side alone has it; what the port alone prints is in _ONLY_OURS"
+    )
     sub, step, beyond = -1, 0, 0
     for our, their in zip(ours, theirs, strict=True):
         sub += their.name == "R_distance_meters"

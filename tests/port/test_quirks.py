@@ -28,7 +28,7 @@ def test_the_table() -> None:
     assert set(CHECKS) == set(IDS)
     for entry in TABLE:
         assert all((entry.name, entry.reference, entry.right)), entry.id
-        assert entry.where.startswith(("nanoBragg.c ~L", "semantics ", "variants ")), entry.id
+        assert entry.where.startswith(("nanoBragg.c ~L", "semantics ", "variants ")), f"{entry.id}: {entry.where}"
     assert of_mode("c-parity") == of_mode("golden") == of_mode("hoidn-main") == Quirks()
     assert of_mode("spec").off == set(IDS)
     assert Quirks().off == {entry.id for entry in TABLE if not entry.golden}

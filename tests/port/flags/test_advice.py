@@ -107,7 +107,9 @@ def unlisted() -> dict[str, str]:
 
 @pytest.mark.parametrize("identifier", IDS)
 def test_each_quirk_is_told_or_the_page_says_why_not(identifier: str, folder: Path) -> None:
-    assert (identifier in TRIGGERS) != (identifier in unlisted()), identifier
+    assert (identifier in TRIGGERS) != (identifier in unlisted()), (
+        f"{identifier}: expected a command line in TRIGGERS or a row in 'Without a line' of {PAGE.name}, not both"
+    )
     if identifier not in TRIGGERS:
         return
     flags, tag = f"--quirk {identifier}=on {TRIGGERS[identifier]}", f"({identifier})"

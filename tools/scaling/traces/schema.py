@@ -32,6 +32,7 @@ class TracedQuantity:
 
 
 # stage | name | inputs | unit | description
+# stage: the number in semantics 8.4, that of the row above where 8.4 has none: numbers do not go back
 _TABLE = """
 1  | angles_rad.rotx | | rad | detector rotation about x
 1  | angles_rad.roty | | rad | detector rotation about y
