@@ -38,28 +38,32 @@ if TYPE_CHECKING:
 AnyExtent = Annotated[Extent, typer.Option("--extent", help="The case's window, or the whole detector.")]
 AnyDtype = Annotated[Dtype, typer.Option(help="Floating-point type.")]
 
+ReferenceImage = Annotated[
+    Path | None, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")
+]
+Rows = Annotated[
+    tuple[int, int, int, int] | None, typer.Option(metavar="S0 S1 F0 F1", help="Rows and columns, inclusive.")
+]
+CaseOfBoth = Annotated[
+    str | None, typer.Option(help="The case that both are of: where two files differ, a cause is looked for.")
+]
+
 
 @app.command(rich_help_panel=IMAGES)
 def images(
-    c: Annotated[
-        Path | None, typer.Option("--c", help="The reference's image: raw float32 or float64, .npy or SMV.")
-    ] = None,
+    c: ReferenceImage = None,
     py: Annotated[Path | None, typer.Option("--py", help="The port's image.")] = None,
     candidate: Candidate = None,
     candidate_command: CandidateCommand = None,
     reference: ReferenceName = None,
     reference_command: ReferenceCommand = None,
-    case: Annotated[
-        str | None, typer.Option(help="The case that both are of: where two files differ, a cause is looked for.")
-    ] = None,
+    case: CaseOfBoth = None,
     pixel: Pixel = None,
     hkl: Hkl = None,
     mode: Mode = None,
     dtype: Annotated[Dtype, typer.Option(help="Floating-point type of our port.")] = Dtype.float64,
     shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size; raw files need it.")] = None,
-    roi: Annotated[
-        tuple[int, int, int, int] | None, typer.Option(metavar="S0 S1 F0 F1", help="Rows and columns, inclusive.")
-    ] = None,
+    roi: Rows = None,
     origin: Annotated[
         tuple[int, int], typer.Option(metavar="SLOW FAST", help="Where on the detector the images begin.")
     ] = (0, 0),
