@@ -1,12 +1,14 @@
 """Stand-ins of ours behave like other people's ports: image and trace come out right, and nothing is left running."""
 
+import re
+
 import numpy
 import pytest
 
 from tests.scaling.implementations.standins import IMAGE, PIXEL, stand_in, still_running
-from tools.scaling.base.errors import BadInput
+from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.implementations.describe import find_implementation
-from tools.scaling.implementations.run import ran, read_image, read_trace
+from tools.scaling.implementations.run import ran, read_image, read_trace, record_of
 
 SIZE = IMAGE.shape
 
@@ -169,3 +171,33 @@ def test_a_reader_that_cannot_be_used(tmp_path, reader, message):
     with pytest.raises(BadInput) as error:
         products(path)
     assert str(error.value) == message
+
+
+def test_rows_of_phi_have_labels_and_what_is_in_print_only_is_left_out(tmp_path):
+    labels = """
+    [trace]
+    prefix = "TRACE_PY"
+    [trace.labels]
+    F_latt = { name = "F_latt", print_only = true }
+    "PHI.k_frac" = { name = "PHI.k_frac", factor = 1e10 }
+    "PHI.F_latt" = { name = "PHI.F_latt", print_only = true }
+    """
+    lines = ["TRACE_PY_PHI phi_tic=0 phi_deg=1 k_frac=2e-10 F_latt=7", "TRACE_PY: F_latt 5", "TRACE_PY: steps 4"]
+    program = find_implementation(str(stand_in(tmp_path / "port", body=labels, trace=lines)))
+    with ran(program, (), (), PIXEL) as run:
+        trace = read_trace(program, run, PIXEL)
+    assert trace.names == ("steps",) and [row.values for row in trace.phi_rows] == [{"phi_deg": 1.0, "k_frac": 2.0}]
+
+
+def test_a_checkout_without_git_has_the_digest_of_its_files(tmp_path):
+    path = stand_in(tmp_path / "port")
+    path.write_text(path.read_text().replace("[run]", '[run]\ncheckout = "{here}/sources"'))
+    with pytest.raises(Unavailable, match="sources: expected the checkout of an implementation, got no folder$"):
+        record_of(find_implementation(str(path)))
+    (tmp_path / "port" / "sources").mkdir()
+    source = tmp_path / "port" / "sources" / "a.py"
+    commits = []
+    for text in ("1", "2"):
+        source.write_text(text)
+        commits.append(record_of(find_implementation(str(path)))["commit"])
+    assert commits[0] != commits[1] and all(re.fullmatch("no git; .* [0-9a-f]{64}", commit) for commit in commits)
