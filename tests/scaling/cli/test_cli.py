@@ -167,10 +167,11 @@ def test_a_repository_without_a_commit_says_so(tmp_path, monkeypatch):
         repo.head()
 
 
-def test_wrong_usage_is_exit_2(capsys):
+def test_wrong_usage_is_exit_2(capsys, tmp_path):
     code, _, error = run(capsys, "compare", "--c", GOLDEN)
-    assert code == 2
-    assert "--py" in error
+    assert (code, "--out" in error) == (2, True)
+    code, _, error = run(capsys, "compare", "--c", GOLDEN, "--out", tmp_path / "summary.md")
+    assert (code, error) == (2, "error: compare: expected --py, or --reference and --candidate, got neither\n")
 
 
 def test_a_missing_reference_is_exit_3(capsys, tmp_path, case):
