@@ -7,6 +7,7 @@ nothing is installed and everything runs with the Python that runs nox.
 
 import functools
 import hashlib
+import os
 import platform
 import runpy
 import sys
@@ -33,7 +34,8 @@ if platform.python_version() not in SpecifierSet(PYTHONS):
     )
     sys.exit(2)
 QUIET = [] if sys.stdout.isatty() else ["--quiet"]
-SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]  # each process imports torch
+# One more than there are cores, as many tests wait for what they have started; each imports torch.
+SIDE_BY_SIDE = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile"]
 QUICK = [  # what each dependency is used for
     "tests/scaling/engine/test_diff.py", "tests/port/test_quirks.py", "tests/port/scan/test_gradients.py",
     "tests/scaling/guard/test_child.py", "tests/scaling/bundle/test_verify.py", "tests/scaling/page/test_html.py",

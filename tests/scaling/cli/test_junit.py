@@ -245,9 +245,10 @@ def test_json_keeps_to_its_published_schema(root, trace):
     assert found.keys() <= schemas.keys()
     for name, values in found.items():
         schema = json.loads(schemas[name].read_text(encoding="ascii"))
+        on_request = {"diagnosis"} if name == "images" else set()  # images --case
         for value in values:
             value = json.loads(json.dumps(value, allow_nan=False))
-            assert value.keys() == schema["properties"].keys() == set(schema["required"]), name
+            assert value.keys() == schema["properties"].keys() - on_request == set(schema["required"]), name
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: only the keys were checked")
     for name, values in found.items():
         schema = json.loads(schemas[name].read_text(encoding="ascii"))

@@ -30,13 +30,9 @@ def test_the_same_image_needs_no_cause() -> None:
     [
         (SWEEP, "--quirk Q29=off", "Q29 off"),
         (f"{STILL} -gauss_xtal", "--quirk Q24=off", "Q24 off"),
-        (f"{STILL} -oversample_omega -phi 1 -osc 1", "--quirk Q27=off", "Q27 off"),
         (SWEEP, "-misset -10 -20 -30", "-misset 10 20 30 with the opposite sign"),
-        (SWEEP, "-misset 572.9577951308232 1145.9155902616465 1718.8733853924698", "-misset 10 20 30 taken as radians"),
         (SWEEP, "-phi 0.16666666666666666", "phi steps at their mid-points"),
-        (SWEEP, "-N 6", "-N 5 one too many"),
         (SWEEP, "-nopolar", "the polarization factor left out"),
-        (f"{STILL} -energy 12000", "-energy 12000.0193", "wavelength by hc = 12398.4 eV A"),
     ],
 )
 def test_the_cause_that_was_put_in_is_named_first(flags: str, also: str, named: str) -> None:
@@ -46,13 +42,9 @@ def test_the_cause_that_was_put_in_is_named_first(flags: str, also: str, named: 
     assert f"as ours with {named}" in diagnosis.sentence and "0 of 576 pixels left" in diagnosis.sentence
 
 
-@pytest.mark.parametrize(
-    ("factor", "text"),
-    [(1e-20, "times 1e-20 (the fluence left out)"), (3.0, "times 3 (not divided by the number of terms)")],
-)
-def test_a_constant_is_named(factor: float, text: str) -> None:
-    assert diagnosed(SWEEP, simulated(SWEEP).double() * factor).sentence.startswith(
-        f"The candidate is as ours with {text}: 0 of"
+def test_a_constant_is_named() -> None:
+    assert diagnosed(SWEEP, simulated(SWEEP).double() * 1e-20).sentence.startswith(
+        "The candidate is as ours with times 1e-20 (the fluence left out): 0 of"
     )
 
 
@@ -60,14 +52,7 @@ def test_the_order_of_the_pixels_is_told_beside_the_cause() -> None:
     flags = f"{SWEEP} -detpixels_s 20"
     other = simulated(f"{flags} --quirk Q29=off")
     turned = other.T.contiguous().view(20, 24)
-    assert diagnosed(flags, simulated(flags).flip(0)).sentence == (
-        "The candidate with its rows in reverse order is as our port: 0 of 480 pixels left."
-    )
     assert "with its axes exchanged is as ours with Q29 off" in diagnosed(flags, turned).sentence
-    swapped = torch.from_numpy(other.numpy().byteswap())
-    assert (
-        "with the bytes of each float32 in reverse order is as ours with Q29 off" in diagnosed(flags, swapped).sentence
-    )
 
 
 def test_a_candidate_that_computes_in_float32_has_a_tolerance_of_its_own() -> None:
