@@ -23,8 +23,8 @@ _PART = 1 << 16  # pixels read at a time
 _HELD = 16 * SAMPLE  # places that are held at most, while the sample grows
 _FEW = 100  # single pixels read at a time
 _BORNE_OUT = 0.99  # share of the pixels that a kind must account for
-_NEARLY_ALL = 0.9  # share of the pixels that differ where they differ everywhere
-_SOME = 32  # then one part of so many is looked at
+_SOME = 128  # where most pixels differ, one part of so many is looked at
+_THIN = 8  # such a part has so many times fewer rows
 
 
 @dataclass
@@ -43,6 +43,7 @@ class _FarPixels:
     high: list[float]
     places: Tensor = field(default_factory=lambda: torch.empty(0, 2, dtype=torch.int64))
     stride: int = 1
+    looked: int = 0  # rows
 
     def keep(self, places: Tensor) -> None:
         """Keep some of the places (n, 2); of those that were kept each second goes when they become many."""
@@ -53,6 +54,12 @@ class _FarPixels:
     @property
     def count(self) -> int:
         return int(self.rows.sum())
+
+    @property
+    def all_over(self) -> bool:
+        """Whether nearly every row that was looked at and nearly every column has some of them."""
+        lit = [int((axis > 0).sum()) for axis in (self.rows, self.columns)]
+        return lit[0] >= _BORNE_OUT * self.looked and lit[1] >= _BORNE_OUT * len(self.columns)
 
     @property
     def sample(self) -> Tensor:
@@ -95,8 +102,11 @@ class _ImagePair:
         return beyond(x, y, self.tolerance, self.free)
 
     def parts(self, every: int = 1) -> Iterator[tuple[int, int]]:
-        """(first row, last row + 1) of parts of about _PART pixels, or of some of them; then their pages are let go."""
-        height = max(1, _PART // self.fast)
+        """(first row, last row + 1) of parts of about _PART pixels, or of a few rows here and there.
+
+        Then their pages are let go.
+        """
+        height = max(1, _PART // self.fast // (1 if every == 1 else _THIN))
         for top in range(0, self.slow, every * height):
             yield top, min(top + height, self.slow)
             for image in self.images:
@@ -117,6 +127,8 @@ def kinds_of(
     pair = _ImagePair(reference, candidate, report, device)
     everywhere = _differs_everywhere(report)
     far = _look(pair, _SOME if everywhere else 1)
+    if everywhere and not far.all_over:
+        everywhere, far = False, _look(pair, 1)
     origin = (report.roi[0], report.roi[2])
     kinds = [
         DifferenceKind(
@@ -133,13 +145,13 @@ def kinds_of(
 
 
 def _differs_everywhere(report: ImageReport) -> bool:
-    """Whether nearly all pixels of a large image are beyond the limits, with its peaks where they were.
+    """Whether most pixels of a large image are beyond the limits, with its peaks where they were.
 
-    The differing pixels lie in no place of their own then, and nothing has been shifted: some rows tell the rest.
+    Nothing has been shifted then; where each row and column has such pixels, they lie in no place of their own.
     """
     still = [peak.moved == (0, 0) for peak in report.peaks]
-    spread = report.outliers >= _NEARLY_ALL * report.pixels and not report.nonfinite
-    return spread and report.pixels > _SOME * _PART and 2 * sum(still) > len(still)
+    spread = 2 * report.outliers >= report.pixels and not report.nonfinite
+    return spread and report.pixels > 16 * _PART and 2 * sum(still) > len(still)
 
 
 def _located(place: Place, count: int, bare: bool = False) -> str:
@@ -155,6 +167,7 @@ def _look(pair: _ImagePair, every: int) -> _FarPixels:
     far = _FarPixels(*counts[0], counts[1:], sums, [torch.inf] * 2, [-torch.inf] * 2)
     for top, end in pair.parts(every):
         x, y = pair.reference(pair.x[top:end]), pair.candidate(pair.y[top:end])
+        far.looked += end - top
         finite = x.isfinite() & y.isfinite()
         outside = pair.beyond(x, y) & finite
         for (rows, columns), part in zip((*counts, *sums), (outside, ~x.isfinite(), ~y.isfinite(), x, y)):

@@ -29,7 +29,7 @@ ON, OFF, NEITHER, ALIKE, UNASKED = "on", "off", "neither", "not told apart", "no
 
 
 @dataclass(frozen=True)
-class Answer:
+class QuirkAnswer:
     """What is known of one quirk: on, off, neither, not told apart or not askable; and by which probe, or why not."""
 
     quirk: str
@@ -47,8 +47,8 @@ class ProbeReport:
 
     name: str
     variant: str
-    answers: tuple[Answer, ...]
-    against: tuple[Answer, ...]
+    answers: tuple[QuirkAnswer, ...]
+    against: tuple[QuirkAnswer, ...]
     alike: tuple[str, ...]
     nearest: tuple[str, int]
 
@@ -226,21 +226,21 @@ def _contradiction(each: _Open, knowledge: _Knowledge) -> None:
     knowledge.leave(each.question.asks, NEITHER, f"{each.probe.name} contradicts {said}")
 
 
-def _answer(quirk: "Quirk", knowledge: _Knowledge) -> Answer:
+def _answer(quirk: "Quirk", knowledge: _Knowledge) -> QuirkAnswer:
     if quirk.id in knowledge.known:
-        return Answer(quirk.id, ON if knowledge.known[quirk.id] else OFF, knowledge.said[quirk.id])
+        return QuirkAnswer(quirk.id, ON if knowledge.known[quirk.id] else OFF, knowledge.said[quirk.id])
     if quirk.id in knowledge.unanswered:
-        return Answer(quirk.id, *knowledge.unanswered[quirk.id])
+        return QuirkAnswer(quirk.id, *knowledge.unanswered[quirk.id])
     named = [probe.name for probe in PROBES for question in probe.questions if quirk.id in question.asks]
     if not named:
-        return Answer(quirk.id, UNASKED, "no probe shows it")
-    return Answer(quirk.id, ALIKE, f"{', '.join(named)}: on and off make the same, as the other quirks are")
+        return QuirkAnswer(quirk.id, UNASKED, "no probe shows it")
+    return QuirkAnswer(quirk.id, ALIKE, f"{', '.join(named)}: on and off make the same, as the other quirks are")
 
 
-def _report(program: Implementation, answers: tuple[Answer, ...]) -> ProbeReport:
+def _report(program: Implementation, answers: tuple[QuirkAnswer, ...]) -> ProbeReport:
     from nanobragg_torch.quirks import VARIANTS, of_mode
 
-    def against(variant: str) -> tuple[Answer, ...]:
+    def against(variant: str) -> tuple[QuirkAnswer, ...]:
         quirks = of_mode(variant)
         return tuple(
             answer
