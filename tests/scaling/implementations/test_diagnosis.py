@@ -5,7 +5,8 @@ import torch
 
 import nanobragg_torch as nb
 from tools.scaling.base.errors import BadInput
-from tools.scaling.implementations.diagnosis import SAME, diagnose
+from tools.scaling.implementations.diagnosis import SAME, _scale, diagnose
+from tools.scaling.implementations.trial import _likeness
 
 STILL = "-cell 30 40 50 80 95 105 -default_F 100 -lambda 1.1 -N 5 -distance 100 -detpixels 24 -pixel 2 -oversample 1"
 SWEEP = f"{STILL} -fluence 1e20 -phi 0 -osc 1 -phisteps 3 -misset 10 20 30"
@@ -61,6 +62,12 @@ def test_a_candidate_that_computes_in_float32_has_a_tolerance_of_its_own() -> No
     assert SAME < alone.tolerance < 0.01
     other = diagnosed(SWEEP, simulated(f"{SWEEP} --quirk Q29=off", torch.float32))
     assert other.causes[0].short == "Q29 off" and other.explained
+
+
+def test_bytes_that_make_no_normal_number_are_no_image() -> None:
+    own = simulated(SWEEP).double().flatten()
+    assert (_likeness(own, own * 1e-314), _scale(own, own * 1e-314)) == (-1.0, None)
+    assert (_likeness(own, 2.0 * own), _scale(own, 2.0 * own)) == (pytest.approx(1.0), pytest.approx(2.0))
 
 
 def test_two_causes_at_once() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all
+from tools.scaling.bundle.layout import IMAGES, TRIPTYCH
 from tools.scaling.cases.case import Window
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def compare_opened(
 
 def images_marks(out: Path) -> dict[Path, bytes]:
     """What tells our images.md and images.json in the folder `out` from others'."""
-    return {out / "images.md": b"# Image comparison", out / "images.json": b'"passed"'}
+    return {out / "images.md": b"# Image comparison", out / IMAGES: b'"passed"'}
 
 
 def images_contents(
@@ -110,8 +111,8 @@ def images_contents(
     view = overview(reference, candidate, report, device)
     return {
         out / "images.md": text_bytes(images_markdown(report, command)),
-        out / "images.json": json_bytes(report.to_dict()),
-        out / "triptych.png": pictures.triptych(report, view),
+        out / IMAGES: json_bytes(report.to_dict()),
+        out / TRIPTYCH: pictures.triptych(report, view),
         out / "scatter.png": pictures.scatter(report, view),
         out / "ulp.png": pictures.ulp_histogram(report),
     }

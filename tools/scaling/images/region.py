@@ -191,7 +191,6 @@ def _simulated(region: Region, device: str, dtype: str, block: int | None, threa
     import torch
 
     from nanobragg_torch.errors import NanoBraggError
-    from nanobragg_torch.io.float_image import float_bytes
     from nanobragg_torch.scan.simulate import simulate
 
     try:
@@ -206,4 +205,4 @@ def _simulated(region: Region, device: str, dtype: str, block: int | None, threa
             )
     except NanoBraggError as error:
         raise of_port(error) from error
-    return float_bytes(image.cpu().numpy())
+    return image.cpu().numpy().astype("<f4").tobytes()

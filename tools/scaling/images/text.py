@@ -10,10 +10,11 @@ from typing import TextIO
 
 from tools.scaling.base.files import one_line, to_ascii
 from tools.scaling.base.text import bullets, plain, table
+from tools.scaling.bundle.layout import TRIPTYCH
 from tools.scaling.images.report import ImageReport, PixelPair
 
 PATIENCE = 1.0  # seconds before a bar appears
-PICTURES = ("triptych.png", "scatter.png", "ulp.png")
+PICTURES = (TRIPTYCH, "scatter.png", "ulp.png")
 
 
 def images_lines(report: ImageReport) -> list[str]:

@@ -65,6 +65,7 @@ class Diagnosis:
     differing: pixels that are not as our port makes them, of `looked_at`; pixels: of the image. order: in words, how
     the candidate's pixels lie otherwise than ours; empty where they do not. tolerance: relative; beyond SAME where the
     candidate has a rounding of its own. tried: known causes that were. causes: the best of them, the best first.
+    unconfirmed: more causes that look as good on the telling pixels, beyond those that were simulated whole.
     """
 
     differing: int
@@ -74,6 +75,7 @@ class Diagnosis:
     tolerance: float = SAME
     tried: int = 0
     causes: tuple[TriedCause, ...] = ()
+    unconfirmed: int = 0
 
     @property
     def explained(self) -> tuple[TriedCause, ...]:
@@ -98,6 +100,7 @@ class Diagnosis:
         if best.text == "no change":
             return f"The candidate {turned}is as our port: {left}."
         others = ", ".join(cause.short for cause in self.explained[1:])
+        others += f", and {self.unconfirmed} more that look so on fewer pixels" if self.unconfirmed else ""
         also = f" (would look the same here: {others})" if others else ""
         return f"The candidate {turned}is as ours with {best.text}: {left}{also}."
 
@@ -112,6 +115,7 @@ class Diagnosis:
             "order": self.order,
             "tolerance": self.tolerance,
             "tried": self.tried,
+            "unconfirmed": self.unconfirmed,
             "causes": [{**vars(cause), "words": list(cause.words)} for cause in self.causes],
         }
 
@@ -229,7 +233,7 @@ def _confirmed(trial: Trial, candidate: "Tensor", begun: Diagnosis, made: Sequen
             judged = _judged(each.cause, values * scale, candidate, scale, begun.tolerance)
         confirmed.append(replace(judged, constant="" if scale == 1.0 else trial.constant(scale)))
     confirmed.sort(key=lambda each: (each.left, each.scale != 1.0))
-    return replace(begun, causes=tuple(confirmed))
+    return replace(begun, causes=tuple(confirmed), unconfirmed=max(0, len(alike) - CONFIRMED))
 
 
 def _judged(cause: KnownCause, made: "Tensor", wanted: "Tensor", scale: float = 1.0, limit: float = SAME) -> TriedCause:
@@ -260,7 +264,7 @@ def _distance(made: "Tensor", wanted: "Tensor", rounded: bool = False) -> "Tenso
 
 def _scale(made: "Tensor", wanted: "Tensor") -> float | None:
     """The constant between two images; None where there is none, or 1."""
-    both = (made > 0) & (wanted > 0) & made.isfinite() & wanted.isfinite()
+    both = (made > TINY) & (wanted > TINY) & made.isfinite() & wanted.isfinite()
     if int(both.sum()) < 3:
         return None
     scale = float((wanted[both] / made[both]).log().median().exp())

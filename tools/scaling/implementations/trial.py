@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.scaling.base.errors import BadInput, of_port
+from tools.scaling.engine.tolerances import LEAST_NORMAL
 from tools.scaling.implementations.causes import KnownCause
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Trial:
             self.config = loaded(parse([*flags], folders=folders))
             self._refuse_misfit()
             self.places = self._looked_at()
-            self.own = self.values(self.config, self.places)
+            self.own = self._values(self._prepared, self.places)
         except NanoBraggError as error:
             raise of_port(error) from error
 
@@ -72,16 +73,12 @@ class Trial:
 
     @cached_property
     def _prepared(self) -> "Experiment":
-        import torch
-
-        from nanobragg_torch.scan.experiment import prepare
-
-        return prepare(self.config, device="cpu", dtype=torch.float64)
+        return _prepared(self.config)
 
     @cached_property
     def terms(self) -> int:
         """Terms of a pixel."""
-        return terms_of(self.config)
+        return _terms(self._prepared)
 
     def orders(self) -> "list[tuple[str, Tensor]]":
         """(text, values at the places) of the candidate as it is, and as another order of its pixels would have it.
@@ -137,44 +134,49 @@ class Trial:
 
         config = self.of(cause)
         try:
-            if config is None or terms_of(config) * len(places) > max(DEAREST, 4 * self.terms * len(places)):
+            exp = None if config is None else _prepared(config)
+            if exp is None or _terms(exp) * len(places) > max(DEAREST, 4 * self.terms * len(places)):
                 return None
-            return self.values(config, places, cause)
+            return self._values(exp, places, cause)
         except NanoBraggError:
             return None
 
-    def values(self, config: "Config", places: "Tensor", cause: KnownCause | None = None) -> "Tensor":
+    def _values(self, exp: "Experiment", places: "Tensor", cause: KnownCause | None = None) -> "Tensor":
         """The values (n,) at `places`: 0 where the settings do not render a pixel."""
         import torch
 
-        from nanobragg_torch import simulate, simulate_pixels
-        from nanobragg_torch.scan.experiment import prepare
+        from nanobragg_torch.scan.chosen import choose
+        from nanobragg_torch.scan.simulate import render_image, render_pixels, start
 
         slow, fast = places.unbind(1)
         threads = None if len(places) > SMALL else 1
         if len(places) == self.size[0] * self.size[1]:
-            made = simulate(config, threads=threads).flatten()
+            made = render_image(start(exp), threads).flatten()
         else:
-            roi, mask = config.detector.rendered, config.detector.mask
+            roi, mask = exp.config.detector.rendered, exp.config.detector.mask
             inside = (slow >= roi.slow_min) & (slow <= roi.slow_max) & (fast >= roi.fast_min) & (fast <= roi.fast_max)
             if mask is not None:
                 inside &= torch.from_numpy(mask)[slow, fast]
             made = torch.zeros(len(places), dtype=torch.float64)
             if inside.any():
-                made[inside] = simulate_pixels(config, places[inside], threads=threads)
+                some, order = choose(start(exp), slow[inside], fast[inside])
+                made[inside] = render_pixels(some, threads)[order]
         if cause is None or cause.factor is None:
             return made
-        factor = cause.factor(prepare(config, device="cpu", dtype=torch.float64), fast, slow)
+        factor = cause.factor(exp, fast, slow)
         return torch.where(made == 0, 0.0, made / factor)
 
 
-def terms_of(config: "Config") -> int:
-    """Terms of a pixel."""
+def _prepared(config: "Config") -> "Experiment":
     import torch
 
     from nanobragg_torch.scan.experiment import prepare
 
-    exp = prepare(config, device="cpu", dtype=torch.float64)
+    return prepare(config, device="cpu", dtype=torch.float64)
+
+
+def _terms(exp: "Experiment") -> int:
+    """Terms of a pixel."""
     return exp.n_subpixels * exp.n_sources * exp.n_orientations
 
 
@@ -200,10 +202,10 @@ def _views(image: "Tensor", whole: bool) -> "Iterator[tuple[str, Tensor]]":
 
 
 def _likeness(ours: "Tensor", candidate: "Tensor") -> float:
-    """The correlation of two images' square roots; -1 where there is none."""
+    """The correlation of two images' square roots; -1 where there is none, as of bytes that make no normal number."""
     import torch
 
-    if not bool(candidate.isfinite().all()):
+    if not bool(candidate.isfinite().all()) or float(candidate.max()) < LEAST_NORMAL["float64"]:
         return -1.0
     pair = torch.stack([ours.clamp_min(0.0).sqrt(), candidate.clamp_min(0.0).sqrt()])
     return float(torch.corrcoef(pair)[0, 1].nan_to_num(-1.0))
