@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanobragg_torch import compiled
 from nanobragg_torch.errors import DoesNotFit, FlagError, NanoBraggError, NoDevice
 from nanobragg_torch.flags import usage
 from nanobragg_torch.io.numbers import integer, number
@@ -35,6 +36,7 @@ _OPTIONS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block":
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process); returns the exit code."""
     open_closed()
+    compiled.listen(lambda line: tell(f"nanobragg_torch: {line}"))
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if not arguments:
