@@ -142,6 +142,12 @@ def bench(session: nox.Session) -> None:
 
 
 @on_request()
+def device_evidence(session: nox.Session) -> None:
+    """Prove the port on a GPU: tests, matrix, images, gradients, memory, speed; -- --device cuda:1 for another."""
+    scaling(session, "study", "device")
+
+
+@on_request()
 def footprint(session: nox.Session) -> None:
     """What the simulator holds: the constants of the memory planner, measured anew."""
     scaling(session, "study", "footprint")

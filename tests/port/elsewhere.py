@@ -31,6 +31,7 @@ class Elsewhere(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> "Elsewhere":
+        held = held.resolve_conj().resolve_neg()  # a wrapper has no bit that says "conjugated", or "negated"
         found = torch.Tensor._make_wrapper_subclass(
             cls, held.shape, held.stride(), held.storage_offset(), dtype=held.dtype, device=DEVICE
         )

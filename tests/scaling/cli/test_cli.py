@@ -315,9 +315,9 @@ def test_a_python_without_the_environment_is_told_where_it_is():
     done = subprocess.run(
         [sys.executable, "-S", "-m", "tools.scaling", "--help"], cwd=ROOT, capture_output=True, text=True
     )
-    said = (
-        f"error: {sys.executable} has no typer; the environment that nox makes has it: source .nox/shared/bin/activate"
-    )
+    packages = "numpy, torch, psutil, typer, rich, jinja2"
+    said = f"error: {sys.executable} has no {packages}; the environment that nox makes has it: "
+    said += "source .nox/shared/bin/activate"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said + "\n")
 
 

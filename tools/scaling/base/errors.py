@@ -3,9 +3,12 @@
 One exception per cause, one line per message; only the CLI turns them into an exit.
 """
 
+import importlib.util
 import sys
+from collections.abc import Sequence
 
 EXIT_OK = 0
+PACKAGES = ("numpy", "torch", "psutil", "typer", "rich", "jinja2")  # without which most subcommands do nothing
 
 
 def why(error: Exception) -> str:
@@ -16,9 +19,23 @@ def why(error: Exception) -> str:
 
 
 def no_package(error: ModuleNotFoundError) -> str:
-    """Return the line for a user whose Python lacks a package of the tools: which, and where it is."""
+    """Return the line for a user whose Python lacks a package of the tools: every one that it lacks, and where all are.
+
+    What is missing that the tools do not know of is named alone.
+    """
+    return lacking(list(dict.fromkeys([*missing(), *filter(None, [error.name])])))
+
+
+def missing(packages: Sequence[str] = PACKAGES) -> list[str]:
+    """Return those of `packages` that this Python has not."""
+    return [name for name in packages if importlib.util.find_spec(name) is None]
+
+
+def lacking(packages: Sequence[str]) -> str:
+    """Return the line that names packages which this Python lacks."""
     return (
-        f"{sys.executable} has no {error.name}; the environment that nox makes has it: source .nox/shared/bin/activate"
+        f"{sys.executable} has no {', '.join(packages)}; the environment that nox makes has it: "
+        "source .nox/shared/bin/activate"
     )
 
 

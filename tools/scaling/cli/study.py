@@ -7,7 +7,8 @@ import typer
 
 from tools.scaling.base.errors import GateFailed, Unavailable
 from tools.scaling.base.files import write_json, write_text
-from tools.scaling.cli.options import STUDIES, Menu, app, say
+from tools.scaling.base.repo import ROOT
+from tools.scaling.cli.options import STUDIES, MemoryLimit, Menu, app, say
 
 study = typer.Typer(
     cls=Menu,
@@ -159,6 +160,43 @@ def bench(
     if out is not None:
         write_json(out / "performance.json", measured)
         write_text(out / "performance.md", page)
+
+
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer cases and smaller images.")]
+
+
+@study.command()
+def device(
+    device: Annotated[str, typer.Option(help="Torch device: cuda, cuda:1, ...")] = "cuda",
+    quick: Quick = False,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="A part alone; repeatable.", show_default="all")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="For all parts together.", min=1.0)] = 330.0,
+    memory_limit: MemoryLimit = None,
+    reports_root: Annotated[Path, typer.Option(help="Where bundles lie.", show_default="reports/device")] = (
+        ROOT / "reports" / "device"
+    ),
+) -> None:
+    """Prove the port on a device: tests, matrix, images, gradients, memory, speed; leave a sealed bundle."""
+    from tools.scaling.studies.device.run import Wanted, device_evidence
+
+    limit = memory_limit * 2**20 if memory_limit else None
+    wanted = Wanted(device, quick, tuple(part or ()), seconds, limit)
+    bundle = device_evidence(wanted, reports_root, say)
+    say(f"PASS: {bundle.shown('report.html')}")
+
+
+@study.command(hidden=True)
+def device_parts(
+    parts: Annotated[list[str], typer.Argument(metavar="PART...")],
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cuda",
+    quick: Quick = False,
+) -> None:
+    """Measure parts of the evidence of a device: what `device` starts."""
+    from tools.scaling.studies.device.parts import Place, serve
+
+    serve(Place(device, quick), parts)
 
 
 @study.command()

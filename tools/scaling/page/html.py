@@ -1,4 +1,4 @@
-"""Page and Index -> one self-contained HTML file each, in ASCII. No arithmetic, no files, no network.
+"""Page, Index and DevicePage -> one self-contained HTML file each, in ASCII. No arithmetic, no files, no network.
 
 Everything from outside is escaped by jinja2; beyond that a Content-Security-Policy in each page lets the browser load
 nothing and run nothing but the index's own script, which it knows by its hash.
@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.base.text import counted
 from tools.scaling.page import curves
-from tools.scaling.page.view import Index, Number, Page
+from tools.scaling.page.view import DevicePage, Index, Number, Page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Every other word is bad. DIVERGES is what a control does.
-_TONES = {"PASS": "good", "AGREES": "good", "MINOR": "fair", "DIVERGES": "fair", "OPEN": "fair", "BLOCKED": "halt"}
+_TONES = {
+    "PASS": "good", "AGREES": "good", "MINOR": "fair", "DIVERGES": "fair", "OPEN": "fair", "MEASURED": "fair",
+    "NOT RUN": "halt", "BLOCKED": "halt",
+}  # fmt: skip
 
 
 def report_page(page: Page) -> str:
@@ -33,6 +36,11 @@ def index_page(index: Index) -> str:
     script = (TEMPLATES / "index.js").read_text(encoding="ascii")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _render("index.html.j2", index=index, spark=curves.spark, script=script, script_hash=digest)
+
+
+def device_html(page: DevicePage) -> str:
+    """Return report.html of the evidence of a device."""
+    return _render("device.html.j2", page=page)
 
 
 def _render(template: str, **values: object) -> str:

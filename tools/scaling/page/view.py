@@ -236,3 +236,38 @@ class Index:
     counts: tuple[tuple[str, int], ...]
     trends: tuple[Trends, ...]
     trends_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A measurement on a device. cells: its figures, as many as its part has heads."""
+
+    name: str
+    verdict: str
+    said: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePart:
+    """A part of the evidence of a device: a table."""
+
+    name: str
+    seconds: Number
+    heads: tuple[str, ...]
+    rows: tuple[DeviceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePage:
+    """Everything that report.html shows of the evidence of a device."""
+
+    stamp: str
+    when: str
+    title: str
+    verdict: str
+    headline: tuple[str, ...]
+    facts: tuple[Pair, ...]
+    parts: tuple[DevicePart, ...]
+    environment: tuple[Pair, ...]
+    notes: tuple[str, ...]
