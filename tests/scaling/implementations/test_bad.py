@@ -31,6 +31,7 @@ FILES = {
     "no {flags}": (GOOD.replace(', "{flags}"', ""), "expected the word {flags} once in the command, got 0"),
     "{flags} twice": (GOOD.replace('"program"', '"p", "{flags}"'), "{flags} once in the command, got 2"),
     "a name of words": (GOOD.replace("mine", "my port"), "letters, digits and _ . + -, got 'my port'"),
+    "a variant that is none": (f'variant = "mine"\n{GOOD}', "expected a variant among golden, hoidn-main,"),
     "no thread": (f"{GOOD}threads = 0\n", "[run]: threads above 0, got 0"),
     "no time": (f"{GOOD}timeout_s = -1\n", "[run]: a timeout_s above 0, got -1.0"),
     "a file elsewhere": (f'{GOOD}[image]\nfile = "../float.bin"\n', "a file's bare name, got '../float.bin'"),

@@ -12,8 +12,10 @@ import pytest
 from tools.scaling import cli
 from tools.scaling.base.repo import ROOT
 from tools.scaling.cases.case import find_case
-from tools.scaling.implementations.describe import PORT, RECORDED, find_implementation
-from tools.scaling.implementations.make import BY_DEFAULT, maker
+from tools.scaling.images.versus import flags_case
+from tools.scaling.implementations.describe import PORT, RECORDED, find_implementation, of_command
+from tools.scaling.implementations.difference import diagnose_difference
+from tools.scaling.implementations.make import BY_DEFAULT, Computing, maker
 from tools.scaling.matrix.judge import MatrixOutcome
 from tools.scaling.matrix.run import run_case, run_matrix
 from tools.scaling.traces.read import parse_trace
@@ -145,6 +147,7 @@ def test_one_page_for_several_candidates_says_what_changed(call, program, tmp_pa
     assert "| case | good: outcome | good: worst deviation | good: pixels off | good: s | bad: outcome" in page
     assert re.search(r"\| images_low_counts \| PASS \| 0 \| 0 \| [\d.]+ \| FAIL \| \S+ of the maximum \| 1 \|", page)
     assert "Changed since" not in page
+    assert "- bad: images_low_counts: diagnosis: None of " in page
     record = json.loads((out / "matrix.json").read_text())
     assert [each["candidate"] for each in record["matrices"]] == ["good", "bad"]
     (tmp_path / "bad.py").write_text((tmp_path / "good.py").read_text())
@@ -169,11 +172,36 @@ def test_versus_compares_two_programs_on_bare_flags(call, program, tmp_path: Pat
     done = call("versus", "--reference", right, "--candidate", wrong, "--gate", "--out", str(out), "--", *flags)
     assert done.code == 1
     assert "reference right, candidate wrong" in done.out
+    assert re.search(r"^wrong  +float32: ", done.out, re.MULTILINE) and not re.search("^port ", done.out, re.MULTILINE)
+    assert "diagnosis           None of " in done.out and "1 of 1600 pixels of which differ from our port's" in done.out
     assert "FAIL: 1 of 1600 pixels not bitwise equal, 1 beyond the limits" in done.out
     assert "traces: not compared, a program of the two prints none" in done.out
     assert {"images.md", "images.json", "image.json", "triptych.png"} <= {path.name for path in out.iterdir()}
     record = json.loads((out / "image.json").read_text())
     assert (record["reference"], record["candidate"]) == ("right", "wrong")
+
+
+def test_versus_names_the_cause_where_a_program_prints_no_trace(call, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    flags = (
+        "-cell 30 40 50 80 95 105 -default_F 100 -lambda 1.1 -N 5 -distance 100 -detpixels 24 -pixel 2 -phi 0 -osc 1"
+    )
+    line = f"{sys.executable} -m nanobragg_torch {{flags}} -phisteps 3 -floatfile {{out}} --phi-mode spec"
+    other = ("--candidate-command", line, "--reference", "port")
+    record = call("versus", *other, "--out", str(tmp_path / "out"), "--json", "--", *flags.split(), "-phisteps", "3")
+    sentence = "The candidate is as ours with Q29 off (every step is rotated): 0 of 576 pixels left"
+    images = json.loads(record.out)["images"]
+    assert images["names"] == ["port", "candidate"] and images["diagnosis"]["sentence"].startswith(sentence)
+    assert json.loads((tmp_path / "out" / "images.json").read_text()) == images
+    assert sentence in (tmp_path / "out" / "images.md").read_text()
+    case = flags_case([*flags.split(), "-phisteps", "3"])
+    made = maker(PORT, case, BY_DEFAULT).image(), maker(PORT, case, Computing(options=("--phi-mode", "spec"))).image()
+    other = of_command(line, "reference")
+    assert other.title.startswith(f"reference ({sys.executable} -m nanobragg_torch '{{flags}}' -phisteps 3 ")
+    told = diagnose_difference(case, (other, PORT), made[::-1], ("--mode", "bl831-main")).sentence
+    assert told.startswith("The reference is as ours (--mode bl831-main) with Q29 off")
+    told = diagnose_difference(case, (other, RECORDED), made[::-1]).sentence
+    assert told.startswith("The candidate is as our port: 0 of 576 pixels left. The reference is as ours with Q29 off")
 
 
 def test_compare_and_images_make_what_two_names_say(call, program, tmp_path: Path) -> None:
@@ -208,9 +236,26 @@ def test_the_port_follows_the_mode_that_is_named(call, tmp_path: Path) -> None:
         assert call("harness", "--case", "phi_crosses_zero", *words, "--out", str(out)).code == 0
         texts.append(out.read_text())
     assert texts[0] == texts[1] != texts[2] == texts[3]
-    done = call("phase-m1", "--mode", "bl831-phi0-fix", "--image", "window", "--reports-root", str(tmp_path / "r"))
-    assert (done.code, (tmp_path / "r").exists()) == (2, False)
-    assert "--image: expected --reference NAME beside --mode" in done.err
+
+
+def test_an_image_and_its_explanation_follow_the_mode_too(call, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--case", "phi_crosses_zero", "--out", str(out))
+    done = call("simulate", *words, "--mode", "bl831-phi0-fix")
+    assert (done.code, done.out.splitlines()[-1]) == (
+        1, "FAIL: 1600 of 1600 pixels not bitwise equal, 1600 beyond the limits",
+    )  # fmt: skip
+    assert "simulate --case phi_crosses_zero --extent window --mode bl831-phi0-fix" in (out / "images.md").read_text()
+    traces = [tmp_path / name for name in ("fresh.log", "stale.log")]
+    for path, mode in zip(traces, ("bl831-phi0-fix", "golden")):
+        assert call("harness", "--case", "phi_crosses_zero", "--mode", mode, "--out", str(path)).code == 0
+    words = ("--c", str(traces[0]), "--py", str(traces[1]), "--case", "phi_crosses_zero")
+    told = [call("explain", *words, *mode).out for mode in (("--mode", "bl831-phi0-fix"), ())]
+    assert ["what its rule makes of its own inputs, and the reference's is not" in text for text in told] == [
+        False,
+        True,
+    ]
+    assert call("explain", *words[:4], "--mode", "golden").err.startswith("error: explain: expected --case CASE beside")
 
 
 @pytest.mark.slow
@@ -228,9 +273,11 @@ def test_phase_m1_between_two_programs(call, program, tmp_path: Path, words: str
     assert known["implementations"]["modes"] == (["c-parity"] if traced else [])
     assert (bundle / "metrics.json").is_file() == traced
     assert json.loads((bundle / "image" / "images.json").read_text())["passed"] == (not words)
-    assert "Candidate program" in (bundle / "report.html").read_text()
+    page = (bundle / "report.html").read_text()
+    assert "Candidate program" in page and ("Diagnosis" in page) == bool(words)
     assert call("verify", str(bundle)).code == 0
     rows = json.loads(call("history", "--reports-root", str(root), "--json").out)["rows"]
     assert rows[0]["verdict"] == ("BLOCKED" if words else "PASS")
     assert done.code == (1 if words else 0)
     assert done.out.splitlines()[-1].startswith("BLOCKED comparison: check: images: " if words else "PASS: ")
+    assert (" known causes makes the candidate's image, " in done.out.splitlines()[-1]) == bool(words)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tools.scaling import cli
 from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.repo import digest
 from tools.scaling.cases.case import Case, find_case
@@ -184,6 +185,20 @@ def test_a_live_reference_that_differs_fails(binary: Path, monkeypatch: pytest.M
     result = run_case(find_case("cubic_mosflm"), binary=binary)[0]
     assert result.outcome is MatrixOutcome.FAIL
     assert result.problems[0].startswith("trace 32 32: F_cell: expected 101, got 100: relative -9.90e-03")
+
+
+def test_a_live_reference_without_a_trace_is_compared_by_its_image(
+    binary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STAND_IN", "uninstrumented")
+    words = ["matrix", "images_low_counts", "--live", "--binary", str(binary)]
+    assert cli.main(words) == 0
+    line = "PASS     images_low_counts                 0 numbers, worst -; 0 of 1600 pixels differ"
+    assert capsys.readouterr().out.splitlines()[1] == line
+    assert cli.main([*words, "--mode", "spec"]) == 1
+    said = capsys.readouterr().out
+    assert "    FAIL: float image: 1600 of 1600 pixels are not bitwise equal, at most 0.1% may be" in said
+    assert "    diagnosis: The reference is as ours (--mode spec) with " in said
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,7 @@ from tools.scaling.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from tools.scaling.images.open import Image
     from tools.scaling.implementations.diagnosis import Diagnosis
     from tools.scaling.implementations.make import Computing
 
@@ -61,6 +63,7 @@ def images(
     pixel: Pixel = None,
     hkl: Hkl = None,
     mode: Mode = None,
+    extent: AnyExtent = Extent.window,
     dtype: Annotated[Dtype, typer.Option(help="Floating-point type of our port.")] = Dtype.float64,
     shape: Annotated[tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="Size; raw files need it.")] = None,
     roi: Rows = None,
@@ -81,10 +84,10 @@ def images(
 
     programs = (reference, reference_command), (candidate, candidate_command)
     if any(map(any, programs)) or (case and not (c or py)):
-        if c or py or shape or roi:
+        if py or shape or roi or (c and any(programs[0])):
             raise BadInput("images: expected two files (--c, --py) or two implementations of a case, got some of both")
         computing = Computing(device, dtype.value, ("--mode", mode) if mode else ())
-        _programs_images(*programs, case, pixel, hkl, computing, out, gate, as_json, junit)
+        _programs_images(*programs, case, pixel, hkl, extent, c, computing, out, gate, as_json, junit)
         return
     if c is None or py is None:
         raise BadInput("images: expected --c and --py, or --reference and --candidate, got neither")
@@ -93,19 +96,14 @@ def images(
         command += "".join(f" {item}" for item in (name, *numbers)) if numbers and any(numbers) else ""
     command += f" --device {shlex.quote(device)}" if device != "cpu" else ""
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
+        of_case = partial(_diagnosed, *_words(case, (), mode), origin=origin) if case else None
         report = compare_image_files(
-            c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, device=device, progress=progress
-        )
+            c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, device=device, progress=progress,
+            diagnosed=of_case,
+        )  # fmt: skip
     if junit:
         write_text(junit, images_junit(report))
-    result = report.to_dict()
-    lines = images_lines(report)
-    if case and (report.unequal or report.nonfinite):
-        read = find_case(case)
-        diagnosis = _diagnosed(read.flags, read.folders, py, shape, origin)
-        result["diagnosis"] = diagnosis.to_dict()
-        lines.insert(-1, f"diagnosis: {diagnosis.sentence}")
-    for line in [json.dumps(result)] if as_json else lines:
+    for line in [json.dumps(report.to_dict())] if as_json else images_lines(report):
         say(line)
     if gate and not report.passed:
         raise GateFailed(f"{py}: the images do not agree")
@@ -113,10 +111,10 @@ def images(
 
 def _programs_images(
     reference: tuple[str | None, str | None], candidate: tuple[str | None, str | None], case: str | None,
-    pixel: tuple[int, int] | None, hkl: Path | None, computing: "Computing", out: Path | None,
-    gate: bool, as_json: bool, junit: Path | None,
+    pixel: tuple[int, int] | None, hkl: Path | None, extent: Extent, recorded: Path | None, computing: "Computing",
+    out: Path | None, gate: bool, as_json: bool, junit: Path | None,
 ) -> None:  # fmt: skip
-    """Compare the images that two implementations make of a case's window."""
+    """Compare the images that two implementations make of a case's window, or of all of its detector."""
     from tools.scaling.cli.junit import errors_to_junit, images_junit
     from tools.scaling.images.text import images_lines, progress_bar
     from tools.scaling.images.versus import compare_programs, windowed
@@ -124,8 +122,9 @@ def _programs_images(
 
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
         pair = choose("reference", *reference, RECORDED), choose("candidate", *candidate, PORT)
-        chosen = windowed(find_case(case or "supervisor").with_hkl(hkl), pixel, pair)
+        chosen = windowed(find_case(case or "supervisor").with_hkl(hkl), pixel, pair, extent, recorded)
         words = ["--reference", pair[0].name, "--candidate", pair[1].name, "--case", case or "supervisor"]
+        words += ["--extent", "whole"] if extent is Extent.whole else []
         report = compare_programs(
             chosen, *pair, computing, traced=False, out=out, progress=progress,
             command=f"python -m tools.scaling images {shlex.join(words)}",
@@ -153,32 +152,43 @@ def diagnose(
     """Say which known quirk, program or mistake makes an image, from the image alone."""
     if bool(case) == bool(flags):
         raise BadInput(f"diagnose: expected --case CASE or -- FLAGS, got {'both' if case else 'neither'}")
-    read = find_case(case) if case else None
-    words = (*(read.flags if read else flags or ()), *(("--mode", mode) if mode else ()))
-    diagnosis = _diagnosed(words, read.folders if read else (Path(),), image, shape, origin)
+    from tools.scaling.images.open import open_image
+
+    words, folders = _words(case, flags or (), mode)
+    size = _size(words, folders)
+    opened = open_image(image, shape or (size if image.suffix != ".npy" else None))
+    diagnosis = _diagnosed(words, folders, opened, origin=origin)
     say(json.dumps(diagnosis.to_dict()) if as_json else diagnosis.sentence)
 
 
-def _diagnosed(
-    flags: Sequence[str],
-    folders: Sequence[Path],
-    path: Path,
-    shape: tuple[int, int] | None,
-    origin: tuple[int, int] | None,
-) -> "Diagnosis":
-    """Diagnose the image in a file, which is the whole detector, or with `shape` may be a part of it."""
+def _words(case: str | None, flags: Sequence[str], mode: str | None) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """The command line of a case, or `flags`, with the program that is followed; and the folders of its files."""
+    followed = ("--mode", mode) if mode else ()
+    if case is None:
+        return (*flags, *followed), (Path(),)
+    read = find_case(case)
+    return (*read.flags, *read.mode, *followed), read.folders
+
+
+def _size(flags: Sequence[str], folders: Sequence[Path]) -> tuple[int, int]:
+    """(slow, fast) pixels of the detector that the flags mean."""
     from nanobragg_torch import NanoBraggError, parse
-    from tools.scaling.images.open import open_image
-    from tools.scaling.implementations.diagnosis import diagnose
 
     try:
         detector = parse([*flags], folders=folders).detector
     except NanoBraggError as error:
         raise of_port(error) from error
-    size = detector.pixels_slow, detector.pixels_fast
-    opened = open_image(path, shape or (size if path.suffix != ".npy" else None))
-    part = None if opened.shape in (size, size[::-1]) else origin
-    return diagnose(flags, folders, opened.values(opened.pixels), part)
+    return detector.pixels_slow, detector.pixels_fast
+
+
+def _diagnosed(
+    flags: Sequence[str], folders: Sequence[Path], image: "Image", *, origin: tuple[int, int] | None
+) -> "Diagnosis":
+    """Diagnose an image, which is the whole detector or begins at `origin`."""
+    from tools.scaling.implementations.diagnosis import diagnose
+
+    size = _size(flags, folders)
+    return diagnose(flags, folders, image.values(image.pixels), None if image.shape in (size, size[::-1]) else origin)
 
 
 @app.command(rich_help_panel=IMAGES)
@@ -187,6 +197,7 @@ def plan(
     extent: AnyExtent = Extent.window,
     pixel: Pixel = None,
     hkl: Hkl = None,
+    mode: Mode = None,
     device: Device = "cpu",
     dtype: AnyDtype = Dtype.float64,
     memory_limit: MemoryLimit = None,
@@ -194,7 +205,7 @@ def plan(
     """Say what memory a simulation will need, what there is, and how it is cut to fit; exit 4 if it cannot be."""
     from tools.scaling.images.region import find_region, plan_region
 
-    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
+    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl, mode=mode)
     bound = memory_limit * 2**20 if memory_limit else None
     say(plan_region(region, device=device, dtype=dtype.value, memory_limit=bound).line)
 
@@ -207,6 +218,7 @@ def simulate(
     c: Annotated[Path | None, typer.Option("--c", help="The reference's image; else the case's own.")] = None,
     pixel: Pixel = None,
     hkl: Hkl = None,
+    mode: Mode = None,
     device: Device = "cpu",
     dtype: AnyDtype = Dtype.float64,
     block: Annotated[int | None, typer.Option(min=1, help="Most terms x pixels a thread holds at a time.")] = None,
@@ -216,12 +228,13 @@ def simulate(
     from tools.scaling.images.region import find_region, plan_region, shown, simulate_region
     from tools.scaling.images.text import images_lines, progress_bar
 
-    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl)
+    region = find_region(case or "supervisor", extent, pixel=pixel, hkl=hkl, mode=mode)
     if block is None:  # else whoever chose it has planned
         fits = plan_region(region, device=device, dtype=dtype.value, workers=threads)
         if fits.gpu is None:
             block, threads = fits.block, fits.workers
-    options = ["--case", case or "supervisor", "--extent", extent.value, *(["--c", str(c)] if c else [])]
+    options = ["--case", case or "supervisor", "--extent", extent.value]
+    options += [word for flag, value in (("--c", c), ("--mode", mode)) if value for word in (flag, str(value))]
     command = f"python -m tools.scaling simulate {shlex.join([*options, '--out', str(out)])}"
     with progress_bar(sys.stderr) as progress:
         report, written = simulate_region(

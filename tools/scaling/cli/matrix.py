@@ -148,7 +148,7 @@ def versus(
     for line in [json.dumps(work.versus_dict(found))] if as_json else work.versus_lines(found):
         say(line)
     if gate and not found.passed:
-        raise GateFailed(f"versus: {found.candidate} does not agree with {found.reference}")
+        raise GateFailed(f"versus: {found.candidate.name} does not agree with {found.reference.name}")
 
 
 @app.command(context_settings={"ignore_unknown_options": True}, rich_help_panel=MANY_CASES)

@@ -40,7 +40,10 @@ Labels = Annotated[
 def harness(
     out: Annotated[Path, typer.Option(help="The trace to write.")],
     case: CaseName = "supervisor",
-    phi_mode: Annotated[PhiMode, typer.Option(help="What phi == 0 does (Q29).")] = PhiMode.c_parity,
+    phi_mode: Annotated[
+        PhiMode | None,
+        typer.Option(help="What phi == 0 does (Q29).", show_default="as the program of the mode, c-parity"),
+    ] = None,
     mode: Mode = None,
     vectors: Annotated[
         str, typer.Option(help="reference, as-given (the legacy defect), or which of odet,sdet,fdet,beam as given.")
@@ -79,7 +82,7 @@ def harness(
         say(f"wrote {out}")
         return
     written = trace(
-        case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode.value, mode=mode, vectors=vectors,
+        case or "supervisor", out=out, pixel=pixel, phi_mode=phi_mode and phi_mode.value, mode=mode, vectors=vectors,
         device=device, dtype=dtype.value, hkl=hkl, dump_per_phi=dump_per_phi,
     )  # fmt: skip
     for path in written:
@@ -184,6 +187,7 @@ def explain(
         tuple[int, int] | None, typer.Option(metavar="SLOW FAST", help="The pixel, where no log names it.")
     ] = None,
     labels: Labels = None,
+    mode: Annotated[str | None, typer.Option(help="The program whose rules count, where it is not the case's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown to write, with the JSON beside it.")] = None,
     summary: Annotated[list[Path] | None, typer.Option(help="Markdown to end with the causes; repeatable.")] = None,
     device: Device = "cpu",
@@ -193,7 +197,8 @@ def explain(
     from tools.scaling.explain.files import explain_command
 
     lines = explain_command(
-        c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or (), pixel=pixel, labels=labels
-    )
+        c, py, case=case, out=out, as_json=as_json, device=device, summaries=summary or (), pixel=pixel, labels=labels,
+        mode=mode,
+    )  # fmt: skip
     for line in lines:
         say(line)

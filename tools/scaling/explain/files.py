@@ -23,12 +23,14 @@ def explain_logs(
     device: str = "cpu",
     pixel: tuple[int, int] | None = None,
     labels: Path | None = None,
+    mode: str | None = None,
 ) -> "tuple[Explanation, ...]":
     """Explain the port's logs `py` by the reference's `c`: one explanation for each pixel that they trace.
 
     case: whose command line both sides come from; without it the settings are read off the reference. pixel: (slow,
-    fast) of logs that name none. labels: the port's table of aliases, over the built-in one. Raises BadInput for files
-    that cannot be read, and for logs of different pixels or cases.
+    fast) of logs that name none. labels: the port's table of aliases, over the built-in one. mode: the program whose
+    rules are followed, where it is not the case's. Raises BadInput for files that cannot be read, and for logs of
+    different pixels or cases.
     """
     from tools.scaling.explain.logs import pairs, put_right
     from tools.scaling.traces.labels import computed, read_labels
@@ -44,14 +46,14 @@ def explain_logs(
     from tools.scaling.explain.answer import explain
     from tools.scaling.explain.explanation import agreed
 
-    settings = None if case is None else _settings(case)
+    settings = None if case is None else _settings(case, mode)
     explained = [explain(*sides, settings, device) for sides in both]
     return agreed(tuple(each.noted(swapped.get(each.pixel)) for each in explained))
 
 
-def _settings(case: Case) -> "Config":
+def _settings(case: Case, mode: str | None) -> "Config":
     try:
-        return case.config()
+        return case.config(*(("--mode", mode) if mode else ()))
     except BadInput as error:
         raise BadInput(f"{case.name}: {error}") from error
 
@@ -67,6 +69,7 @@ def explain_command(
     summaries: Sequence[Path] = (),
     pixel: tuple[int, int] | None = None,
     labels: Path | None = None,
+    mode: str | None = None,
 ) -> list[str]:
     """Explain the logs; return the lines for standard output: the JSON alone with `as_json`, else causes and sentence.
 
@@ -80,9 +83,11 @@ def explain_command(
         raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
     if out is not None:
         refuse_foreign({out.with_suffix(".json"): b'"delta_rel"'})
+    if mode and case is None:
+        raise BadInput("explain: expected --case CASE beside --mode, got none")
     known = None if case is None else find_case(case)
     logs = ([side] if isinstance(side, Path) else side for side in (c, py))
-    explanations = explain_logs(*logs, case=known, device=device, pixel=pixel, labels=labels)
+    explanations = explain_logs(*logs, case=known, device=device, pixel=pixel, labels=labels, mode=mode)
     from tools.scaling.explain.text import explanation_lines, explanation_markdown, explanation_section
 
     first, *others = explanations

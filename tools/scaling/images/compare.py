@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tools.scaling.images.open import Image
     from tools.scaling.images.report import ImageReport, Limits
+    from tools.scaling.implementations.diagnosis import Diagnosis
 
 
 def compare_image_files(
@@ -31,11 +32,13 @@ def compare_image_files(
     device: str = "cpu",
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    diagnosed: "Callable[[Image], Diagnosis] | None" = None,
 ) -> "ImageReport":
     """Compare the image file `py` with `c`, the reference: raw float32 or float64, .npy or SMV.
 
     shape: (slow, fast); raw files need it. origin, roi: as in `compare_opened`. device: where the engine computes.
-    out: a folder for images.md, images.json and the pictures. progress is called with (parts done, parts).
+    out: a folder for images.md, images.json and the pictures. progress is called with (parts done, parts). diagnosed:
+    called with the candidate where the two differ, says which known cause makes it.
     Raises BadInput (one line) for files that cannot be compared, Unavailable without the device.
     """
     from tools.scaling.engine.diff import open_device
@@ -55,6 +58,8 @@ def compare_image_files(
         reference, candidate, origin=origin, roi=roi, kept=kept, limits=limits, device=place, threads=threads,
         progress=progress,
     )  # fmt: skip
+    if diagnosed is not None and (report.unequal or report.nonfinite):
+        report = replace(report, diagnosis=diagnosed(candidate))
     if out is not None:
         make_folder(out)
         write_all(images_contents(report, reference, candidate, out, place, command))
@@ -72,11 +77,13 @@ def compare_opened(
     device: "torch.device | None" = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    names: tuple[str, str] | None = None,
 ) -> "ImageReport":
     """`measure`, and where the images differ, what kind of difference it is.
 
     origin: (slow, fast) on the detector of the images' first pixel. roi: (slow_min, slow_max, fast_min, fast_max) on
-    the detector, inclusive. device: where the engine computes, by default on the CPU.
+    the detector, inclusive. device: where the engine computes, by default on the CPU. names: of the two sides, where
+    two programs made the images.
     """
     from tools.scaling.images.measure import CPU, measure
 
@@ -87,11 +94,12 @@ def compare_opened(
     report = measure(
         reference, candidate, roi=roi, kept=kept, limits=limits, device=device, threads=threads, progress=progress
     )
-    report = report.placed_at(origin)
+    report = replace(report.placed_at(origin), names=names or report.names)
     if report.unequal or report.nonfinite:
         from tools.scaling.images.kinds import kinds_of
 
-        report = replace(report, kinds=kinds_of(reference, candidate, report, device))
+        kinds = kinds_of(reference, candidate, report, device)
+        report = replace(report, kinds=tuple(replace(kind, text=report.told(kind.text)) for kind in kinds))
     return report
 
 

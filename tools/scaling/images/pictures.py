@@ -27,7 +27,7 @@ _LINEAR = 1e-6  # of the largest residual; below this the colours are linear
 
 
 def triptych(report: ImageReport, view: "Overview") -> bytes:
-    """Reference and port on one logarithmic scale, and the residual with its sign, the worst pixels circled."""
+    """Reference and candidate on one logarithmic scale, and the residual with its sign, the worst pixels circled."""
     slow, fast = view.reference.shape
     slender = max(slow, fast) >= _SLENDER * min(slow, fast)
     figure = _figure(12.6, _AROUND + (_PANEL if slender else min(_PANEL * slow / fast, _HIGHEST)), report)
@@ -35,17 +35,17 @@ def triptych(report: ImageReport, view: "Overview") -> bytes:
     from matplotlib.colors import LogNorm, SymLogNorm
     from matplotlib.ticker import MaxNLocator
 
-    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    axes, names = figure.subplots(1, 3, sharex=True, sharey=True), report.names
     values = LogNorm(*view.shown, clip=True)
     farthest = view.farthest or view.shown[1]
     signed = SymLogNorm(farthest * _LINEAR, vmin=-farthest, vmax=farthest)
     equal = ": 0 where both are finite" if report.nonfinite else ": 0 everywhere"
     value = f"value, logarithmic; black: {view.shown[0]:.0e} and less"
     panels = (
-        ("reference", view.reference, values, "magma", value),
-        ("port", view.candidate, values, "magma", value),
+        (names[0], view.reference, values, "magma", value),
+        (names[1], view.candidate, values, "magma", value),
         (
-            f"port - reference{'' if view.farthest else equal}",
+            f"{names[1]} - {names[0]}{'' if view.farthest else equal}",
             view.residual,
             signed,
             "RdBu_r",
@@ -93,7 +93,7 @@ def scatter(report: ImageReport, view: "Overview") -> bytes:
 
     axis = figure.subplots()
     edges, counts = view.edges.numpy(), view.pairs.T.numpy()
-    axis.set(xscale="log", yscale="log", xlabel="reference", ylabel="port", aspect="equal")
+    axis.set(xscale="log", yscale="log", xlabel=report.names[0], ylabel=report.names[1], aspect="equal")
     if edges[-1] < _NARROW * edges[0]:
         for scale in (axis.xaxis, axis.yaxis):
             _ends_only(scale, float(edges[0]), float(edges[-1]))
@@ -131,7 +131,7 @@ def ulp_histogram(report: ImageReport) -> bytes:
     axis.set_xticks(range(len(names)), names, rotation=45 if len(names) > 8 else 0, fontsize=7)
     axis.set_xlim(-0.6, count - 0.4)
     steps = "counts" if "int" in report.reference.dtype else f"{report.reference.dtype} steps"
-    axis.set(xlabel=f"distance of a pixel from the reference ({steps})", ylabel="pixels")
+    axis.set(xlabel=report.told(f"distance of a pixel from the reference ({steps})"), ylabel="pixels")
     highest = max(bin.count for bin in report.histogram)
     axis.set_ylim(0, 4 * highest if highest else 1)
     axis.spines[["top", "right"]].set_visible(False)

@@ -50,17 +50,22 @@ class Region:
 
 
 def find_region(
-    case_name: str, extent: Extent, *, pixel: tuple[int, int] | None = None, hkl: Path | None = None
+    case_name: str,
+    extent: Extent,
+    *,
+    pixel: tuple[int, int] | None = None,
+    hkl: Path | None = None,
+    mode: str | None = None,
 ) -> Region:
     """The region that `extent` means for a case. Raises BadInput.
 
     window: the case's own, that of its -roi, or what lies around the traced pixel (slow, fast). whole: the
-    detector, whatever the case's window is.
+    detector, whatever the case's window is. mode: the program that our port follows, where it is not the case's.
     """
     from nanobragg_torch.config import Roi
 
     case = find_case(case_name).with_hkl(hkl)
-    config = case.config()
+    config = case.config(*(("--mode", mode) if mode else ()))
     detector = config.detector
     own = case.window or _window(detector.rendered)
     if extent is Extent.whole:

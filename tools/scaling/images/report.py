@@ -5,10 +5,15 @@ In JSON, NaN and infinities are the strings "nan", "inf", "-inf"; a figure that 
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
+
+if TYPE_CHECKING:
+    from tools.scaling.implementations.diagnosis import Diagnosis
+
+SIDES = ("reference", "port")  # what the two images are called where they are of no two programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class ImageReport:
 
     origin       (slow, fast) on the detector of the images' first pixel; all places count from the detector's corner
     kinds        of difference, as far as one is known
+    names        of the two sides: of two programs theirs
+    diagnosis    which known cause makes the image; None where none was looked for
     pixels       compared, of which `unequal` are not bitwise equal
     max_abs      the pixel that is farthest off, max_rel the relatively farthest; None where all pairs are equal
     worst        the farthest, those that are not finite first; outlying: the relatively farthest beyond the limits
@@ -128,6 +135,15 @@ class ImageReport:
     limits: Limits
     origin: tuple[int, int] = (0, 0)
     kinds: tuple[DifferenceKind, ...] = ()
+    names: tuple[str, str] = SIDES
+    diagnosis: "Diagnosis | None" = None
+
+    def told(self, text: str) -> str:
+        """`text`, which speaks of the reference and the port, with the names of two programs."""
+        for side, name in zip(SIDES, self.names):
+            if name != side:
+                text = text.replace(f"the {side}", "the candidate" if name == "candidate" else name)
+        return text
 
     def placed_at(self, origin: tuple[int, int]) -> "ImageReport":
         """The same of images that are a window of a detector, which begins at `origin` (slow, fast)."""
@@ -221,8 +237,10 @@ class ImageReport:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready (allow_nan=False): all fields, the verdict and its reasons."""
         verdict = {"passed": self.passed, "problems": list(self.problems), "displacement": self.displacement}
-        data: dict[str, Any] = jsonable(verdict | {"loosened": self.limits.loosened} | asdict(self))
-        return data
+        fields = asdict(replace(self, diagnosis=None))
+        data: dict[str, Any] = jsonable(verdict | {"loosened": self.limits.loosened} | fields)
+        del data["diagnosis"]
+        return data | ({"diagnosis": self.diagnosis.to_dict()} if self.diagnosis else {})
 
 
 def _unfit(side: Side, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TextIO
 from tools.scaling.base.files import one_line, to_ascii
 from tools.scaling.base.text import bullets, plain, table
 from tools.scaling.bundle.layout import TRIPTYCH
-from tools.scaling.images.report import ImageReport, PixelPair
+from tools.scaling.images.report import ImageReport, PixelPair, Side
 
 PATIENCE = 1.0  # seconds before a bar appears
 PICTURES = (TRIPTYCH, "scatter.png", "ulp.png")
@@ -24,6 +24,7 @@ def images_lines(report: ImageReport) -> list[str]:
     steps = ", ".join(f"{_range(bin.low, bin.high)}: {bin.count}" for bin in report.histogram if bin.count)
     lines.append(f"{'steps apart':<{width}}  {steps}")
     lines += [f"{'difference':<{width}}  {line}" for line in _kinds(report)]
+    lines += [f"{'diagnosis':<{width}}  {report.diagnosis.sentence}"] if report.diagnosis else []
     lines += [f"FAIL: {problem}" for problem in report.problems]
     return [one_line(line) for line in [*_loosened(report), *lines, verdict_line(report)]]
 
@@ -47,16 +48,17 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
         table(("figure", "value"), _figures(report)),
         "## What kind of difference",
         bullets(_kinds(report)),
+        *(["## Which cause", plain(report.diagnosis.sentence)] if report.diagnosis else []),
         "\n".join(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         "## Strongest peaks of the reference",
         table(
-            ("slow", "fast", "reference", "port", "moved (slow, fast)"),
+            ("slow", "fast", *report.names, "moved (slow, fast)"),
             [(p.slow, p.fast, _value(p.reference), _value(p.candidate), _moved(p.moved)) for p in report.peaks],
         ),
         "## Worst pixels",
-        _pairs(report.worst),
+        _pairs(report, report.worst),
         "## Relatively worst pixels beyond the limits",
-        _pairs(report.outlying),
+        _pairs(report, report.outlying),
         "## Steps apart",
         table(("steps", "pixels"), [(_range(bin.low, bin.high), bin.count) for bin in report.histogram]),
     ]
@@ -92,14 +94,8 @@ def _bar(stack: ExitStack, stream: TextIO) -> Callable[[int, int], None]:
 
 def _figures(report: ImageReport) -> list[tuple[str, str]]:
     slow_min, slow_max, fast_min, fast_max = report.roi
-    sides = [
-        (
-            name,
-            f"{side.source} ({side.dtype}): {_value(side.minimum)} to {_value(side.maximum)}, sum {_value(side.total)}",
-        )
-        for name, side in (("reference", report.reference), ("port", report.candidate))
-    ]
-    broken = f"{report.reference.nonfinite} in the reference, {report.candidate.nonfinite} in the port"
+    sides = [(name, _side(name, side)) for name, side in zip(report.names, (report.reference, report.candidate))]
+    broken = report.told(f"{report.reference.nonfinite} in the reference, {report.candidate.nonfinite} in the port")
     size = f"{report.shape[0]} x {report.shape[1]}"
     where = f"images of {size} that begin at slow {report.origin[0]}, fast {report.origin[1]}"
     return sides + [
@@ -122,6 +118,11 @@ def _figures(report: ImageReport) -> list[tuple[str, str]]:
     ]
 
 
+def _side(name: str, side: Side) -> str:
+    form = side.dtype if side.source == name else f"{side.source} ({side.dtype})"
+    return f"{form}: {_value(side.minimum)} to {_value(side.maximum)}, sum {_value(side.total)}"
+
+
 def _kinds(report: ImageReport) -> list[str]:
     lines = [
         f"{kind.name}: {kind.text}" + (f" ({kind.share:.2%})" if kind.share < 1.0 else "") for kind in report.kinds
@@ -142,7 +143,9 @@ def _loosened(report: ImageReport) -> list[str]:
 def _first_broken(report: ImageReport) -> str:
     """Those that are not finite stand first among the worst, in reading order."""
     pair = report.worst[0]
-    return f"slow {pair.slow}, fast {pair.fast}, reference {_value(pair.reference)}, port {_value(pair.candidate)}"
+    reference, candidate = report.names
+    values = f"{reference} {_value(pair.reference)}, {candidate} {_value(pair.candidate)}"
+    return f"slow {pair.slow}, fast {pair.fast}, {values}"
 
 
 def _where(pair: PixelPair | None, measure: str) -> str:
@@ -151,8 +154,8 @@ def _where(pair: PixelPair | None, measure: str) -> str:
     return f"{_value(getattr(pair, measure))} at slow {pair.slow}, fast {pair.fast}"
 
 
-def _pairs(pairs: Sequence[PixelPair]) -> str:
-    head = ("slow", "fast", "reference", "port", "abs", "relative", "steps")
+def _pairs(report: ImageReport, pairs: Sequence[PixelPair]) -> str:
+    head = ("slow", "fast", *report.names, "abs", "relative", "steps")
     rows = [
         (p.slow, p.fast, _value(p.reference), _value(p.candidate), _value(p.abs), _value(p.rel), _steps(p.ulp))
         for p in pairs

@@ -11,6 +11,7 @@ from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, te
 from tools.scaling.bundle.layout import IMAGE_RECORD
 from tools.scaling.cases.case import Case, Extent
 from tools.scaling.implementations.describe import RECORDED, Implementation, refuse_same_name
+from tools.scaling.implementations.difference import diagnose_difference
 from tools.scaling.implementations.make import Computing, MadeImage, Maker, maker
 from tools.scaling.implementations.run import Pixel
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class Versus:
     """What a comparison of two implementations found. traces: where both print one, that of `pixel` (slow, fast)."""
 
-    reference: str
-    candidate: str
+    reference: Implementation
+    candidate: Implementation
     images: "ImageReport"
     pixel: Pixel | None
     traces: "Report | None"
@@ -44,23 +45,42 @@ def flags_case(words: Sequence[str]) -> Case:
     return Case("versus", Path.cwd(), tuple(flags), (), None, {})
 
 
-def windowed(case: Case, pixel: Pixel | None, programs: Sequence[Implementation]) -> Case:
+def windowed(
+    case: Case,
+    pixel: Pixel | None,
+    programs: Sequence[Implementation],
+    extent: Extent = Extent.window,
+    recorded: Path | None = None,
+) -> Case:
     """The case, rendered in its window alone where its flags name no -roi and every program has that flag.
 
-    Raises Unavailable where a record is wanted and the case holds none of that region.
+    extent: whole for all of the detector, without the -roi that the flags name. recorded: the reference's image of that
+    region, instead of the case's own. Raises Unavailable where a record is wanted and there is none of that region.
     """
     from tools.scaling.images.region import find_region
 
-    if case.pixels or case.window or pixel:
-        region = find_region(str(case.folder.absolute()), Extent.window, pixel=pixel)
-        if "-roi" not in case.flags and not any(program.lacking(("-roi",)) for program in programs):
+    if case.pixels or case.window or pixel or extent is Extent.whole:
+        region, flags = find_region(str(case.folder.absolute()), extent, pixel=pixel), case.flags
+        if extent is Extent.whole:
+            flags = _without_roi(flags)
+        elif "-roi" not in flags and not any(program.lacking(("-roi",)) for program in programs):
             slow_min, slow_max, fast_min, fast_max = region.window
-            roi = ("-roi", *map(str, (fast_min, fast_max, slow_min, slow_max)))
+            flags = (*flags, "-roi", *map(str, (fast_min, fast_max, slow_min, slow_max)))
+        if flags != case.flags or extent is Extent.whole:
             own = case.flags == region.case.flags  # else another list of reflections
-            case = replace(case, flags=(*case.flags, *roi), c_image=region.reference if own else None)
+            case = replace(case, flags=flags, c_image=region.reference if own else None)
+    if recorded is not None:
+        case = replace(case, c_image=recorded)
     if RECORDED in programs and case.c_image is None:
         raise Unavailable(f"{case.name}: expected the reference's image of this region, got none")
     return case
+
+
+def _without_roi(flags: tuple[str, ...]) -> tuple[str, ...]:
+    while "-roi" in flags:
+        at = flags.index("-roi")
+        flags = flags[:at] + flags[at + 5 :]
+    return flags
 
 
 def write_trace(
@@ -125,13 +145,17 @@ def compare_programs(
         traces = _compared_traces(sides, pixel or case.pixels[0], computing)
     made = sides[0].image(), sides[1].image()
     roi = case.config().detector.rendered
-    images = as_one_type(*made, names=(reference.name, candidate.name))
-    report = compare_opened(*images, origin=(roi.slow_min, roi.fast_min), progress=progress)
+    names = reference.name, candidate.name
+    images = as_one_type(*made, names=names)
+    report = compare_opened(*images, origin=(roi.slow_min, roi.fast_min), progress=progress, names=names)
     if both and traces is None:
         place = int(made[0].pixels.argmax())
         width = made[0].pixels.shape[1]
         pixel = (roi.slow_min + place // width, roi.fast_min + place % width)
         traces = _compared_traces(sides, pixel, computing)
+    if traces is None and not report.passed:
+        diagnosis = diagnose_difference(case, (reference, candidate), made, computing.options)
+        report = replace(report, diagnosis=diagnosis)
     if out is not None:
         contents = images_contents(report, *images, out, CPU, command)
         contents[out / IMAGE_RECORD] = json_bytes(_record(case, images, report))
@@ -141,7 +165,7 @@ def compare_programs(
             contents[out / "summary.md"] = text_bytes(comparison_markdown(traces))
         make_folder(out)
         write_all(contents)
-    return Versus(reference.name, candidate.name, report, pixel or (case.pixels or (None,))[0], traces)
+    return Versus(reference, candidate, report, pixel or (case.pixels or (None,))[0], traces)
 
 
 def _compared_traces(sides: tuple[Maker, Maker], pixel: Pixel, computing: Computing) -> "Report":
@@ -172,7 +196,7 @@ def versus_lines(found: Versus) -> list[str]:
     from tools.scaling.images.text import images_lines
     from tools.scaling.traces.text import comparison_lines
 
-    lines = [f"reference {found.reference}, candidate {found.candidate}", *images_lines(found.images)]
+    lines = [f"reference {found.reference.title}, candidate {found.candidate.title}", *images_lines(found.images)]
     if found.traces is None:
         return [*lines[:-1], "traces: not compared, a program of the two prints none", lines[-1]]
     slow, fast = found.pixel or (0, 0)
@@ -181,5 +205,10 @@ def versus_lines(found: Versus) -> list[str]:
 
 def versus_dict(found: Versus) -> dict[str, object]:
     """The comparison, JSON-ready."""
-    names = {"reference": found.reference, "candidate": found.candidate, "pixel": found.pixel, "passed": found.passed}
+    names = {
+        "reference": found.reference.name,
+        "candidate": found.candidate.name,
+        "pixel": found.pixel,
+        "passed": found.passed,
+    }
     return names | {"images": found.images.to_dict(), "traces": found.traces.metrics() if found.traces else None}

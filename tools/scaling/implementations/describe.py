@@ -6,6 +6,7 @@ Nothing of the file is executed by a shell. docs/development/implementations.md 
 import hashlib
 import os
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.quirks import VARIANTS
 from tools.scaling.base.errors import BadInput, Unavailable, why
 from tools.scaling.traces.labels import Labels, labels_of
 
@@ -99,6 +101,11 @@ class Implementation:
     source: Path | None = None
     digest: str = ""
 
+    @property
+    def title(self) -> str:
+        """Its name; of a program that no file describes the command line, too."""
+        return self.name if self.source or not self.command else f"{self.name} ({shlex.join(self.command)})"
+
     def lacking(self, flags: tuple[str, ...]) -> str:
         """Why a command line cannot be given to this program; empty where it can."""
         missing = [flag for flag in dict.fromkeys(flags) if flag in self.lacks]
@@ -159,8 +166,6 @@ def of_command(line: str, name: str) -> Implementation:
 
 def command_words(line: str, name: str) -> list[str]:
     """The words of a command line; one that names a file of the current folder is that file wherever it runs."""
-    import shlex
-
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -295,6 +300,7 @@ def _checked(made: Implementation, source: str) -> Implementation:
     form = made.image or ImageForm()
     for what, good, value in (
         ("a name of letters, digits and _ . + -", _NAME.fullmatch(made.name), made.name),
+        (f"a variant among {', '.join(VARIANTS)}", made.variant in VARIANTS, made.variant),
         ("[run]: threads above 0", made.threads > 0, made.threads),
         ("[run]: a timeout_s above 0", made.timeout_s > 0, made.timeout_s),
         ("[image]: a file's bare name", _NAME.fullmatch(form.file), form.file),

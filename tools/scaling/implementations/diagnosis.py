@@ -23,6 +23,7 @@ TERMS = 40_000  # terms that a cause may cost, with no fewer than FEW pixels
 CONFIRMED = 6  # causes that are simulated on all pixels that are looked at
 FIRSTS = 2  # best single causes beside which each other one is tried
 SAME = 2.0**-22  # relative: two roundings to float32 and one of a factor
+STORED = 2.0**-24  # relative: what rounding to float32 alone leaves
 ROUNDING = 1e-3  # relative: more than float32 arithmetic leaves on seven pixels of ten
 SPREAD = 30.0  # nearly the largest rounding of an image, over what seven pixels of ten have at most
 SPARED = 0.005  # share of the pixels whose own rounding may be larger yet
@@ -66,6 +67,7 @@ class Diagnosis:
     the candidate's pixels lie otherwise than ours; empty where they do not. tolerance: relative; beyond SAME where the
     candidate has a rounding of its own. tried: known causes that were. causes: the best of them, the best first.
     unconfirmed: more causes that look as good on the telling pixels, beyond those that were simulated whole.
+    mode: the program that our port follows, where it is not golden. side: whose image it is. lead: a sentence before.
     """
 
     differing: int
@@ -76,6 +78,9 @@ class Diagnosis:
     tried: int = 0
     causes: tuple[TriedCause, ...] = ()
     unconfirmed: int = 0
+    mode: str = ""
+    side: str = "candidate"
+    lead: str = ""
 
     @property
     def explained(self) -> tuple[TriedCause, ...]:
@@ -84,30 +89,41 @@ class Diagnosis:
         return tuple(cause for cause in self.causes if cause.left <= spared * cause.of)
 
     @property
+    def as_port(self) -> bool:
+        """Whether the image is our port's, as the flags have it."""
+        if self.order:
+            return False
+        return not self.causes or (self.causes[0] in self.explained and self.causes[0].text == "no change")
+
+    @property
     def sentence(self) -> str:
         """The diagnosis, for a person."""
         turned = f"with {self.order} " if self.order else ""
+        mode = f" (--mode {self.mode})" if self.mode else ""
+        subject = f"{self.lead}The {self.side} {turned}is"
         rounding = "" if self.tolerance == SAME else f", within {self.tolerance:.1g} for its own rounding"
         if not self.causes:
-            return f"The candidate {turned}is as our port: 0 of {self.looked_at} pixels left."
+            return f"{subject} as our port{mode}: 0 of {self.looked_at} pixels left."
         best = self.causes[0]
         left = f"{best.left} of {best.of} pixels left{rounding}"
         if best not in self.explained:
             return (
-                f"None of {self.tried} known causes makes the candidate's image, {self.differing} of {self.looked_at}"
-                f" pixels of which differ; nearest: {turned}{best.text}: {left}."
+                f"{self.lead}None of {self.tried} known causes makes the {self.side}'s image, {self.differing} of"
+                f" {self.looked_at} pixels of which differ from our port's{mode}; nearest: {turned}{best.text}: {left}."
             )
         if best.text == "no change":
-            return f"The candidate {turned}is as our port: {left}."
+            return f"{subject} as our port{mode}: {left}."
         others = ", ".join(cause.short for cause in self.explained[1:])
         others += f", and {self.unconfirmed} more that look so on fewer pixels" if self.unconfirmed else ""
         also = f" (would look the same here: {others})" if others else ""
-        return f"The candidate {turned}is as ours with {best.text}: {left}{also}."
+        return f"{subject} as ours{mode} with {best.text}: {left}{also}."
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis for JSON."""
         return {
             "sentence": self.sentence,
+            "side": self.side,
+            "mode": self.mode or "golden",
             "explained": not self.differing or bool(self.explained),
             "differing": self.differing,
             "looked_at": self.looked_at,
@@ -137,7 +153,7 @@ def diagnose(
         orders = trial.orders()
         for order, candidate in orders:
             if not _differing(trial.own, candidate):
-                return Diagnosis(0, len(trial.places), image.numel(), order)
+                return Diagnosis(0, len(trial.places), image.numel(), order, mode=_mode(flags))
         results: list[Diagnosis] = []
         for order, candidate in orders:
             results.append(_diagnosed(trial, order, candidate))
@@ -190,7 +206,7 @@ class _Sample:
     def rounding(self, made: Sequence[_Made]) -> float:
         """The limit within which the candidate is what it should be, told from the cause that is nearest to it."""
         floor = min(float(_distance(each.values, self.wanted, True).quantile(0.7)) for each in made[:CONFIRMED])
-        return max(SAME, SPREAD * floor) if floor < ROUNDING else SAME
+        return max(SAME, SPREAD * floor) if STORED < floor < ROUNDING else SAME
 
 
 def _diagnosed(trial: Trial, order: str, candidate: "Tensor") -> Diagnosis:
@@ -203,7 +219,8 @@ def _diagnosed(trial: Trial, order: str, candidate: "Tensor") -> Diagnosis:
         made = sorted([*made, *_pairs(sample, made)], key=lambda each: each.rank)
         limit = SAME if not made[0].tried.left else sample.rounding(made)
     differing = _differing(trial.own, candidate)
-    begun = Diagnosis(differing, len(trial.places), trial.image.numel(), order, limit, len(causes) - 1)
+    looked_at, mode = len(trial.places), _mode(trial.flags)
+    begun = Diagnosis(differing, looked_at, trial.image.numel(), order, limit, len(causes) - 1, mode=mode)
     return _confirmed(trial, candidate, begun, made)
 
 
@@ -243,6 +260,12 @@ def _judged(cause: KnownCause, made: "Tensor", wanted: "Tensor", scale: float = 
     rest = float(orders.where(distance > SAME, 0.0).mean())
     left = int((_distance(made, wanted, limit > SAME) > limit).sum())
     return TriedCause(cause.name, cause.words, scale, left, len(wanted), rest)
+
+
+def _mode(flags: Sequence[str]) -> str:
+    """The program that the last --mode names; empty for golden."""
+    mode = next((value for flag, value in zip(flags[-2::-1], flags[:0:-1]) if flag == "--mode"), "")
+    return "" if mode in ("golden", "c-parity") else mode
 
 
 def _differing(own: "Tensor", candidate: "Tensor") -> int:

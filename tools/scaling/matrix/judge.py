@@ -86,7 +86,8 @@ class Tie:
 class ImageResult:
     """A float image; worst_ulp is over all pixels, ties included, and None beside a NaN.
 
-    worst_share: the largest difference, as a share of the reference's brightest pixel.
+    worst_share: the largest difference, as a share of the reference's brightest pixel. diagnosis: a sentence on which
+    known cause makes the image, where one was looked for.
     """
 
     pixels: int
@@ -95,6 +96,7 @@ class ImageResult:
     worst_share: float
     ties: tuple[Tie, ...] = ()
     problems: tuple[str, ...] = ()
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tools.scaling.base.scratch import scratch
 from tools.scaling.cases.case import Case, find_case
 from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation, refuse_same_name
+from tools.scaling.implementations.difference import diagnose_difference
 from tools.scaling.implementations.make import BY_DEFAULT, Computing, Maker, maker, unable
 from tools.scaling.implementations.run import gather_inputs
 from tools.scaling.matrix.judge import (
@@ -173,6 +174,9 @@ class _Pair:
                 traces.append(self._trace(pixel))
         with _told(errors, self.candidate):
             image = self._image()
+        if image is not None and image.problems and not traces:
+            with _told(errors, self.candidate):
+                image = replace(image, diagnosis=self._diagnosis())
         if self.reference is RECORDED and self.candidate is PORT:
             with _told(errors, self.candidate):
                 files += _files(self.case, self.computing)
@@ -191,6 +195,13 @@ class _Pair:
         tricubic = self.case.config().structure.interpolate is not False
         claim = precision == "float64"
         return judge_trace(pixel, c, py, report, tricubic=tricubic, claim=claim, foreign=self.foreign)
+
+    def _diagnosis(self) -> str:
+        """What the images alone say that one of them comes from."""
+        images = self.known.image(), self.made.image()
+        programs = self.reference, self.candidate
+        diagnosis = diagnose_difference(self.case, programs, images, self.computing.options)
+        return diagnosis.sentence if diagnosis else ""
 
     def _image(self) -> ImageResult:
         from tools.scaling.engine.bitwise import compare_bits

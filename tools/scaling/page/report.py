@@ -129,7 +129,7 @@ def _images_alone(reader: Reader, known: Mapping[str, Any]) -> tuple[str, str] |
         return None
     word = "PASS" if compared.get("passed") is True else "DIVERGENT"
     told = f"Judged by the images alone: {compared.get('unequal')} of {compared.get('pixels')} pixels differ in a bit."
-    return word, told
+    return word, f"{told} {_mapping(compared.get('diagnosis')).get('sentence', '')}".strip()
 
 
 def verdict_of(comparisons: Sequence[Comparison], audit: str, images: tuple[str, str] | None = None) -> tuple[str, str]:
@@ -252,7 +252,8 @@ def _image_facts(reader: Reader) -> tuple[Pair, ...]:
         numbers = {name: number(compared[name]) for name in ("correlation", "sum_ratio", "peak_ratio")}
         unequal = f"{compared['unequal']} of {compared['pixels']}"
         ratios = {name.replace("_", " ").capitalize(): value_text(value) for name, value in numbers.items()}
-        return {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
+        facts = {"Verdict": "PASS" if compared["passed"] else "FAIL", "Pixels not bitwise equal": unequal, **ratios}
+        return facts | ({"Diagnosis": compared["diagnosis"]["sentence"]} if compared.get("diagnosis") else {})
 
     facts = (reader.made(SIMULATED, simulated) or {}) | (reader.made(AGREEMENT, agreement) or {})
     return tuple(Pair(name, short(str(value), LONG)) for name, value in facts.items())

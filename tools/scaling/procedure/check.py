@@ -49,6 +49,8 @@ def _image_checks(folder: Path, *, expected: bool) -> list[ModeCheck]:
     compared = read_object(path, "a comparison of images")
     shown = f"{compared['unequal']} of {compared['pixels']} pixels not bitwise equal, {compared['outliers']} beyond"
     shown = "; ".join([shown, *map(str, compared["problems"][:1])])
+    diagnosis = compared.get("diagnosis")
+    shown += f". {diagnosis['sentence']}" if diagnosis else ""
     return [ModeCheck("images", "agreement within the limits", shown, bool(compared["passed"]))]
 
 

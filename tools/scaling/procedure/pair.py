@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tools.scaling.base.errors import BadInput
 from tools.scaling.bundle.layout import MODES, Mode
 from tools.scaling.cases.case import Case
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation, choose, refuse_same_name
@@ -37,13 +38,17 @@ class ProgramPair:
 def pair_of(settings: Settings, case: Case, pixel: tuple[int, int]) -> ProgramPair | None:
     """The pair that the settings name; None for our port beside the golden data.
 
-    Raises BadInput for a name that is none, and for two implementations of one name.
+    Raises BadInput for a name that is none, for two implementations of one name, and for a reference that is both a
+    file and a program.
     """
     reference = choose("reference", settings.reference, settings.reference_command, RECORDED)
     candidate = choose("candidate", settings.candidate, settings.candidate_command, PORT)
     refuse_same_name(reference, candidate)
     if reference is RECORDED and candidate is PORT:
         return None
+    for flag, given in (("--c", settings.c), ("--image-c", settings.image_c)):
+        if given and reference is not RECORDED:
+            raise BadInput(f"{flag}: expected a reference's file or an implementation that makes it, got both")
     traced = candidate.trace is not None and reference.trace is not None
     recorded = reference is not RECORDED or settings.c is not None or case.reference(pixel) is not None
     return ProgramPair(reference, candidate, traced and recorded)

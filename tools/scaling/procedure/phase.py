@@ -124,18 +124,12 @@ def phase_m1(
     Raises the failure after the blocked evidence is written and sealed; its exit code is the step's own.
     """
     page = _words(on_blocked) if on_blocked else []
-    if settings.mode and settings.image and not (settings.reference or settings.reference_command):
-        raise BadInput("--image: expected --reference NAME beside --mode, as the recorded image is of golden; got none")
     with interruptible(), ProcedureRun(settings, say, sign=_signing_key(sign)) as run:
         try:
             run.step = STEPS[0].name
             new_bundle(run, root, None)
             say(f"RUN_DIR {run.made.shown()}")
             pair = run.pair
-            if settings.mode and settings.image and pair is None:
-                raise BadInput(
-                    "--image: expected --reference NAME beside --mode, the recorded image is of golden; got none"
-                )
             other = pair is not None and pair.candidate is not PORT  # which our tests say nothing of
             left_out = {"image": settings.image is None or pair is not None, "stage": not staged}
             left_out |= {"collect_only": other, "parity_tests": other}

@@ -41,6 +41,7 @@ from tools.scaling.bundle.layout import (
     SEAL,
     SUMMARY,
     CommandRecord,
+    Mode,
     read_metrics,
     read_object,
 )
@@ -48,6 +49,7 @@ from tools.scaling.bundle.patch import input_digests, record_patch
 from tools.scaling.cases.case import Extent
 from tools.scaling.images.region import Region, find_region, plan_region
 from tools.scaling.implementations.describe import PORT, RECORDED
+from tools.scaling.implementations.difference import followed
 from tools.scaling.page.report import write_report
 from tools.scaling.procedure.check import signed
 from tools.scaling.procedure.pair import REFERENCE_LOG, ProgramPair, modes_in
@@ -138,9 +140,16 @@ def harness_traces(run: ProcedureRun) -> None:
         return
     for mode in MODES.values():
         extra = [*programs, "--dump-per-phi"] if mode.name == "c-parity" else run.settings.followed
-        run.scaling("harness", *common, *mode.options, "--out", run.made.shown(mode.log), *extra)
+        run.scaling("harness", *common, *_own_options(run, mode), "--out", run.made.shown(mode.log), *extra)
     for mode in MODES.values():
         run.scaling("inspect", run.made.shown(mode.log))
+
+
+def _own_options(run: ProcedureRun, mode: Mode) -> tuple[str, ...]:
+    """Return the options of a trace; what phi == 0 does is left to the program that is followed, but in the control."""
+    if mode.options[:2] == ("--phi-mode", "c-parity") and (run.settings.followed or run.case.mode):
+        return mode.options[2:]
+    return mode.options
 
 
 def env_snapshot(run: ProcedureRun) -> None:
@@ -162,7 +171,7 @@ def comparison(run: ProcedureRun) -> None:
     for mode in modes:
         ends = dict.fromkeys((mode.path(SUMMARY), SUMMARY))
         options = [word for name in ends for word in ("--summary", bundle.shown(name))]
-        options += ["--case", run.settings.case, "--out", bundle.shown(mode.path(EXPLAIN_PAGE))]
+        options += ["--case", run.settings.case, *_rules(run), "--out", bundle.shown(mode.path(EXPLAIN_PAGE))]
         explained = run.scaling("explain", "--c", reference, "--py", bundle.shown(mode.log), *options)
         run.say(f"    {mode.log}: {explained.stdout.strip().splitlines()[-1]}")
     if pair is not None:
@@ -176,13 +185,23 @@ def comparison(run: ProcedureRun) -> None:
     _say_lines(run, checked)
 
 
+def _rules(run: ProcedureRun) -> list[str]:
+    """Return the option that names the program whose rules both traces are explained by."""
+    options = tuple(run.settings.followed)
+    return list(options if run.pair is None else followed(run.pair.reference, options))
+
+
 def _programs_images(run: ProcedureRun, pair: ProgramPair) -> None:
     """Compare the images that the two implementations make; where a trace was compared, a record may have none."""
     from tools.scaling.images.versus import windowed
 
-    options = run.settings.with_changes(pixel=run.pixel).options()
+    settings = run.settings.with_changes(pixel=run.pixel)
+    options, extent = settings.options(), Extent(settings.image or "window")
+    options += ["--extent", extent.value] if settings.image else []
+    options += ["--c", settings.image_c] if settings.image_c else []
+    recorded = Path(settings.image_c) if settings.image_c else None
     try:
-        windowed(run.case, run.pixel, (pair.reference, pair.candidate))
+        windowed(run.case, run.pixel, (pair.reference, pair.candidate), extent, recorded)
     except Unavailable as error:
         if not pair.traced:
             raise
@@ -210,11 +229,13 @@ def image(run: ProcedureRun) -> None:
 
 def _region(run: ProcedureRun) -> Region:
     hkl = Path(run.settings.hkl) if run.settings.hkl else None
-    return find_region(run.settings.case, Extent(run.settings.image or "window"), pixel=run.pixel, hkl=hkl)
+    extent = Extent(run.settings.image or "window")
+    return find_region(run.settings.case, extent, pixel=run.pixel, hkl=hkl, mode=run.settings.mode)
 
 
 def _region_options(run: ProcedureRun, region: Region) -> list[str]:
-    return [*run.settings.with_changes(pixel=run.pixel).options(), "--extent", region.extent.value]
+    options = run.settings.with_changes(pixel=run.pixel).options()
+    return [*options, *run.settings.followed, "--extent", region.extent.value]
 
 
 def _plan(run: ProcedureRun, region: Region) -> MemoryPlan:

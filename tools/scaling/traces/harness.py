@@ -13,7 +13,7 @@ def harness(
     *,
     out: Path,
     pixel: tuple[int, int] | None,
-    phi_mode: str,
+    phi_mode: str | None = None,
     mode: str | None = None,
     vectors: str,
     device: str,
@@ -23,14 +23,13 @@ def harness(
 ) -> list[Path]:
     """Trace one pixel of a case through the port into `out`. Returns the files written.
 
+    phi_mode: what phi == 0 does, whatever the program of `mode` or of the case does there; None: as it does.
     With `dump_per_phi` the TRACE_PY_PHI rows go also to STEM_per_phi.log and .json beside it.
     """
     case = find_case(case_name).with_hkl(hkl)
     slow, fast = case.pixel(pixel)
-    # A mode says itself what phi == 0 does, unless the control is asked for.
     followed = ("--mode", mode) if mode else ()
-    spec = () if followed and phi_mode == "c-parity" else ("--phi-mode", phi_mode)
-    config = case.config(*followed, *spec, "--vectors", vectors)
+    config = case.config(*followed, *(("--phi-mode", phi_mode) if phi_mode else ()), "--vectors", vectors)
     import torch
 
     from nanobragg_torch.errors import NanoBraggError
@@ -51,7 +50,8 @@ def harness(
     fields = [dict(item.split("=", 1) for item in row.split()[1:]) for row in rows]
     numbers = [{k: int(v) if k == "phi_tic" else float(v) for k, v in row.items()} for row in fields]
     settings: dict[str, Any] = {"case": case.name, "pixel_slow_fast": [slow, fast]}
-    settings |= {"phi_mode": phi_mode, "vectors": vectors} | ({"mode": mode} if mode else {})
+    settings |= {"phi_mode": "c-parity" if config.quirks.on("Q29") else "spec"}
+    settings |= {"vectors": vectors} | ({"mode": mode} if mode else {})
     settings |= {"device": device, "dtype": dtype, "per_phi": numbers}
     per_phi = "".join(f"{row}\n" for row in rows)
     write_all({out: text_bytes(text), log: text_bytes(per_phi), table: json_bytes(settings)})
