@@ -72,6 +72,8 @@ def test_every_part_is_measured_on_the_device(evidence: tuple[Path, list[str]]) 
     assert figures["tests/test_cli_scaling_phi0.py"] == {"tests": 16}
     assert figures["curved_detector"]["pixels"] == 2304
     assert figures["39 sources, 64 x 64"]["million terms"] == 39 * 64 * 64 / 1e6
+    memory = figures["10 phi steps, 64 x 64, float64"]
+    assert 0 < memory["host peak MiB"] <= memory["host planned MiB"] and memory["device peak MiB"] is None
     assert "16 mapped tests pass on the device." in said
     assert sum(line.startswith("Matrix float64: 2 of 2 agree with the reference; 0 of 4,608") for line in said) == 1
 

@@ -1,11 +1,13 @@
 """What an image costs on a device: seconds beside the CPU's, and memory beside what the plan foresees."""
 
+import os
+import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tools.scaling.guard.limit import read
 from tools.scaling.studies.bench.canonical import INPUTS, canonical
 from tools.scaling.studies.bench.works import CANONICAL, works
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from nanobragg_torch.config import Config
 
+INTERVAL = 0.005  # seconds between two looks at the memory
 TURNS, ENOUGH = 3, 3.0  # turns of a row, or as many as fit into this many seconds
 FINER = ["-phisteps", "100"]
 ROOMY = ("5 x 5 sub-pixels, 5 layers, all factors each", "5 phi steps, tricubic")
@@ -99,21 +102,19 @@ def peaks(config: "Config", device: str, dtype: str) -> tuple[bool | None, str, 
         memory.begin()
     gpu = gpu_free(device) or (memory.module.mem_get_info(memory.device)[0] if memory else None)
     made = plan(sizes(config, itemsize=8 if dtype == "float64" else 4), there=limit(own=own_memory()), gpu=gpu)
-    _forget_host_peak()
-    began = time.perf_counter()
-    with torch.no_grad():
-        simulated(config, device, getattr(torch, dtype), made.block)
-    seconds, host = time.perf_counter() - began, _host_peak()
+    with torch.no_grad(), _HostPeak() as watched:
+        _, seconds = simulated(config, device, getattr(torch, dtype), made.block)
+    host = watched.bytes
     there = made.blocks + made.image + made.grid
     figures: dict[str, Any] = {
         "terms of a block": made.block,
         "device planned MiB": there >> 20 if gpu else None,
         "device peak MiB": memory.peak >> 20 if memory else None,
         "host planned MiB": made.need >> 20,
-        "host peak MiB": host >> 20 if host else None,
+        "host peak MiB": host >> 20,
         "seconds": seconds,
     }
-    above = [f"the host's peak of {host >> 20} MiB is above the plan"] if host and host > made.need else []
+    above = [f"the host's peak of {host >> 20} MiB is above the plan"] if host > made.need else []
     if memory and gpu and memory.peak > min(there, gpu - GPU_CONTEXT):
         above.append(f"the device's peak of {memory.peak >> 20} MiB is above the plan")
     if memory is None:
@@ -121,21 +122,26 @@ def peaks(config: "Config", device: str, dtype: str) -> tuple[bool | None, str, 
     return not above, "; ".join(above), figures
 
 
-def _forget_host_peak() -> None:
-    """Begin the kernel's high water mark anew (proc(5)), where that is allowed."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
+class _HostPeak:
+    """The most memory that this process holds within a block, as the memory guard counts it, in bytes."""
 
+    def __enter__(self) -> "_HostPeak":
+        self.bytes, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
 
-def _host_peak() -> int | None:
-    """The most memory that this process has held since, in bytes; None where the kernel does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._over.wait(INTERVAL):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, sum(read([os.getpid()]).values()))
 
 
 def speeds(config: "Config", device: str) -> dict[str, Any]:
