@@ -28,9 +28,11 @@ from tools.scaling.cli.options import (
     Pixel,
     ReferenceCommand,
     ReferenceName,
+    Tolerance,
     app,
     say,
 )
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
 if TYPE_CHECKING:
     from tools.scaling.images.open import Image
@@ -70,6 +72,7 @@ def images(
     origin: Annotated[
         tuple[int, int], typer.Option(metavar="SLOW FAST", help="Where on the detector the images begin.")
     ] = (0, 0),
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless the images agree.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
     device: Device = "cpu",
@@ -87,7 +90,7 @@ def images(
         if py or shape or roi or (c and any(programs[0])):
             raise BadInput("images: expected two files (--c, --py) or two implementations of a case, got some of both")
         computing = Computing(device, dtype.value, ("--mode", mode) if mode else ())
-        _programs_images(*programs, case, pixel, hkl, extent, c, computing, out, gate, as_json, junit)
+        _programs_images(*programs, case, pixel, hkl, extent, c, computing, tolerance, out, gate, as_json, junit)
         return
     if c is None or py is None:
         raise BadInput("images: expected --c and --py, or --reference and --candidate, got neither")
@@ -99,7 +102,7 @@ def images(
         of_case = partial(_diagnosed, *_words(case, (), mode), origin=origin) if case else None
         report = compare_image_files(
             c, py, shape=shape, origin=origin, roi=roi, out=out, command=command, device=device, progress=progress,
-            diagnosed=of_case,
+            tolerance=tolerance, diagnosed=of_case,
         )  # fmt: skip
     if junit:
         write_text(junit, images_junit(report))
@@ -112,21 +115,22 @@ def images(
 def _programs_images(
     reference: tuple[str | None, str | None], candidate: tuple[str | None, str | None], case: str | None,
     pixel: tuple[int, int] | None, hkl: Path | None, extent: Extent, recorded: Path | None, computing: "Computing",
-    out: Path | None, gate: bool, as_json: bool, junit: Path | None,
+    tolerance: float, out: Path | None, gate: bool, as_json: bool, junit: Path | None,
 ) -> None:  # fmt: skip
     """Compare the images that two implementations make of a case's window, or of all of its detector."""
     from tools.scaling.cli.junit import errors_to_junit, images_junit
     from tools.scaling.images.text import images_lines, progress_bar
     from tools.scaling.images.versus import compare_programs, windowed
-    from tools.scaling.implementations.describe import PORT, RECORDED, choose
+    from tools.scaling.implementations.describe import PORT, RECORDED, choose, named
 
     with errors_to_junit(junit, "images"), progress_bar(sys.stderr) as progress:
         pair = choose("reference", *reference, RECORDED), choose("candidate", *candidate, PORT)
         chosen = windowed(find_case(case or "supervisor").with_hkl(hkl), pixel, pair, extent, recorded)
-        words = ["--reference", pair[0].name, "--candidate", pair[1].name, "--case", case or "supervisor"]
+        words = [*named("reference", *reference), *named("candidate", *candidate), "--case", case or "supervisor"]
         words += ["--extent", "whole"] if extent is Extent.whole else []
+        words += ["--c", str(recorded)] if recorded else []
         report = compare_programs(
-            chosen, *pair, computing, traced=False, out=out, progress=progress,
+            chosen, *pair, computing, traced=False, out=out, tolerance=tolerance, progress=progress,
             command=f"python -m tools.scaling images {shlex.join(words)}",
         ).images  # fmt: skip
     if junit:

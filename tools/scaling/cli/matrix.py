@@ -24,10 +24,12 @@ from tools.scaling.cli.options import (
     Pixel,
     ReferenceCommand,
     ReferenceName,
+    Tolerance,
     app,
     say,
     tell,
 )
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
 if TYPE_CHECKING:
     from tools.scaling.matrix.judge import Matrix
@@ -125,13 +127,14 @@ def versus(
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Floating-point type of our port.")] = Dtype.float64,
     out: Annotated[Path | None, typer.Option(help="Folder for images.md, images.json and the pictures.")] = None,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 unless they agree.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two programs on bare flags: their images, the kind of difference, their traces."""
     from tools.scaling.images import versus as work
     from tools.scaling.images.text import progress_bar
-    from tools.scaling.implementations.describe import PORT, choose
+    from tools.scaling.implementations.describe import PORT, choose, named
     from tools.scaling.implementations.make import Computing
 
     if not (reference or reference_command):
@@ -139,11 +142,12 @@ def versus(
     right = choose("reference", reference, reference_command, PORT)
     judged = choose("candidate", candidate, candidate_command, PORT)
     computing = Computing(device, dtype.value, ("--mode", mode) if mode else ())
+    words = named("reference", reference, reference_command) + named("candidate", candidate, candidate_command)
+    words += ["--mode", mode] if mode else []
     with progress_bar(sys.stderr) as progress:
         found = work.compare_programs(
             work.flags_case(flags), right, judged, computing, pixel=pixel, out=out, progress=progress,
-            command=f"python -m tools.scaling versus --reference {right.name} --candidate {judged.name} "
-            f"-- {shlex.join(flags)}",
+            command=f"python -m tools.scaling versus {shlex.join([*words, '--', *flags])}", tolerance=tolerance,
         )  # fmt: skip
     for line in [json.dumps(work.versus_dict(found))] if as_json else work.versus_lines(found):
         say(line)

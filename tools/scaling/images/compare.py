@@ -45,8 +45,6 @@ def compare_image_files(
     from tools.scaling.images.open import open_image
     from tools.scaling.images.report import Limits
 
-    if tolerance is not None and not 0.0 <= tolerance < 1.0:
-        raise BadInput(f"expected a tolerance of at least 0 and below 1, got {tolerance}")
     if kept < 1:
         raise BadInput(f"expected at least 1 peak and pixel to list, got {kept}")
     limits = Limits() if tolerance is None else Limits(tolerance=tolerance)

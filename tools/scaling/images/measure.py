@@ -133,7 +133,7 @@ def _report(sweep: BlockSweep, sums: Sums, images: tuple[Image, Image], region: 
         sum_ratio=sums.sum_ratio,
         r=sums.r,
         peak_ratio=sums.high_ratio,
-        peaks=tuple(find_again(sweep.peaks.places, reference, candidate, region)),
+        peaks=tuple(find_again(sweep.peaks.places, reference, candidate, region, limits.tolerance)),
         limits=limits,
     )
 

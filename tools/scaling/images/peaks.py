@@ -31,14 +31,20 @@ def offer_peaks(image: Image, region: Window, peaks: Extremes, values: Tensor, s
         peaks.offer(values[first], slow[first], fast[first])
 
 
-def find_again(places: Sequence[tuple[int, int]], reference: Image, candidate: Image, region: Window) -> list[Peak]:
-    """Each peak with the candidate's brightest pixel within RADIUS of it."""
+def find_again(
+    places: Sequence[tuple[int, int]], reference: Image, candidate: Image, region: Window, tolerance: float
+) -> list[Peak]:
+    """Each peak with the candidate's brightest pixel within RADIUS of it; the peak's own where that is as bright.
+
+    tolerance: relative, within which two pixels are equally bright.
+    """
     peaks = []
     for slow, fast in places:
         top, left = max(slow - RADIUS, region[0]), max(fast - RADIUS, region[2])
         bottom, right = min(slow + RADIUS, region[1]) + 1, min(fast + RADIUS, region[3]) + 1
         window = candidate.read(top, bottom, left, right).double().nan_to_num(nan=0.0)
-        at = int(window.argmax())
+        own, at = (slow - top) * (right - left) + fast - left, int(window.argmax())
+        at = own if float(window.flatten()[own]) >= (1.0 - tolerance) * float(window.flatten()[at]) else at
         brightest = float(window.flatten()[at])
         there = (top + at // (right - left) - slow, left + at % (right - left) - fast)
         value = float(reference.read(slow, slow + 1, fast, fast + 1))

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tools.scaling.base.errors import BadInput
 from tools.scaling.base.jsonable import jsonable
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 
@@ -28,6 +29,10 @@ class Limits:
     tolerance: float = DEFAULT_TOLERANCE
     outliers: int = 0
     displacement: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.tolerance < 1.0:
+            raise BadInput(f"expected a tolerance of at least 0 and below 1, got {self.tolerance}")
 
     @property
     def loosened(self) -> bool:

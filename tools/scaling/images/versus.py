@@ -10,6 +10,7 @@ from tools.scaling.base.errors import BadInput, Unavailable
 from tools.scaling.base.files import json_bytes, make_folder, refuse_foreign, text_bytes, write_all, write_text
 from tools.scaling.bundle.layout import IMAGE_RECORD
 from tools.scaling.cases.case import Case, Extent
+from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
 from tools.scaling.implementations.describe import RECORDED, Implementation, refuse_same_name
 from tools.scaling.implementations.difference import diagnose_difference
 from tools.scaling.implementations.make import Computing, MadeImage, Maker, maker
@@ -121,16 +122,18 @@ def compare_programs(
     traced: bool = True,
     out: Path | None = None,
     command: str = "",
+    tolerance: float = DEFAULT_TOLERANCE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Versus:
     """Run both on the case's flags and compare: the images, and the traces where both print one.
 
     pixel: traced (slow, fast), by default the case's first, else the reference's brightest. computing: our port's way.
+    tolerance: relative, of traces and images.
     out: a folder for images.md, images.json, image.json and the pictures; summary.md where traces were compared.
     Raises BadInput, Unavailable and what a run of a program raises; nothing is written then.
     """
-    from tools.scaling.images.compare import compare_opened, images_contents, images_marks
-    from tools.scaling.images.measure import CPU
+    from tools.scaling.images.compare import compare_opened, images_marks
+    from tools.scaling.images.report import Limits
 
     refuse_same_name(reference, candidate)
     for program in (reference, candidate):
@@ -142,36 +145,46 @@ def compare_programs(
     traces: Report | None = None
     both = traced and reference.trace is not None and candidate.trace is not None
     if both and (pixel is not None or case.pixels):  # a run that traces makes the image, too
-        traces = _compared_traces(sides, pixel or case.pixels[0], computing)
+        traces = _compared_traces(sides, pixel or case.pixels[0], computing, tolerance)
     made = sides[0].image(), sides[1].image()
     roi = case.config().detector.rendered
     names = reference.name, candidate.name
     images = as_one_type(*made, names=names)
-    report = compare_opened(*images, origin=(roi.slow_min, roi.fast_min), progress=progress, names=names)
+    begins, limits = (roi.slow_min, roi.fast_min), Limits(tolerance=tolerance)
+    report = compare_opened(*images, origin=begins, limits=limits, progress=progress, names=names)
     if both and traces is None:
         place = int(made[0].pixels.argmax())
         width = made[0].pixels.shape[1]
         pixel = (roi.slow_min + place // width, roi.fast_min + place % width)
-        traces = _compared_traces(sides, pixel, computing)
+        traces = _compared_traces(sides, pixel, computing, tolerance)
     if traces is None and not report.passed:
         diagnosis = diagnose_difference(case, (reference, candidate), made, computing.options)
         report = replace(report, diagnosis=diagnosis)
     if out is not None:
-        contents = images_contents(report, *images, out, CPU, command)
-        contents[out / IMAGE_RECORD] = json_bytes(_record(case, images, report))
-        if traces is not None:
-            from tools.scaling.traces.markdown import comparison_markdown
-
-            contents[out / "summary.md"] = text_bytes(comparison_markdown(traces))
-        make_folder(out)
-        write_all(contents)
+        _write(out, case, images, report, traces, command)
     return Versus(reference, candidate, report, pixel or (case.pixels or (None,))[0], traces)
 
 
-def _compared_traces(sides: tuple[Maker, Maker], pixel: Pixel, computing: Computing) -> "Report":
+def _write(
+    out: Path, case: Case, images: "tuple[Image, Image]", report: "ImageReport", traces: "Report | None", command: str
+) -> None:
+    from tools.scaling.images.compare import images_contents
+    from tools.scaling.images.measure import CPU
+
+    contents = images_contents(report, *images, out, CPU, command)
+    contents[out / IMAGE_RECORD] = json_bytes(_record(case, images, report))
+    if traces is not None:
+        from tools.scaling.traces.markdown import comparison_markdown
+
+        contents[out / "summary.md"] = text_bytes(comparison_markdown(traces))
+    make_folder(out)
+    write_all(contents)
+
+
+def _compared_traces(sides: tuple[Maker, Maker], pixel: Pixel, computing: Computing, tolerance: float) -> "Report":
     from tools.scaling.traces.compare import compare
 
-    return compare(sides[0].trace(pixel), sides[1].trace(pixel), precision=computing.dtype)
+    return compare(sides[0].trace(pixel), sides[1].trace(pixel), tolerance=tolerance, precision=computing.dtype)
 
 
 def _record(case: Case, images: "tuple[Image, Image]", report: "ImageReport") -> dict[str, object]:

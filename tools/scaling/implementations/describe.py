@@ -188,6 +188,12 @@ def choose(role: str, name: str | None, command: str | None, default: Implementa
     return find_implementation(name) if name else default
 
 
+def named(role: str, name: str | None, command: str | None) -> list[str]:
+    """The options from which `choose` makes an implementation; none where neither is given."""
+    given = {f"--{role}": name, f"--{role}-command": command}
+    return [word for flag, value in given.items() if value for word in (flag, value)]
+
+
 def refuse_same_name(*implementations: Implementation) -> None:
     """BadInput where two implementations have one name: the evidence could not tell them apart."""
     names = [each.name for each in implementations]

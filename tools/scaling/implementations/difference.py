@@ -49,4 +49,5 @@ def diagnose_difference(
         if not diagnosis.as_port:
             return diagnosis
         lead = f"{diagnosis.sentence} "
-    return replace(diagnosed(0), side="reference", lead=lead)
+    other = replace(diagnosed(0), side="reference", lead=lead)
+    return diagnosis if lead and other.as_port else other  # else a rounding of its own is all that differs

@@ -17,13 +17,16 @@ EXPECTED = {
 FACTORS, DIFFERING, SERIES, POINTS, CAUSES, REMARKS, ORPHANS = 12, 40, 4, 150, 12, 12, 20
 
 
-def comparisons_of(reader: Reader) -> tuple[Comparison, ...]:
-    """Return those of the three comparisons that are there and can be read, c-parity first."""
-    made = (_comparison(reader, mode) for mode in MODES.values())
+def comparisons_of(reader: Reader, pair: Mapping[str, Any] | None = None) -> tuple[Comparison, ...]:
+    """Return those of the three comparisons that are there and can be read, c-parity first.
+
+    pair: the two implementations, where they are not our port and the golden data.
+    """
+    made = (_comparison(reader, mode, pair) for mode in MODES.values())
     return tuple(each for each in made if each is not None)
 
 
-def _comparison(reader: Reader, mode: Mode) -> Comparison | None:
+def _comparison(reader: Reader, mode: Mode, pair: Mapping[str, Any] | None) -> Comparison | None:
     metrics, explained = reader.json(mode.path(METRICS)), reader.json(mode.path(EXPLAINED))
     if metrics is None:
         return None
@@ -31,12 +34,23 @@ def _comparison(reader: Reader, mode: Mode) -> Comparison | None:
     if explained is not None:
         attribution = reader.made(mode.path(EXPLAINED), lambda: _attribution(explained))
     made: Comparison | None = reader.made(
-        mode.path(METRICS), lambda: _compared(mode.name, mode.path(SUMMARY), metrics, attribution)
+        mode.path(METRICS),
+        lambda: _compared(mode.name, _expected(pair, mode), mode.path(SUMMARY), metrics, attribution),
     )
     return made
 
 
-def _compared(name: str, summary: str, metrics: dict[str, Any], attribution: Attribution | None) -> Comparison:
+def _expected(pair: Mapping[str, Any] | None, mode: Mode) -> str:
+    """Return what the comparison of a mode should show, with the names of two programs where there are two."""
+    if mode.name != "c-parity" or pair is None:
+        return EXPECTED[mode.name]
+    reference, candidate = (short(str(pair[role]["name"])) for role in ("reference", "candidate"))
+    return f"{candidate} (PY) as it is. It must agree with {reference} (C)."
+
+
+def _compared(
+    name: str, expected: str, summary: str, metrics: dict[str, Any], attribution: Attribution | None
+) -> Comparison:
     factors = tuple(_factor(key, row) for key, row in list(metrics["factors"].items())[:FACTORS])
     first, count = metrics["first_divergence"], int(metrics["num_divergent"])
     rows = metrics.get("quantities", [])
@@ -46,7 +60,7 @@ def _compared(name: str, summary: str, metrics: dict[str, Any], attribution: Att
     words = ("PASS", "DIVERGENT") if name == "c-parity" else ("AGREES", "DIVERGES")
     return Comparison(
         name=name,
-        expected=EXPECTED[name],
+        expected=expected,
         verdict=words[0] if agrees else words[1],
         headline=_headline(metrics, factors, agrees),
         summary=summary,

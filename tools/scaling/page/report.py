@@ -93,7 +93,7 @@ def page_of(bundle: Bundle) -> Page:
     stamp = str(known.get("timestamp") or bundle.stamp)
     entries, left = read_commands(reader.text(COMMANDS))
     folder = folder_in(entries, stamp)
-    comparisons = comparisons_of(reader)
+    comparisons = comparisons_of(reader, known.get("implementations"))
     audit = reader.text(AUDIT)
     verdict, headline = verdict_of(comparisons, audit, _images_alone(reader, known))
     settings = _mapping(known.get("settings"))
@@ -182,9 +182,15 @@ def _programs(known: Mapping[str, Any]) -> dict[str, str]:
         if record:
             digests = [str(value)[:12] for value in _mapping(record.get("programs_sha256")).values()]
             told = [f"variant {record.get('variant')}", *(f"sha256 {value}" for value in digests)]
-            told += [f"commit {str(record['commit'])[:12]}"] if record.get("commit") else []
+            told += [_commit(str(record["commit"]))] if record.get("commit") else []
             facts[title] = f"{record.get('name')} ({', '.join(told)})"
     return facts
+
+
+def _commit(text: str) -> str:
+    """Return a commit, or the digest of files that no git keeps, as a page shows it."""
+    commit, _, of_files = text.partition("; sha256 of its files ")
+    return f"files sha256 {of_files[:12]}" if of_files else f"commit {commit[:12]}{'-dirty' * text.endswith('-dirty')}"
 
 
 def _previous(

@@ -48,9 +48,8 @@ def _image_checks(folder: Path, *, expected: bool) -> list[ModeCheck]:
         return []
     compared = read_object(path, "a comparison of images")
     shown = f"{compared['unequal']} of {compared['pixels']} pixels not bitwise equal, {compared['outliers']} beyond"
-    shown = "; ".join([shown, *map(str, compared["problems"][:1])])
     diagnosis = compared.get("diagnosis")
-    shown += f". {diagnosis['sentence']}" if diagnosis else ""
+    shown = "; ".join([shown, *map(str, [diagnosis["sentence"]] if diagnosis else compared["problems"][:1])])
     return [ModeCheck("images", "agreement within the limits", shown, bool(compared["passed"]))]
 
 

@@ -136,6 +136,7 @@ def harness_traces(run: ProcedureRun) -> None:
         return
     programs = run.settings.programs
     if pair is not None and pair.candidate is not PORT:
+        run.say(f"    the trace of {pair.candidate.name} alone: the controls exist for our port")
         run.scaling("harness", *common, *programs, "--out", run.made.shown(MODES["c-parity"].log))
         return
     for mode in MODES.values():
@@ -199,6 +200,7 @@ def _programs_images(run: ProcedureRun, pair: ProgramPair) -> None:
     options, extent = settings.options(), Extent(settings.image or "window")
     options += ["--extent", extent.value] if settings.image else []
     options += ["--c", settings.image_c] if settings.image_c else []
+    options += ["--tolerance", repr(settings.tolerance)]
     recorded = Path(settings.image_c) if settings.image_c else None
     try:
         windowed(run.case, run.pixel, (pair.reference, pair.candidate), extent, recorded)
