@@ -5,6 +5,7 @@ import torch
 
 import nanobragg_torch as nb
 from tools.scaling.base.errors import BadInput
+from tools.scaling.implementations import diagnosis as work
 from tools.scaling.implementations.diagnosis import SAME, _scale, diagnose
 from tools.scaling.implementations.trial import _likeness
 
@@ -68,6 +69,34 @@ def test_bytes_that_make_no_normal_number_are_no_image() -> None:
     own = simulated(SWEEP).double().flatten()
     assert (_likeness(own, own * 1e-314), _scale(own, own * 1e-314)) == (-1.0, None)
     assert (_likeness(own, 2.0 * own), _scale(own, 2.0 * own)) == (pytest.approx(1.0), pytest.approx(2.0))
+
+
+def test_what_the_clock_seeds_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the command line nor a cause: each run of it has another orientation."""
+    monkeypatch.setattr(work, "FIRSTS", 0)  # no pairs
+    flags = f"{STILL} -detpixels 8 -misset random"
+    diagnosis = diagnosed(flags, simulated(f"{flags} -misset_seed 5"))
+    assert diagnosis.sentence.startswith("Not to be told: -misset random without a seed draws from the clock")
+    assert diagnosis.to_dict()["explained"] is False
+    seeded = diagnosed(f"{flags} -misset_seed 7", simulated(f"{flags} -misset_seed 7 --quirk Q63=on"))
+    assert seeded.sentence.startswith("None of ") and seeded.sentence.endswith(
+        "Not tried, as each run of them draws another orientation from the clock:"
+        " Q63 on, -misset_seed 7 left out, the switches of cctbx-standalone."
+    )
+
+
+def test_a_cause_comes_before_another_order_of_the_pixels() -> None:
+    flags = STILL.replace("-N 5", "-N 3 -xds -curved_det 1 -fdet_vector 0 0 2")
+    diagnosis = diagnosed(flags, simulated(f"{flags} --quirk Q17=off"))
+    assert diagnosis.causes[0].short == "Q17 off" and diagnosis.order == ""
+    assert "(would look the same here: our image with its axes exchanged and its rows" in diagnosis.sentence
+
+
+def test_all_that_look_the_same_are_named() -> None:
+    flags = f"-misset 3 4 5 -misset_seed 9 {STILL} -detpixels 8"
+    diagnosis = diagnosed(flags, simulated(f"{flags} --mode cctbx-standalone"))
+    assert diagnosis.causes[0].short == "Q53 on" and diagnosis.unconfirmed == 0
+    assert ", bl831-main, bl831-phi0-fix, " in diagnosis.sentence and "cctbx-standalone)." in diagnosis.sentence
 
 
 def test_two_causes_at_once() -> None:

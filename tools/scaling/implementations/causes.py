@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nanobragg_torch.scan.experiment import Experiment
 
 Words = tuple[str, ...]
+PROGRAMS = "the switches of "  # begins the name of a cause that is another program
 PER_RADIAN = 180.0 / math.pi
 HC = 12398.42  # eV Angstrom, as the reference has it
 _OTHER_HC = (12398.0, 12398.4, 12398.4198, 12398.4245, 12400.0)
@@ -68,7 +69,7 @@ def known_causes(words: Words, quirks: Quirks) -> Iterator[KnownCause]:
     for mode in MODES:
         programs.setdefault(of_mode(mode).off, []).append(mode)
     for modes in (modes for off, modes in programs.items() if off != quirks.off):
-        yield KnownCause(f"the switches of {', '.join(modes)}", (*_without_switches(words), "--mode", modes[0]))
+        yield KnownCause(PROGRAMS + ", ".join(modes), (*_without_switches(words), "--mode", modes[0]))
     yield KnownCause("detector and beam vectors taken as given (not unitised)", (*words, "--vectors", "as-given"))
     for start, end in _groups(words):
         yield from _of_flag(words, start, end)

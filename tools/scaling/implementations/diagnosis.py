@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanobragg_torch.scan.threads import one_thread_per_operation
-from tools.scaling.implementations.causes import KnownCause, beside, known_causes
-from tools.scaling.implementations.trial import Trial
+from tools.scaling.implementations.causes import PROGRAMS, KnownCause, beside, known_causes
+from tools.scaling.implementations.trial import LOOKED_AT, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TELLING = 400  # pixels on which each cause is tried
 FEW = 64  # pixels on which it is tried beside another one
 TERMS = 40_000  # terms that a cause may cost, with no fewer than FEW pixels
-CONFIRMED = 6  # causes that are simulated on all pixels that are looked at
+CONFIRMED = 6  # causes that are simulated on all pixels that are looked at; more where that is cheap
 FIRSTS = 2  # best single causes beside which each other one is tried
 SAME = 2.0**-22  # relative: two roundings to float32 and one of a factor
 STORED = 2.0**-24  # relative: what rounding to float32 alone leaves
@@ -66,8 +66,11 @@ class Diagnosis:
     differing: pixels that are not as our port makes them, of `looked_at`; pixels: of the image. order: in words, how
     the candidate's pixels lie otherwise than ours; empty where they do not. tolerance: relative; beyond SAME where the
     candidate has a rounding of its own. tried: known causes that were. causes: the best of them, the best first.
-    unconfirmed: more causes that look as good on the telling pixels, beyond those that were simulated whole.
-    mode: the program that our port follows, where it is not golden. side: whose image it is. lead: a sentence before.
+    unconfirmed: more causes that look as good on the telling pixels, beyond those that were simulated whole. drawn:
+    causes that were not tried, as each run of them draws another orientation from the clock; the empty name stands for
+    the command line itself. turned: an order of the pixels in which the image would be ours, where a cause makes it as
+    it is. mode: the program that our port follows, where it is not golden. side: whose image it is. lead: a sentence
+    before.
     """
 
     differing: int
@@ -78,6 +81,8 @@ class Diagnosis:
     tried: int = 0
     causes: tuple[TriedCause, ...] = ()
     unconfirmed: int = 0
+    drawn: tuple[str, ...] = ()
+    turned: str = ""
     mode: str = ""
     side: str = "candidate"
     lead: str = ""
@@ -91,13 +96,18 @@ class Diagnosis:
     @property
     def as_port(self) -> bool:
         """Whether the image is our port's, as the flags have it."""
-        if self.order:
+        if self.order or self.drawn[:1] == ("",):
             return False
         return not self.causes or (self.causes[0] in self.explained and self.causes[0].text == "no change")
 
     @property
     def sentence(self) -> str:
         """The diagnosis, for a person."""
+        if "" in self.drawn:
+            return (
+                f"{self.lead}Not to be told: -misset random without a seed draws from the clock, so that each run has another"
+                " orientation. The same flags with -misset_seed (Q63: -seed) can be diagnosed."
+            )
         turned = f"with {self.order} " if self.order else ""
         mode = f" (--mode {self.mode})" if self.mode else ""
         subject = f"{self.lead}The {self.side} {turned}is"
@@ -110,13 +120,21 @@ class Diagnosis:
             return (
                 f"{self.lead}None of {self.tried} known causes makes the {self.side}'s image, {self.differing} of"
                 f" {self.looked_at} pixels of which differ from our port's{mode}; nearest: {turned}{best.text}: {left}."
+                f"{self._untried}"
             )
         if best.text == "no change":
             return f"{subject} as our port{mode}: {left}."
-        others = ", ".join(cause.short for cause in self.explained[1:])
+        same = _shortened([cause.short for cause in self.explained[1:]])
+        others = ", ".join([*same, *([f"our image with {self.turned}"] if self.turned else [])])
         others += f", and {self.unconfirmed} more that look so on fewer pixels" if self.unconfirmed else ""
         also = f" (would look the same here: {others})" if others else ""
         return f"{subject} as ours{mode} with {best.text}: {left}{also}."
+
+    @property
+    def _untried(self) -> str:
+        """A sentence that names the causes that were not tried, or nothing."""
+        names = ", ".join(_shortened([name.partition(" (")[0] for name in self.drawn]))
+        return f" Not tried, as each run of them draws another orientation from the clock: {names}." if names else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis for JSON."""
@@ -124,7 +142,7 @@ class Diagnosis:
             "sentence": self.sentence,
             "side": self.side,
             "mode": self.mode or "golden",
-            "explained": not self.differing or bool(self.explained),
+            "explained": "" not in self.drawn and (not self.differing or bool(self.explained)),
             "differing": self.differing,
             "looked_at": self.looked_at,
             "pixels": self.pixels,
@@ -132,6 +150,8 @@ class Diagnosis:
             "tolerance": self.tolerance,
             "tried": self.tried,
             "unconfirmed": self.unconfirmed,
+            "drawn": list(self.drawn),
+            "turned": self.turned,
             "causes": [{**vars(cause), "words": list(cause.words)} for cause in self.causes],
         }
 
@@ -143,23 +163,28 @@ def diagnose(
 
     flags: the command line, with --mode and --quirk where the candidate should be as another program. folders: where
     the files that it names are. image: the candidate's, (slow, fast) photons. origin: (slow, fast) of its first pixel,
-    where it is a part of the detector. A cause that our port refuses is not tried. Raises BadInput where the port
-    refuses the flags, or the image has another size.
+    where it is a part of the detector. A cause that our port refuses is not tried, nor one whose orientation the clock
+    seeds: no two runs of it are alike. Raises BadInput where the port refuses the flags, or the image has another size.
     """
     import torch
 
     with torch.no_grad(), one_thread_per_operation():
         trial = Trial(tuple(flags), folders, image.double(), origin)
+        if trial.drawn:
+            return Diagnosis(0, 0, image.numel(), drawn=("",), mode=_mode(flags))
         orders = trial.orders()
-        for order, candidate in orders:
-            if not _differing(trial.own, candidate):
-                return Diagnosis(0, len(trial.places), image.numel(), order, mode=_mode(flags))
         results: list[Diagnosis] = []
         for order, candidate in orders:
-            results.append(_diagnosed(trial, order, candidate))
-            if results[-1].explained:
-                return results[-1]
-    return min(results, key=lambda each: each.causes[0].rest)
+            if differing(trial.own, candidate):
+                results.append(_diagnosed(trial, order, candidate))
+            else:
+                results.append(Diagnosis(0, len(trial.places), image.numel(), order, mode=_mode(flags)))
+            if not results[-1].causes or results[-1].explained:
+                break
+        else:
+            return min(results, key=lambda each: each.causes[0].rest)
+    turned = "".join(order for order, other in orders[len(results) :] if not differing(trial.own, other))
+    return replace(results[-1], turned=turned)
 
 
 @dataclass(frozen=True)
@@ -213,14 +238,16 @@ def _diagnosed(trial: Trial, order: str, candidate: "Tensor") -> Diagnosis:
     chosen = _telling(trial.own, candidate, min(TELLING, max(FEW, TERMS // trial.terms)))
     sample = _Sample(trial, trial.places[chosen], candidate[chosen])
     causes = [KnownCause("", trial.flags), *known_causes(trial.flags, trial.config.quirks)]
+    trial.drawn.clear()
     made = sample.ranked(causes)
+    drawn = tuple(trial.drawn)
     limit = SAME if not made[0].tried.left else sample.rounding(made)
     if made[0].tried.left and limit == SAME:
         made = sorted([*made, *_pairs(sample, made)], key=lambda each: each.rank)
         limit = SAME if not made[0].tried.left else sample.rounding(made)
-    differing = _differing(trial.own, candidate)
-    looked_at, mode = len(trial.places), _mode(trial.flags)
-    begun = Diagnosis(differing, looked_at, trial.image.numel(), order, limit, len(causes) - 1, mode=mode)
+    tried = len(causes) - 1 - len(drawn)
+    begun = Diagnosis(differing(trial.own, candidate), len(trial.places), trial.image.numel(), order, limit, tried)
+    begun = replace(begun, drawn=drawn, mode=_mode(trial.flags))
     return _confirmed(trial, candidate, begun, made)
 
 
@@ -243,14 +270,15 @@ def _confirmed(trial: Trial, candidate: "Tensor", begun: Diagnosis, made: Sequen
     if begun.tolerance > SAME:  # a change that leaves nearly what no change leaves is none
         as_is = next(each for each in made if not each.cause.name)
         alike = [as_is] if 0.8 * as_is.tried.rest < best.rest else alike
+    most = max(CONFIRMED, LOOKED_AT // (trial.terms * len(trial.places)))
     confirmed = []
-    for each in alike[:CONFIRMED]:
+    for each in alike[:most]:
         values, scale, judged = trial.tried(each.cause, trial.places), each.tried.scale, each.tried
         if values is not None:  # else it is too dear, and what the telling pixels say must do
             judged = _judged(each.cause, values * scale, candidate, scale, begun.tolerance)
         confirmed.append(replace(judged, constant="" if scale == 1.0 else trial.constant(scale)))
     confirmed.sort(key=lambda each: (each.left, each.scale != 1.0))
-    return replace(begun, causes=tuple(confirmed), unconfirmed=max(0, len(alike) - CONFIRMED))
+    return replace(begun, causes=tuple(confirmed), unconfirmed=max(0, len(alike) - most))
 
 
 def _judged(cause: KnownCause, made: "Tensor", wanted: "Tensor", scale: float = 1.0, limit: float = SAME) -> TriedCause:
@@ -268,7 +296,15 @@ def _mode(flags: Sequence[str]) -> str:
     return "" if mode in ("golden", "c-parity") else mode
 
 
-def _differing(own: "Tensor", candidate: "Tensor") -> int:
+def _shortened(names: Sequence[str]) -> list[str]:
+    """The names of causes, of programs all in one."""
+    others = [name for name in names if not name.startswith(PROGRAMS)]
+    programs = [name.removeprefix(PROGRAMS) for name in names if name.startswith(PROGRAMS)]
+    return [*others, PROGRAMS + ", ".join(programs)] if programs else others
+
+
+def differing(own: "Tensor", candidate: "Tensor") -> int:
+    """How many values are not the same within two roundings to float32 and one of a factor."""
     return int((_distance(own, candidate) > SAME).sum())
 
 
@@ -302,8 +338,8 @@ def _telling(own: "Tensor", candidate: "Tensor", count: int) -> "Tensor":
         return torch.arange(len(own))
     distance = _distance(own, candidate)
     by_share = distance.argsort(stable=True)
-    differing = _differing(own, candidate)
-    same, other = by_share[: len(own) - differing], by_share[len(own) - differing :]
+    alike = len(own) - differing(own, candidate)
+    same, other = by_share[:alike], by_share[alike:]
     by_size = (candidate - own).abs().nan_to_num(math.inf, posinf=math.inf).argsort(stable=True)
     quarter = count // 4
     parts = [by_size[-quarter:], other[-quarter:], other[:: -(-len(other) // quarter)]]

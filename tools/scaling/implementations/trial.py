@@ -28,7 +28,8 @@ class Trial:
     """The command line as our port has it, the candidate's image, and the pixels that are looked at.
 
     origin: (slow, fast) of the image's first pixel, where it is a part of the detector; None where it is all of it.
-    places: (n, 2) on the detector. own: our values there.
+    places: (n, 2) on the detector. own: our values there. drawn: the names of causes, as keys, of which each run draws
+    another orientation from the clock; the empty name is the command line itself.
     """
 
     def __init__(
@@ -37,9 +38,12 @@ class Trial:
         from nanobragg_torch import NanoBraggError, loaded, parse
 
         self.flags, self.folders, self.image, self.origin = flags, folders, image, origin
+        self.drawn: dict[str, None] = {}
         try:
             self.config = loaded(parse([*flags], folders=folders))
             self._refuse_misfit()
+            if draws_from_clock(self.config):
+                self.drawn[""] = None
             self.places = self._looked_at()
             self.own = self._values(self._prepared, self.places)
         except NanoBraggError as error:
@@ -119,6 +123,9 @@ class Trial:
             config = parse([*cause.words], folders=self.folders)
             if (config.detector.pixels_slow, config.detector.pixels_fast) != self.size:
                 return None
+            if draws_from_clock(config):
+                self.drawn[cause.name] = None
+                return None
             own, mine = self.config.structure, config.structure
             reads = all(self.config.quirks.on(quirk) == config.quirks.on(quirk) for quirk in ("Q10", "Q11", "Q22"))
             if reads and (own.hkl_file, own.dump_file) == (mine.hkl_file, mine.dump_file):
@@ -165,6 +172,11 @@ class Trial:
             return made
         factor = cause.factor(exp, fast, slow)
         return torch.where(made == 0, 0.0, made / factor)
+
+
+def draws_from_clock(config: "Config") -> bool:
+    """Whether the settings have a random orientation whose seed is the clock: no two runs of them are alike."""
+    return config.crystal.misset_seed is not None and any("the clock is the seed" in each for each in config.warnings)
 
 
 def _prepared(config: "Config") -> "Experiment":

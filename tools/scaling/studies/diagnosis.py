@@ -1,10 +1,13 @@
 """`study diagnosis`: how often the diagnosis from images alone names the one switch in which an image differs.
 
-Each row is a random small command line and a random quirk or program whose switches change its image.
+Each row is a random small command line and a random quirk or program whose switches change its image beyond the
+rounding of float32. What differs by less is no difference, and what the clock seeds is never the same twice: both are
+passed over, and counted.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
     from tools.scaling.implementations.diagnosis import Diagnosis
 
-ENOUGH = 0.9  # share of the switches that must be named first
+ENOUGH = 0.9  # share of the switches that must be named
+FIRST, BESIDE, NOT = "first", "beside others", "no"
 TRIES = 30  # command lines that are drawn for a switch before another one is
 
 _SOMETIMES = (
@@ -38,30 +42,69 @@ _SOMETIMES = (
 
 @dataclass(frozen=True)
 class SwitchRow:
-    """One switch: the command line, what was switched, whether the diagnosis names it first, and what it says."""
+    """One switch: the command line, what was switched, how the diagnosis names it, and what it says.
+
+    named: first; beside others, where these make the same image; or no.
+    """
 
     flags: str
     switched: str
-    right: bool
+    named: str
     sentence: str
 
 
-def study(count: int, seed: int) -> list[SwitchRow]:
+@dataclass(frozen=True)
+class SwitchStudy:
+    """The rows, and how many switched images were passed over, by why."""
+
+    seed: int
+    rows: list[SwitchRow]
+    passed_over: Counter[str]
+
+    def count(self, named: str) -> int:
+        return sum(row.named == named for row in self.rows)
+
+    @property
+    def enough(self) -> bool:
+        return self.count(FIRST) + self.count(BESIDE) >= ENOUGH * len(self.rows)
+
+
+def study(count: int, seed: int) -> SwitchStudy:
     """Diagnose `count` images, each of which differs from ours by one switch."""
-    return [diagnosed(*each) for _, each in zip(range(count), switches(random.Random(seed)))]
+    passed: Counter[str] = Counter()
+    rows = [diagnosed(*each) for _, each in zip(range(count), switches(random.Random(seed), passed))]
+    return SwitchStudy(seed, rows, passed)
 
 
-def switches(rng: random.Random) -> "Iterator[tuple[tuple[str, ...], str, Tensor]]":
-    """(command line, quirk or mode, the image that it makes), without end: switches that change the image."""
+def switches(rng: random.Random, passed: Counter[str]) -> "Iterator[tuple[tuple[str, ...], str, Tensor]]":
+    """(command line, quirk or mode, the image that it makes), without end: switches that change the image.
+
+    passed: counts those that are passed over, by why.
+    """
     modes = [mode for mode in MODES if of_mode(mode) != of_mode(MODES[0])]
     names = [quirk.id for quirk in TABLE] + [mode for mode in modes if mode != "spec"]
     while True:
         name = rng.choice(names)
         for flags in (_flags(rng) for _ in range(TRIES)):
             usual, image = _image(flags), _image((*flags, *_switch(name)))
-            if usual is not None and image is not None and usual.shape == image.shape and bool((usual != image).any()):
+            if usual is None or image is None or usual.shape != image.shape or bool((usual == image).all()):
+                continue
+            why = _no_case((*flags, *_switch(name)), usual, image)
+            if not why:
                 yield flags, name, image
                 break
+            passed[why] += 1
+
+
+def _no_case(switched: tuple[str, ...], usual: "Tensor", image: "Tensor") -> str:
+    """Why another image shows no switch; empty where it does."""
+    from nanobragg_torch import parse
+    from tools.scaling.implementations.diagnosis import differing
+    from tools.scaling.implementations.trial import draws_from_clock
+
+    if draws_from_clock(parse([*switched], folders=())):
+        return "drawn from the clock"
+    return "" if differing(usual.double(), image.double()) else "the same within the rounding of float32"
 
 
 def diagnosed(flags: tuple[str, ...], name: str, image: "Tensor") -> SwitchRow:
@@ -72,14 +115,31 @@ def diagnosed(flags: tuple[str, ...], name: str, image: "Tensor") -> SwitchRow:
     return SwitchRow(" ".join(flags), name, names_switch(diagnosis, name), diagnosis.sentence)
 
 
-def names_switch(diagnosis: "Diagnosis", name: str) -> bool:
-    """Whether the switch is the first cause, or is named beside it as one that would look the same."""
-    is_it: Callable[[str], bool] = (
-        (lambda text: text.startswith(f"{name} "))
-        if name not in MODES
-        else (lambda text: text.startswith("the switches of") and name in text.replace(",", "").split())
-    )
-    return any(is_it(cause.name) for cause in diagnosis.explained)
+def names_switch(diagnosis: "Diagnosis", name: str) -> str:
+    """Whether the switch is the first cause, or is named beside it as one that makes the same image.
+
+    A program shows by its own quirks: it is first where one of them is, and the program is named as the same.
+    """
+    named = [_is_it(cause.name, name) for cause in diagnosis.explained]
+    if not any(named):
+        return NOT
+    return FIRST if named[0] or diagnosis.explained[0].name.startswith(_own(name)) else BESIDE
+
+
+def _is_it(cause: str, name: str) -> bool:
+    from tools.scaling.implementations.causes import PROGRAMS
+
+    if name not in MODES:
+        return cause.startswith(f"{name} ")
+    return cause.startswith(PROGRAMS) and name in cause.removeprefix(PROGRAMS).split(", ")
+
+
+def _own(mode: str) -> tuple[str, ...]:
+    """How the causes begin that are a program's own switches, one by one; of a quirk there is none."""
+    if mode not in MODES:
+        return ()
+    states = {quirk.id: of_mode(mode).on(quirk.id) for quirk in TABLE}
+    return tuple(f"{quirk} {'on' if on else 'off'} " for quirk, on in states.items() if on != Quirks().on(quirk))
 
 
 def _switch(name: str) -> tuple[str, str]:
@@ -109,24 +169,39 @@ def _image(flags: tuple[str, ...]) -> "Tensor | None":
         return None
 
 
-def study_lines(rows: list[SwitchRow]) -> list[str]:
-    """Return the rows that were not named, and the count."""
-    wrong = [f"{row.switched}: {row.sentence}\n    {row.flags}" for row in rows if not row.right]
-    right = len(rows) - len(wrong)
-    return [*wrong, f"{right} of {len(rows)} switches named first"]
+def study_lines(result: SwitchStudy) -> list[str]:
+    """Return the rows that were not named, and the counts."""
+    wrong = [f"{row.switched}: {row.sentence}\n    {row.flags}" for row in result.rows if row.named == NOT]
+    return [*wrong, _counts(result), *_passed(result)]
 
 
-def study_markdown(rows: list[SwitchRow], seed: int) -> str:
-    """Return the page: the figure, what was not named, and what was switched."""
-    right = sum(row.right for row in rows)
-    count = f"python -m tools.scaling study diagnosis --count {len(rows)} --seed {seed}"
-    lines = [
+def _counts(result: SwitchStudy) -> str:
+    named = f"{result.count(FIRST)} of {len(result.rows)} switches named first"
+    return f"{named}, {result.count(BESIDE)} beside others that make the same image, {result.count(NOT)} not"
+
+
+def _passed(result: SwitchStudy) -> list[str]:
+    return [f"passed over: {count} images {why}" for why, count in sorted(result.passed_over.items())]
+
+
+def study_markdown(results: Sequence[SwitchStudy]) -> str:
+    """Return the page: the figures, and what was switched of each seed."""
+    count, seeds = len(results[0].rows), " ".join(f"--seed {result.seed}" for result in results)
+    parts = [
         "# The diagnosis from images alone, measured",
-        f"`{count}` wrote this page.",
-        "A random small command line, a quirk or a program's switches that change its image, drawn at random; the"
-        " diagnosis has the image and the command line alone.",
-        f"**{right} of {len(rows)} switches are named first**, or beside others that make the same image.",
-        "| switched | named | the diagnosis |\n|---|---|---|",
+        f"`python -m tools.scaling study diagnosis --count {count} {seeds}` wrote this page.",
+        "A random small command line, and a quirk or a program's switches, drawn at random, that change its image"
+        " beyond the rounding of float32; the diagnosis has the image and the command line alone. A program is named"
+        " first where the first cause is one of its own quirks and the program is named as what makes the same image."
+        " A switch is named beside others where these make the same image: no image tells them apart. An image that"
+        " the switch changes in its rounding alone is no case, nor is one whose orientation the clock seeds; they are"
+        " passed over.",
+        *("  \n".join([f"Seed {result.seed}: **{_counts(result)}**.", *_passed(result)]) for result in results),
+        "| seed | switched | named | the diagnosis |\n|---|---|---|---|",
     ]
-    table = [f"| {row.switched} | {'yes' if row.right else 'no'} | {row.sentence.replace('|', '/')} |" for row in rows]
-    return "\n\n".join(lines) + "\n" + "\n".join(table) + "\n"
+    rows = [
+        f"| {result.seed} | {row.switched} | {row.named} | {row.sentence.replace('|', '/')} |"
+        for result in results
+        for row in result.rows
+    ]
+    return "\n\n".join(parts) + "\n" + "\n".join(rows) + "\n"
