@@ -105,8 +105,8 @@ class Diagnosis:
         """The diagnosis, for a person."""
         if "" in self.drawn:
             return (
-                f"{self.lead}Not to be told: -misset random without a seed draws from the clock, so that each run has another"
-                " orientation. The same flags with -misset_seed (Q63: -seed) can be diagnosed."
+                f"{self.lead}Not to be told: -misset random without a seed draws from the clock, so that each run has"
+                " another orientation. The same flags with -misset_seed (Q63: -seed) can be diagnosed."
             )
         turned = f"with {self.order} " if self.order else ""
         mode = f" (--mode {self.mode})" if self.mode else ""
