@@ -15,6 +15,8 @@ from typing import Any
 _IMPORT_SECONDS = 0.5  # numba's import, and one compiled function read from the disk
 _READ_SECONDS = 0.1  # where numba is there already
 
+Function = Callable[..., Any]
+
 _listeners: list[Callable[[str], None]] = []
 _told: set[str] = set()
 
@@ -49,10 +51,11 @@ def usable() -> str | None:
 
 
 @cache
-def compiled(function: Callable[..., Any], *callees: Callable[..., Any]) -> Callable[..., Any] | None:
+def compiled(function: Function, *callees: Function | tuple[Function, Function]) -> Function | None:
     """`function` compiled when it is first called, or None where that cannot be, which `usable` explains.
 
-    callees: the functions of the same file that it calls, and those that they call. The arithmetic is that of the
+    callees: the functions of the same file that it calls, and those that they call; a pair is one of them, and another
+    function that is compiled in its place. The arithmetic is that of the
     text: nothing is reordered or contracted, a division by 0 gives what IEEE 754 says. Python's lock is let go.
     """
     reason = usable()
@@ -60,10 +63,9 @@ def compiled(function: Callable[..., Any], *callees: Callable[..., Any]) -> Call
         _tell(f"{reason}: this takes longer")
         return None
     from numba import njit
-    from numba.extending import register_jitable
 
     for callee in callees:
-        _callable(register_jitable, callee)
+        _callable(*(callee if isinstance(callee, tuple) else (callee, callee)))
     fast = njit(nogil=True, cache=True, error_model="numpy")(function)
 
     def call(*arguments: Any) -> Any:
@@ -76,8 +78,11 @@ def compiled(function: Callable[..., Any], *callees: Callable[..., Any]) -> Call
 
 
 @cache
-def _callable(register: Callable[..., Callable], callee: Callable[..., Any]) -> None:
-    register(error_model="numpy")(callee)
+def _callable(plain: Function, body: Function) -> None:
+    """Have compiled functions that call `plain` call `body`, compiled."""
+    from numba.extending import overload
+
+    overload(plain, jit_options={"error_model": "numpy"}, strict=False)(lambda *_: body)
 
 
 def _announce_compilations() -> None:

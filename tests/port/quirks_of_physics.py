@@ -368,7 +368,8 @@ def _(_folder: Path) -> None:
     flags = "-roi 2 3 4 5 -adc 7 -seed 1"
     for mode, outside in (("", 0), ("--quirk Q43=off", 7)):
         made = config(BASE, f"{flags} {mode}")
-        images = outputs.integer_pieces(made, values, 2.0), outputs.noise_pieces(made, values, outputs.Counted())
+        noise = outputs.noise_pieces(made, values, outputs.noise_of(made, 4))
+        images = outputs.integer_pieces(made, values, 2.0), noise
         files = (b"".join(map(bytes, pieces)) for pieces in images)
         exact, noisy = (np.frombuffer(data, "<u2").reshape(8, 8) for data in files)
         for found in (exact, noisy):

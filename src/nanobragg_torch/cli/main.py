@@ -180,7 +180,7 @@ def _image_lines(output: Output, made: Outputs) -> list[str]:
     lines = [f"integer image: scale {made.int_scale:g}, offset {output.adc:g}"]
     if made.pgm_scale is not None:
         lines.append(f"PGM image: scale {made.pgm_scale:g}")
-    if made.counted is not None:
+    if made.noise is not None:
         seed = f"-seed {-output.seed} repeats it"
-        lines.append(f"noise image: {made.counted.photons:.0f} photons, {made.counted.overloads} overloads; {seed}")
+        lines.append(f"noise image: {made.noise.photons:.0f} photons, {made.noise.overloads} overloads; {seed}")
     return [*lines, "wrote " + " ".join(str(path) for path in made.files)]

@@ -18,7 +18,7 @@ from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.physics import mosaic
 from nanobragg_torch.physics.detector import final_centre
 from nanobragg_torch.physics.structure_factor import build_grid
-from nanobragg_torch.products.noise import Poisson
+from nanobragg_torch.products.noise import Noise
 from nanobragg_torch.products.statistics import Statistics
 from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
@@ -41,25 +41,18 @@ def output_files(config: Config) -> list[tuple[str, Path]]:
     return files
 
 
-@dataclass
-class Counted:
-    """Photons and overloads of a noise image: of the rows that were made so far."""
-
-    photons: float = 0.0
-    overloads: int = 0
-
-
 @dataclass(frozen=True)
 class Outputs:
     """files: contents by name, in pieces that are made as they are asked for, once.
 
-    pgm_scale, counted: None where there is no such image.
+    pgm_scale, noise: None where there is no such image. What was counted of noise so far is that of the rows that
+    were made so far.
     """
 
     files: dict[Path, Iterable[Piece]]
     int_scale: float
     pgm_scale: float | None = None
-    counted: Counted | None = None
+    noise: Noise | None = None
 
 
 def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path | None = None) -> Outputs:
@@ -75,7 +68,7 @@ def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path |
         output.float_file: _pieces(config, image, np.dtype("<f4"), 0, lambda values: values),
         output.int_file: chain((header,), integer_pieces(config, image, scale)),
     }
-    pgm_scale = counted = None
+    pgm_scale = noise = None
     if output.pgm_file is not None:
         shape = (config.detector.pixels_slow, config.detector.pixels_fast)
         pgm_scale = output.pgm_scale if output.pgm_scale > 0 else scale
@@ -83,11 +76,11 @@ def make_outputs(run: Run, image: np.ndarray, measured: Statistics, dump: Path |
             pgm_scale = 250.0 / (5.0 * measured.rmsd)
         files[output.pgm_file] = chain((pgm_header(shape, pgm_scale),), pgm_pieces(config, image, pgm_scale))
     if output.noise_file is not None:
-        counted = Counted()
-        files[output.noise_file] = chain((header,), noise_pieces(config, image, counted))
+        noise = noise_of(config, in_window(image, config.detector.rendered).size)
+        files[output.noise_file] = chain((header,), noise_pieces(config, image, noise))
     if dump is not None and config.structure.hkl_file is not None:
         files[dump] = dump_pieces(config.structure)
-    return Outputs(files, scale, pgm_scale, counted)
+    return Outputs(files, scale, pgm_scale, noise)
 
 
 def dump_pieces(structure: StructureFactors) -> Iterator[bytes]:
@@ -158,27 +151,22 @@ def pgm_pieces(config: Config, image: np.ndarray, scale: float) -> Iterator[Piec
     return _pieces(config, image, np.dtype(np.uint8), 0, digits)
 
 
-def noise_pieces(config: Config, image: np.ndarray, counted: Counted) -> Iterator[Piece]:
-    """Counts plus adc: Poisson deviates in scan order (semantics 7.4), summed up in `counted`.
-
-    Of the whole detector, uint16.
-    """
-    adc = config.output.adc
+def noise_of(config: Config, pixels: int) -> Noise:
+    """Draws go on with the generator that the rotations have used, from the seed of the noise (semantics 7.4)."""
     drawn, seed = mosaic.draws(config.crystal), config.output.seed
-    if config.quirks.on("Q63") and drawn.misset:
+    if config.quirks.on("Q63") and drawn.misset.size:
         seed = drawn.seed
-    deviates = Poisson(drawn.generator, seed)
+    drawn.generator.start(seed)
+    return Noise(drawn.generator, config.output.adc, pixels)
+
+
+def noise_pieces(config: Config, image: np.ndarray, noise: Noise) -> Iterator[Piece]:
+    """Counts plus adc, of the whole detector, uint16."""
 
     def digits(values: np.ndarray) -> np.ndarray:
-        counts = deviates.counts(values.ravel()).reshape(values.shape)
-        level = counts + adc
-        over = level > _LARGEST
-        level = np.where(np.isnan(level), 0.0, level)  # of no number, or of infinity with a deviate below 0
-        counted.photons += float(np.nansum(counts))
-        counted.overloads += int(over.sum())
-        return _whole(np.where(over, float(_LARGEST), level)) & 0xFFFF
+        return noise.digits(values.ravel()).reshape(values.shape)
 
-    return _pieces(config, image, np.dtype("<u2"), _offset(config, int(adc) & 0xFFFF), digits)
+    return _pieces(config, image, np.dtype("<u2"), _offset(config, int(config.output.adc) & 0xFFFF), digits)
 
 
 def _whole(level: np.ndarray) -> np.ndarray:

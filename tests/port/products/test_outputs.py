@@ -13,9 +13,7 @@ from nanobragg_torch.cli.facts import result_lines, setting_lines
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.io.smv import smv_header
-from nanobragg_torch.physics import mosaic
-from nanobragg_torch.products import noise
-from nanobragg_torch.products.outputs import Counted, Outputs, make_outputs
+from nanobragg_torch.products.outputs import Outputs, make_outputs
 from nanobragg_torch.products.statistics import Statistics, statistics
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import prepare
@@ -54,9 +52,9 @@ def test_the_three_regimes_were_reached() -> None:
     low, mid, high = (load(f"images_{x}").image() for x in ("low_counts", "mid_counts", "overload_roi"))
     assert low.max() < 12 < mid.min()
     assert mid.max() < 1e6 < high.max()
-    counted = made("images_overload_roi")[0].counted
-    assert counted is not None
-    assert counted.overloads == int((high > 65535 - 40).sum()) > 0
+    noise = made("images_overload_roi")[0].noise
+    assert noise is not None
+    assert noise.overloads == int((high > 65535 - 40).sum()) > 0
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -80,7 +78,8 @@ def test_an_image_without_a_positive_pixel() -> None:
     assert result_lines(found)[-2:] == ["max_I = 0  at 0 0", "mean= 0 rms= 0 rmsd= 0"]
     out = make_outputs(run, image, found)
     files = contents(out)
-    assert (out.int_scale, out.pgm_scale, out.counted) == (1.0, 1.0, Counted(0.0, 0))
+    assert out.noise is not None
+    assert (out.int_scale, out.pgm_scale, out.noise.photons, out.noise.overloads) == (1.0, 1.0, 0.0, 0)
     assert set(np.frombuffer(files["intimage.img"][512:], np.uint16)) == {40}
 
 
@@ -147,8 +146,8 @@ def test_the_files_of_an_image_of_many_blocks() -> None:
     # no number, or infinite with a deviate below 0: what is no number is 0 as an integer of 16 bits, without the offset
     assert noisy[200:202, 500].tolist() == [0, 0]
     assert np.sort(noisy[inside])[:3].tolist() == [0, 0, 3]
-    assert out.counted is not None
-    assert out.counted.overloads == 0
+    assert out.noise is not None
+    assert out.noise.overloads == 0
 
 
 def test_switches_and_names() -> None:
@@ -168,85 +167,3 @@ def test_a_header_longer_than_512_bytes_is_followed_by_the_data() -> None:
     end = data.index(b"}\f") + 2
     assert end > 512
     assert len(data) == end + 2 * image.size
-
-
-def test_uniforms_in_bulk_are_those_drawn_one_by_one() -> None:
-    for seed in (-1, -12345678, 5):
-        one, bulk = mosaic.Generator(), mosaic.Generator()
-        drawn, state = [], seed
-        for _ in range(1000):
-            value, state = one.uniform(state)
-            drawn.append(value)
-        first, after = bulk.uniforms(600, seed)
-        second, end = bulk.uniforms(400, after)
-        assert [*first.tolist(), *second.tolist()] == drawn
-        assert end == state
-
-
-def test_a_positive_state_shares_the_table() -> None:
-    """A negative seed on the command line goes on with what the mosaic domains left (semantics 3.4)."""
-    crystal = parse([*SMALL.split(), "-mosaic_seed", "7", "-mosaic", "1", "-mosaic_dom", "4"]).crystal
-    generator = mosaic.Generator()
-    state = -7
-    for _ in range(12):
-        _, state = generator.uniform(state)
-    expected = [generator.uniform(5 if i == 0 else later)[0] for i, later in _states(5, 3)]
-    assert mosaic.draws(crystal).generator.uniforms(3, 5)[0].tolist() == expected
-    fresh = mosaic.Generator().uniforms(3, 5)[0]
-    assert fresh.tolist() == mosaic.Generator().uniforms(3, -1)[0].tolist() != expected
-    # misset first, then domains: a positive mosaic state goes on with the misset's table
-    both = parse(f"{SMALL} -misset random -misset_seed 5 -mosaic 1 -mosaic_dom 3 -mosaic_seed -9".split())
-    generator = mosaic.Generator()
-    mosaic.deviates(1, -5, generator)
-    assert mosaic.draws(both.crystal).domains == mosaic.deviates(3, 9, generator)
-    assert mosaic.draws(both.crystal).domains != mosaic.deviates(3, -9)
-
-
-def _states(seed: int, count: int) -> list[tuple[int, int]]:
-    states = [seed]
-    for _ in range(count - 1):
-        states.append(16807 * states[-1] % (2**31 - 1))
-    return list(enumerate(states))
-
-
-@pytest.mark.parametrize("mean", [0.3, 5.0, 11.9, 12.0, 40.0, 1000.0, 9e5, 2e6])
-def test_poisson_deviates_have_their_mean_and_variance(mean: float) -> None:
-    n = 4000
-    counts = noise.Poisson(mosaic.Generator(), -11).counts(np.full(n, mean, np.float32))
-    assert abs(counts.mean() - mean) < 5 * math.sqrt(mean / n)
-    assert abs(counts.var() / mean - 1) < 0.15
-    assert (counts == np.floor(counts)).all() or mean > 1e6
-
-
-def test_poisson_deviates_of_an_image_in_pieces_are_those_drawn_one_by_one() -> None:
-    rng = np.random.default_rng(2)
-    means = np.where(rng.random(9000) < 0.1, rng.exponential(2.0, 9000), 10 ** rng.uniform(-9, -1.5, 9000))
-    means[1000:4000] = 10 ** rng.uniform(-9, -2.1, 3000)  # looked at together
-    means = np.minimum(means, 11.0).astype(np.float32)
-    generator, state, expected = mosaic.Generator(), -4, []
-    for mean in means.tolist():
-        limit, count = np.float32(math.exp(-mean)), -1
-        product = np.float32(1.0)
-        while count < 0 or product > limit:
-            value, state = generator.uniform(state)
-            product, count = product * np.float32(value), count + 1
-        expected.append(count)
-    deviates = noise.Poisson(mosaic.Generator(), -4)
-    found = [deviates.counts(piece) for piece in np.split(means, [0, 1, 1500, 5000])]
-    assert np.concatenate(found).tolist() == expected
-    assert 0 < sum(expected[1000:4000]) < 30
-
-
-def test_log_gamma_and_what_is_no_number() -> None:
-    x = np.array([1.0, 2.0, 13.0, 1e6], np.float32)
-    assert noise.log_gamma(x) == pytest.approx([math.lgamma(v) for v in x.tolist()], rel=1e-6, abs=1e-9)
-    values = np.array([math.nan, -3.0, -1e30, math.inf], np.float32)
-    counts = noise.Poisson(mosaic.Generator(), -1).counts(values)
-    assert math.isnan(counts[0])
-    assert counts[1:3].tolist() == [0.0, 0.0]
-    one, two = noise.Poisson(mosaic.Generator(), -1), noise.Poisson(mosaic.Generator(), -1)
-    # no number takes two uniforms, as the reference's rejection method does, and so do two means of 0
-    assert (
-        one.counts(np.array([math.nan, *[5.0] * 9], np.float32))[1:].tolist()
-        == two.counts(np.array([0.0, 0.0, *[5.0] * 9], np.float32))[2:].tolist()
-    )
