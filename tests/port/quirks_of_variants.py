@@ -148,6 +148,12 @@ def _(_folder: Path) -> None:
     assert layers / last == pytest.approx(np.full((8, 8), 1 + np.exp(0.25) + np.exp(0.5)), rel=1e-3)
     escaped = image(BASE, f"{thick} -oversample_thick --quirk Q66=on")
     assert escaped == pytest.approx(usual, rel=1e-6)
+    plain = water.replace(" --quirk Q27=off", "")
+    for off in ("Q27", "Q30", "Q26 Q27", "Q26 Q27 Q30"):  # without a switch -oversample_ nothing escapes
+        others = " ".join(f"--quirk {quirk}=off" for quirk in off.split())
+        assert image(BASE, f"{plain} {others} --quirk Q66=on") == pytest.approx(
+            image(BASE, f"{plain} {others}"), rel=1e-12
+        )
     empty = "-oversample_thick -water 20 --quirk Q27=off"
     assert image(BASE, f"{empty} --quirk Q66=on").all()
     assert not image(BASE, empty).any()

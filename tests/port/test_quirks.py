@@ -111,7 +111,7 @@ def test_a_profile_is_a_mode(tmp_path: Path) -> None:
     for text, line in (
         ("", "expected a table [quirks], got none"),
         ("quirks = 3", "expected a table [quirks], got none"),
-        ('[quirks]\nQ99 = "on"', "[quirks]: expected a quirk that has a switch (Q01..Q67), got 'Q99'"),
+        ('[quirks]\nQ99 = "on"', f"[quirks]: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got 'Q99'"),
         ("[quirks]\nQ29 = 1", '[quirks] Q29: expected "on" or "off", got 1'),
         ("[quirks", "expected a profile in TOML: Expected ']' at the end of a table declaration (at end of document)"),
     ):

@@ -221,7 +221,8 @@ def _background(
 ) -> tuple[Tensor, Tensor | None]:
     """What water adds: I_bg, with which the sum starts, and what each term has besides reflections, if anything.
 
-    Without Q66 the I_bg of a run whose terms have factors of their own is shared out among the `steps` terms.
+    The I_bg of a run whose terms have factors of their own is shared out among the `steps` terms; not with Q66, where a
+    switch -oversample_ asks for such factors.
     """
     water, nothing = to_tensor(config.water_m, fluence), torch.zeros_like(fluence)
     if bool(water == 0):
@@ -229,7 +230,10 @@ def _background(
     if not config.quirks.on("Q26"):
         return nothing, water_term(water)
     background = water_background(fluence, water)
-    if config.quirks.on("Q66") or Application.TERM not in (factors.capture, factors.polar, factors.omega):
+    sampling = config.sampling
+    asked = (sampling.thick or sampling.polar or sampling.omega) and not config.quirks.on("Q27")
+    escapes = asked and config.quirks.on("Q66")
+    if escapes or Application.TERM not in (factors.capture, factors.polar, factors.omega):
         return background, None
     layers = config.detector.sensor.layers if factors.capture is not Application.TERM else 1
     return nothing, background / steps / layers

@@ -13,7 +13,7 @@ from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.record import Field
 from nanobragg_torch.flags.table import INPUT_FLAGS, TABLE, Given
-from nanobragg_torch.quirks import MODES, Quirks
+from nanobragg_torch.quirks import IDS, MODES, Quirks
 from nanobragg_torch.units import RTD
 
 BASE = ["-cell", "50", "60", "70", "80", "95", "105", "-default_F", "1"]
@@ -192,7 +192,7 @@ def test_files_are_looked_for_in_the_folders_in_order(tmp_path: Path) -> None:
         (["--quirk", "Q29"], "--quirk: expected a quirk such as Q29=off or Q29=on, got 'Q29'"),
         (
             ["--quirk", "Q18=off"],
-            "--quirk: expected a quirk that has a switch (Q01..Q67), got 'Q18'",
+            f"--quirk: expected a quirk that has a switch ({IDS[0]}..{IDS[-1]}), got 'Q18'",
         ),
         (["--phi-mode", "old"], "--phi-mode: expected c-parity or spec, got 'old'"),
         (

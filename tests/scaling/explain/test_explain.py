@@ -214,7 +214,9 @@ def test_a_sentence_stays_one_that_can_be_read(config, reference):
     text = port_text(as_given(config, "odet"))
     torn = text[: text.index("TRACE_PY: I_before_scaling")]
     found = explain(reference, parse_trace(torn.encode("ascii"), "py.log"), config)
-    assert found.delta_rel is None and re.search(r"which moves (\w+, ){4}\w+ and \d+ more\.$", found.sentence)
+    assert found.delta_rel is None and re.search(
+        r"which moves (\w+, ){4}\w+ and \d+ more\. I_pixel_final is not", found.sentence
+    )
 
 
 def test_rounding_that_grows_is_inherited(config, reference):

@@ -143,6 +143,7 @@ def test_what_is_not_traced_is_named(config, reference):
         ("odet", "taken as given, not regenerated as unit(fdet x sdet) (Q03)")
     ]
     assert found.causes[0].effect_rel == pytest.approx(Q03, rel=1e-5)
+    assert found.sentence.count("odet is not traced by the candidate: ") == 1
 
 
 def test_phi_rows_alone_betray_both(config, reference):

@@ -3,7 +3,7 @@
 import re
 
 from tools.scaling.traces.read import read_trace
-from tools.scaling.traces.schema import FACTORS, PRE_POLAR, QUANTITIES, quantity
+from tools.scaling.traces.schema import FACTORS, PORT_ONLY, PRE_POLAR, QUANTITIES, quantity
 
 NAMES = [row.name for row in QUANTITIES]
 
@@ -15,6 +15,8 @@ def test_every_golden_name_is_in_the_table(golden_logs):
         trace = read_trace(path)
         seen |= {*trace.names, *(f"PHI.{field}" for row in trace.phi_rows for field in row.values)}
     assert seen - set(NAMES) == texts
+    assert set(PORT_ONLY) <= set(NAMES)
+    assert PORT_ONLY.isdisjoint(seen)
 
 
 def test_names_are_unique_and_inputs_come_first():

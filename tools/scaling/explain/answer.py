@@ -21,6 +21,7 @@ from tools.scaling.explain.pixel import prepared_pixel
 from tools.scaling.explain.records import Cause, ExplainedRow, outside_rows, quantity_rows
 from tools.scaling.explain.rules.table import build
 from tools.scaling.explain.sides import PY, C, Sides, check_same_run, count_apart, lay
+from tools.scaling.explain.untraced import in_doubt, silent
 from tools.scaling.explain.words import MULTIPLY
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.schema import quantity
@@ -83,7 +84,7 @@ def explain(
         each.variant = each.variant or form(sides, left, each)
     target = _target(measured, effects)
     wholes = _wholes(shown, measured, effects, target)
-    causes = _causes(sides, left, groups, effects, wholes[0])
+    causes = _causes(shown, sides, left, groups, effects, wholes[0])
     rows = (*quantity_rows(shown, measured, groups, unknown), *outside_rows(graph, c, py))
     notes += _remarks(sides, rows)
     return Explanation(
@@ -288,8 +289,14 @@ def _relative(c: float, py: float) -> float:
 
 
 def _causes(
-    sides: Sides, measured: Measured, groups: list[Group], effects: Effects, whole: tuple[str, float | None, float]
+    shown: Sides,
+    sides: Sides,
+    measured: Measured,
+    groups: list[Group],
+    effects: Effects,
+    whole: tuple[str, float | None, float],
 ) -> tuple[Cause, ...]:
+    """Return the causes, ranked. shown: the sides as they are traced, sides: as they are believed."""
     target, delta, _ = whole
     causes = []
     for i, each in enumerate(groups):
@@ -315,6 +322,8 @@ def _causes(
                 alternatives=each.alike,
                 moves=effects.moves[i],
                 changes=changed,
+                in_doubt=() if each.offsets or each.printed else in_doubt(shown, groups, each),
+                silent=silent(shown, each),
             )
         )
 
@@ -356,7 +365,11 @@ def _defect_rel(sides: Sides, each: Group) -> float:
 def _remarks(sides: Sides, rows: tuple[ExplainedRow, ...]) -> list[str]:
     lines = []
     for side, word in ((C, "reference"), (PY, "port")):
-        if sides.precision[side] == "float32":
+        if how := sides.printing[side].words:
+            lines.append(
+                f"the {word}'s trace prints {how}: what is smaller than half a unit of the last one is unknown"
+            )
+        elif sides.precision[side] == "float32":
             lines.append(f"the {word}'s trace is one of a float32 run: its noise floor is that of float32")
     lost = [row.name for row in rows if row.note.startswith("not finite in")]
     if lost:

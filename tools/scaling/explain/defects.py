@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tools.scaling.engine.tolerances import LEAST_SUM
 from tools.scaling.explain.graph import Values, bounds, evaluate, wide
-from tools.scaling.explain.sides import PY, C, Sides, printed_half_unit
+from tools.scaling.explain.sides import PY, C, Sides
 
 TRIPLES = tuple(
     tuple(form.format(axis) for axis in "abc") for form in ("rot_{}_star_A_inv", "rot_{}_angstroms", "F_latt_{}")
@@ -43,6 +43,7 @@ SIBLINGS: dict[str, tuple[tuple[str, int | None], ...]] = {
     "SOURCE2.cos2theta": (("incident_all", None),),
     "cos_2theta": (("incident_all", None),),
 }
+_MUCH_MORE = 1e4  # times what is traced: a sibling that is off by more is off for another reason
 _INDICES = ("hkl_frac", "PHI.k_frac")
 
 
@@ -96,7 +97,7 @@ class Group:
 
 def measure(sides: Sides, read_off: Mapping[str, float]) -> Measured:
     """Defects, differences and floors of everything that both sides traced; `read_off` as of `bounds`."""
-    limits = bounds(sides.graph, sides.values, sides.present, sides.roundoff, printed_half_unit, read_off)
+    limits = bounds(sides.graph, sides.values, sides.present, sides.roundoff, sides.half_unit, read_off)
     measured = Measured({}, {}, {}, {}, {}, {}, {})
     for name in sides.graph.traced:
         values, results, both = sides.values[name], sides.results[name], sides.shown_by_both(name)
@@ -245,7 +246,33 @@ def _through_siblings(sides: Sides, measured: Measured, earlier: Group, name: st
     found_mask = nothing
     for every, at in families:
         found_mask = found_mask | _sensitive(sides, name, every, at)
-    return found_mask
+    return found_mask & _large_enough(sides, measured, earlier, name, families)
+
+
+def _large_enough(
+    sides: Sides, measured: Measured, earlier: Group, name: str, families: set[tuple[str, int | None]]
+) -> Tensor:
+    """(*dims of name): where siblings make the defect of `name` without being off by much more than what is traced.
+
+    Every element of the complete quantities is given the defect that the group shows of them.
+    """
+    like = measured.over[name]
+    spread: Values = {}
+    for member, mask in earlier.members.items():
+        for every, at in families.intersection(SIBLINGS.get(member, ())):
+            net = measured.net[member].reshape(*mask.shape, -1)
+            size = torch.where(mask, net.norm(dim=-1), -1.0)
+            worst = net.reshape(-1, net.shape[-1])[int(size.argmax())]
+            whole = sides.values[every]
+            offset = torch.zeros_like(whole)
+            axis = len(sides.graph.dims_of(every)) + 1
+            part, like_part = (x if at is None else x.select(axis, at) for x in (offset, whole))
+            largest = sides.values[member][PY].abs().max()
+            part[PY] = worst * (like_part[PY].abs().max() / largest if largest > 0 else 1.0)  # in its own unit
+            spread[every] = spread.get(every, 0.0) + offset
+    _, results = evaluate(sides.graph, 2, sides.fix(), sides.roots(), sides.offsets | spread)
+    made = length(results[name][PY] - sides.results[name][PY], like)
+    return ~(length(measured.net[name], like) > _MUCH_MORE * made)
 
 
 def _traced_elsewhere(sides: Sides, measured: Measured, name: str) -> bool:

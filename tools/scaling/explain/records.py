@@ -44,6 +44,7 @@ class Cause:
     members: the traced quantities in which the defect shows; changes: what changed in each. effects: of every target.
     in_print_only: nothing was made of the printed value. side: who breaks the rule, "port" or "reference".
     alternatives: other variants that would look the same on this pixel. moves: the traced quantities that it changes.
+    in_doubt: what that side does not trace, and may be wrong instead. silent: it does not trace `quantity` either.
     """
 
     quantity: str
@@ -62,6 +63,8 @@ class Cause:
     alternatives: tuple[str, ...] = ()
     moves: tuple[str, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
+    in_doubt: tuple[str, ...] = ()
+    silent: bool = False
 
 
 def quantity_rows(

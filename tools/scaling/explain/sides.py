@@ -11,11 +11,11 @@ from torch import Tensor
 from tools.scaling.base.errors import BadInput
 from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Fix, Graph, Values, evaluate, wide
+from tools.scaling.traces.printing import Printing, printing_of, reals_of
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.schema import PRE_POLAR
 
 C, PY = 0, 1
-DIGITS = 15
 
 # Printed before the scattering vector of their sub-pixel; everything else that varies comes after it.
 _BEFORE = frozenset((
@@ -38,15 +38,16 @@ class Sides:
     """Both traces on one graph; the first dimension of every tensor is (reference, port).
 
     traced, present: values (2, *dims, *event) and where there are any (2, *dims). precision: "float64" or
-    "float32" of each side. values: what each quantity's descendants see. results: what each rule makes of
-    the same side's own traced inputs. phi_rows: the phi steps that each side traced, 0 for none. offsets: what
-    causes that are settled already add to rules and roots, (2, *dims, *event) by name.
+    "float32" of each side. printing: how many digits each prints. values: what each quantity's descendants see.
+    results: what each rule makes of the same side's own traced inputs. phi_rows: the phi steps that each side traced, 0
+    for none. offsets: what causes that are settled already add to rules and roots, (2, *dims, *event) by name.
     """
 
     graph: Graph
     traced: Values
     present: Values
     precision: tuple[str, str]
+    printing: tuple[Printing, Printing]
     values: Values
     results: Values
     phi_rows: tuple[int, int]
@@ -56,6 +57,10 @@ class Sides:
     def roundoff(self) -> Tensor:
         like = self.values[next(iter(self.values))]
         return torch.tensor([UNIT_ROUNDOFF[p] for p in self.precision], device=like.device, dtype=like.dtype)
+
+    def half_unit(self, value: Tensor) -> Tensor:
+        """Half a unit of the last digit that each side prints; value: (2, ...)."""
+        return torch.stack([printed_half_unit(x, printing) for x, printing in zip(value, self.printing)])
 
     def fix(self, changes: Values | None = None) -> Fix:
         return lay_over(self.traced, self.present, changes or {})
@@ -105,11 +110,13 @@ def lay_over(traced: Values, present: Values, changes: Values) -> Fix:
     return fix
 
 
-def printed_half_unit(value: Tensor) -> Tensor:
-    """Half a unit of the last digit that %.15g prints."""
+def printed_half_unit(value: Tensor, printing: Printing) -> Tensor:
+    """Half a unit of the last digit that is printed."""
+    if printing.decimals is not None:
+        return torch.full_like(value, 0.5 * 10.0**-printing.decimals)
     size = value.abs()
     safe = torch.where((size > 0) & size.isfinite(), size, torch.ones_like(size))
-    unit = torch.pow(10.0, torch.floor(torch.log10(safe)) - (DIGITS - 1))
+    unit = torch.pow(10.0, torch.floor(torch.log10(safe)) - (printing.digits - 1))
     return torch.where(size > 0, 0.5 * unit, torch.zeros_like(size))
 
 
@@ -124,7 +131,8 @@ def lay(graph: Graph, c: Trace, py: Trace) -> Sides:
             present[name] = torch.stack([side[name][1] for side in pair])
         values, results = evaluate(graph, 2, lay_over(traced, present, {}))
     precision = (precision_of(c), precision_of(py))
-    return Sides(graph, traced, present, precision, values, results, (phi_steps(c), phi_steps(py)))
+    printing = (printing_of(c), printing_of(py))
+    return Sides(graph, traced, present, precision, printing, values, results, (phi_steps(c), phi_steps(py)))
 
 
 # Summed over the sub-pixels, or taken at the last of them.
@@ -162,12 +170,11 @@ def phi_steps(trace: Trace) -> int:
 
 def precision_of(trace: Trace) -> str:
     """float32 where (nearly) every real number of the trace is one that float32 can hold."""
-    reals = [x for record in trace.records for x in record.values if math.isfinite(x) and x != round(x)]
-    reals += [x for row in trace.phi_rows for x in row.values.values() if math.isfinite(x) and x != round(x)]
+    reals = reals_of(trace)
     if len(reals) < 10:
         return "float64"
     column = torch.tensor(reals, dtype=torch.float64)
-    narrow = (column - column.float().double()).abs() <= printed_half_unit(column) * 1.01
+    narrow = (column - column.float().double()).abs() <= printed_half_unit(column, printing_of(trace)) * 1.01
     return "float32" if float(narrow.double().mean()) > 0.9 else "float64"
 
 

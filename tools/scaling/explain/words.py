@@ -8,6 +8,8 @@ from tools.scaling.explain.records import Cause, ExplainedRow
 from tools.scaling.traces.schema import quantity
 
 MULTIPLY = 2.0  # beyond this share, causes are in causal order
+_MATTERS = 0.01  # the share from which on more is said of a cause than its name
+_WHO = {"port": "candidate", "reference": "reference"}
 _SUM, _PIXEL = "I_before_scaling", "I_pixel_final"
 Whole = tuple[str, float | None, float]  # target, its relative difference, what the causes make of it
 
@@ -20,7 +22,7 @@ def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[Ex
     if made:
         parts.append(_made(wholes[0], made))
     elif not printed:
-        return _nothing(rows)
+        return " ".join([_nothing(rows), *_unseen(rows)])
     others = [cause for cause in printed if cause.quantity != _SUM]
     parts += [
         f"{cause.quantity} is {cause.variant}: in print only, it moves nothing." for cause in others if _kept(cause)
@@ -28,9 +30,54 @@ def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[Ex
     if misprints := [cause for cause in others if not _kept(cause)]:
         parts.append(_in_print(misprints))
     parts += [_second(whole, made) for whole in wholes[1:] if made]
+    parts += _unknown(made, rows)
     if not made:
         parts.append("Nothing else differs by more than rounding.")
     return " ".join(parts)
+
+
+def _unknown(causes: Sequence[Cause], rows: Sequence[ExplainedRow]) -> list[str]:
+    """What cannot be known of the causes that matter, because the side they are of does not trace it."""
+    lines = []
+    for cause in [each for each in causes if each is causes[0] or abs(each.share) >= _MATTERS]:
+        who = _WHO[cause.side]
+        if cause.silent:
+            lines.append(f"{cause.quantity} is not traced by the {who}: {_listed(cause.members)} tell of it.")
+        if cause.in_doubt:
+            verb = "is" if len(cause.in_doubt) == 1 else "are"
+            which = cause.in_doubt[0] if len(cause.in_doubt) == 1 else "one of them"
+            lines.append(
+                f"{_listed(cause.in_doubt[::-1])} {verb} not traced by the {who}, so it is unknown whether "
+                f"{cause.quantity} itself is wrong or {which}."
+            )
+    if not _both(rows, _PIXEL):
+        side = "reference" if any(row.name == _PIXEL and row.c is None for row in rows) else "candidate"
+        lines.append(f"{_PIXEL} is not traced by the {side}, so it is unknown by how much it differs.")
+    return lines
+
+
+def _both(rows: Sequence[ExplainedRow], name: str) -> bool:
+    return any(row.name == name and row.c is not None and row.py is not None for row in rows)
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    more = len(names) - most
+    shown = [*names[:most], f"{more} more"] if more > 1 else [*names]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+
+
+def _unseen(rows: Sequence[ExplainedRow]) -> list[str]:
+    """What is unknown where nothing is found, because the candidate does not trace it."""
+    names = [row.name for row in rows if row.c is not None and row.py is None]
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    them = "it agrees" if len(names) == 1 else "they agree"
+    seen = ""
+    for row in rows:
+        if row.name == _PIXEL and _both(rows, _PIXEL):
+            seen = f"; {_PIXEL}, which is made of all, differs by {row.rel or 0.0:.2g}, no more than rounding makes"
+    return [f"{_listed(names)} {verb} not traced by the candidate, so it is unknown whether {them}{seen}."]
 
 
 def _nothing(rows: Sequence[ExplainedRow]) -> str:

@@ -9,6 +9,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE, ROUNDINGS, UPSTREAM_TOLERANCE
 from tools.scaling.traces.conditioning import Conditioning, Key, conditioning
 from tools.scaling.traces.hypotheses import hypotheses
+from tools.scaling.traces.printing import printing_of
 from tools.scaling.traces.read import Trace
 from tools.scaling.traces.report import (
     FactorRow,
@@ -63,9 +64,9 @@ def compare(
     """Compare `py` with `c`, the reference.
 
     `tolerance` is relative and judges the nine factors, in float32 no closer than rounding. Every other is judged by
-    UPSTREAM_TOLERANCE[precision], widened to the bound of `conditioning` where rounding is
-    amplified; `precision` is that of the arithmetic behind `py`, the differences are always float64. `roundings`: see
-    `conditioning`.
+    UPSTREAM_TOLERANCE[precision], widened to the bound of `conditioning` where rounding is amplified. Neither is below
+    what the printed digits can tell. `precision` is that of the arithmetic behind `py`, the differences are always
+    float64. `roundings`: see `conditioning`.
     Raises BadInput for traces of different pixels or a tolerance that is none, Unavailable for a
     device that is missing or lacks float64.
     """
@@ -77,15 +78,17 @@ def compare(
         raise BadInput(
             f"expected traces of one pixel, got (slow, fast) {c.pixel} in {c.source} and {py.pixel} in {py.source}"
         )
+    printed = max(printing_of(side).relative() for side in (c, py))
+    tolerance, base = max(tolerance, printed), max(UPSTREAM_TOLERANCE[precision], printed)
     left, right = _keyed(c), _keyed(py)
     _stand_in(left, right)
     _stand_in(right, left)
-    rows = _rows(_pairs(left, right, conditioning(c, precision, roundings), UPSTREAM_TOLERANCE[precision]), device)
+    rows = _rows(_pairs(left, right, conditioning(c, precision, roundings), base), device)
     report = Report(
         c_trace=_summary(c),
         py_trace=_summary(py),
         tolerance=tolerance,
-        upstream_tolerance=UPSTREAM_TOLERANCE[precision],
+        upstream_tolerance=base,
         precision=precision,
         factors=tuple(_factor(name, rows, left, right, tolerance, precision) for name in FACTORS),
         quantities=rows,
@@ -237,6 +240,8 @@ def _warnings(c: Trace, py: Trace) -> tuple[str, ...]:
     elif (c.prefix, py.prefix) == ("TRACE_PY", "TRACE_C"):
         lines.append("the sides are swapped: the reference holds TRACE_PY lines, the candidate TRACE_C")
     for side in (c, py):
+        if how := printing_of(side).words:
+            lines.append(f"{side.source} prints {how}: what is smaller than half a unit of the last one is unknown")
         if side.pixel is None:
             lines.append(f"{side.source} does not say which pixel it traced")
         if side.skipped:

@@ -86,7 +86,9 @@ def relabelled(trace: Trace, labels: Labels) -> Trace:
 
 
 def computed(trace: Trace, labels: Labels) -> Trace:
-    """The trace under our names, without what is known to be in print only."""
+    """The trace under our names, without what is known to be in print only; one that has them already as it is."""
+    if trace.ours:
+        return trace
     left_out = {key for key, label in labels.items() if label.print_only}
     rows = tuple(
         replace(row, values={key: value for key, value in row.values.items() if f"PHI.{key}" not in left_out})

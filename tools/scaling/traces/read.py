@@ -7,7 +7,7 @@ past, what is damaged is skipped and said, and no number is returned that is not
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.base.reading import read_stream
 from tools.scaling.traces.schema import FACTOR_NAMES, POST_POLAR, PRE_POLAR
 
+OURS = b"# The names and units are ours: no table of labels applies.\n"  # the first line of what `trace_text` makes
 MAX_BYTES = 256 * 1024 * 1024
 
 # A tear glues a trace line to other text, so the prefix counts anywhere in a line. Only the grouped
@@ -78,7 +79,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one log says about one pixel. `pixel` is (slow, fast), None where the log does not say."""
+    """What one log says about one pixel. `pixel` is (slow, fast), None where the log does not say.
+
+    ours: the log says that its names and units are ours already.
+    """
 
     source: str
     prefix: str
@@ -87,6 +91,7 @@ class Trace:
     phi_rows: tuple[PhiRecord, ...]
     skipped: tuple[Skipped, ...]
     ignored: int  # lines that are no trace
+    ours: bool = False
 
     @cached_property
     def _by_name(self) -> dict[str, tuple[TraceRecord, ...]]:
@@ -176,7 +181,7 @@ def parse_trace(data: bytes, source: str) -> Trace:
         if b"\0" in data:
             got = "binary data"
         raise BadInput(f"{source}: expected lines that begin with TRACE_C or TRACE_PY, got {got}")
-    return reader.trace()
+    return replace(reader.trace(), ours=data.startswith(OURS))
 
 
 class _TraceReader:

@@ -2,7 +2,7 @@
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.engine.tolerances import DEFAULT_TOLERANCE
-from tools.scaling.traces.read import PhiRecord, Trace, TraceRecord
+from tools.scaling.traces.read import OURS, PhiRecord, Trace, TraceRecord
 from tools.scaling.traces.report import Report
 
 
@@ -27,7 +27,7 @@ def trace_text(trace: Trace, prefix: str, pixel: tuple[int, int]) -> str:
     """The lines of a trace log with this `prefix` (TRACE_C, TRACE_PY) that hold every number of `trace` to the bit."""
     rows = [(record.line, _record_line(record, prefix)) for record in trace.records]
     rows += [(row.line, _phi_line(row, prefix)) for row in trace.phi_rows]
-    lines = [f"TRACE_CONFIG: (spixel={pixel[0]}, fpixel={pixel[1]})"]
+    lines = [OURS.decode().strip(), f"TRACE_CONFIG: (spixel={pixel[0]}, fpixel={pixel[1]})"]
     lines += [line for _, line in sorted(rows, key=lambda row: row[0])]
     return to_ascii("".join(f"{line}\n" for line in lines))
 

@@ -47,6 +47,10 @@ def _estimates(sides: Sides, over: dict[str, Tensor]) -> Iterator[tuple[str, str
     if "lambda_meters" in over:
         factor = values["lambda_meters"][PY, 0] / sides.results["lambda_meters"][PY, 0]
         yield "lambda_meters", "lambda_meters", None, {"-lambda": factor * values["-lambda"][PY]}
+    elif "scattering_vec_A_inv" in over and not bool(sides.present["lambda_meters"][PY].any()):
+        q = "scattering_vec_A_inv"
+        factor = sides.results[q][PY, 0].norm() / values[q][PY, 0].norm()
+        yield "lambda_meters", q, f"multiplied by {float(factor):.6g}", {"-lambda": factor * values["-lambda"][PY]}
     yield from _pixel(sides, over)
     yield from _cell(sides, over)
     yield from _numbers(sides, over)

@@ -10,8 +10,8 @@ from torch import Tensor
 from nanobragg_torch.physics import vectors
 from nanobragg_torch.units import RTD
 from tools.scaling.explain.defects import SIBLINGS, Group, Measured, length
-from tools.scaling.explain.graph import wide
-from tools.scaling.explain.sides import C, Sides
+from tools.scaling.explain.graph import evaluate, wide
+from tools.scaling.explain.sides import PY, C, Sides, lay_over
 from tools.scaling.traces.conditioning import MAX_CELLS
 
 KEPT = "what its rule makes of its own inputs, and the reference's is not"
@@ -46,6 +46,18 @@ def aside(sides: Sides, group: Group) -> str | None:
     if not others or not hidden or group.offsets:
         return None
     return f"what else is made of the same untraced {hidden} is off"
+
+
+def fewer_terms(sides: Sides, name: str) -> tuple[str, Tensor] | None:
+    """(words, offset) of the sum over the sub-pixels that the port shows, where there are more; else None."""
+    shown = sides.present["pixel_pos_meters"][PY]
+    if not bool(shown.any()) or bool(shown.all()):
+        return None
+    alive = sides.values["alive"] * shown.to(sides.values["alive"]).unsqueeze(-1)
+    fix = lay_over(sides.traced, sides.present, {"alive": alive})
+    _, results = evaluate(sides.graph, 2, fix, sides.roots(), sides.offsets)
+    words = f"the sum over {int(shown.sum())} of {len(shown)} sub-pixels, those that it shows"
+    return words, results[name][PY] - sides.results[name][PY]
 
 
 def changes(sides: Sides, measured: Measured, group: Group) -> dict[str, str]:

@@ -15,12 +15,14 @@ from torch import Tensor
 from tools.scaling.explain.defects import TRIPLES, Group, Measured, label_of, length, other_steps
 from tools.scaling.explain.graph import Graph, Values, evaluate
 from tools.scaling.explain.guesses.flags import other_values
+from tools.scaling.explain.guesses.forms import fewer_terms
 from tools.scaling.explain.guesses.variants import VARIANTS, Variant, offsets_of
 from tools.scaling.explain.pixel import PreparedPixel
 from tools.scaling.explain.sides import PY, C, Sides, lay_over
 
 _MOST = 12  # how many origins a chain of misprints is tried with
 _SMALLER = 10.0  # by which a defect has to shrink to count as settled, and may not grow
+_BY_CHANCE = 100.0  # by which one number has to shrink, so that it is no chance, where the defect does not vanish
 _NEVER = 1000  # the gain of a guess that is only a part of others
 _PARTS = 6  # how many hidden variants are put together
 _FITS = 0.02  # of the noise floor: what fits as well as this fits
@@ -34,7 +36,7 @@ class Guess:
     cost: how many independent causes it stands for. gain: the least by which the defects that it settles have to
     outnumber these. printed: the quantities whose printed values are not believed, `hidden` with what repeats them.
     aims: defects of which one has to be settled. settled: the defects that are. rests: what is left of each number
-    that it touches, in noise floors.
+    that it touches, in noise floors. shrunk: by how many powers of ten numbers together became smaller.
     """
 
     label: str
@@ -50,10 +52,11 @@ class Guess:
     aims: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
     rests: dict[str, float] = field(default_factory=dict)
+    shrunk: float = 0.0
 
     def beats(self, other: "Guess") -> bool:
-        """Return whether it settles the same, and comes ten times nearer to some number and to none less near."""
-        if self.settled != other.settled or self.side != other.side:
+        """Return whether it settles the same, no dearer, ten times nearer to some number and to none less near."""
+        if self.settled != other.settled or self.side != other.side or self.cost > other.cost:
             return False
         pairs = [(self.rests.get(x, 0.0), other.rests.get(x, 0.0)) for x in self.rests.keys() | other.rests.keys()]
         nearer = [10.0 * max(left, _FITS) < other_left for left, other_left in pairs]
@@ -101,24 +104,30 @@ def settle(
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
         if not _take(state, guesses) and not _take(state, list(_together(state, guesses, pixel))):
-            return state
+            rough = [guess for guess in guesses if guess.side == PY and (guess.printed or guess.variant)]
+            if not _take(state, [*rough, *_fewer_terms(state)], partly=True):
+                return state
     return state
 
 
-def _take(state: Settling, guesses: list[Guess]) -> bool:
+def _take(state: Settling, guesses: list[Guess], partly: bool = False) -> bool:
     """Adopt the best guesses, as long as each still settles what it settles alone. Whether there was any.
 
-    Whatever settles more than it costs goes first; then what has no defect upstream of it that is left.
+    Whatever settles more than it costs goes first; then what has no defect upstream of it that is left. `partly`: as of
+    `_settling`; what a guess only makes smaller is left for others.
     """
-    able = sorted(_judged(state, guesses), key=lambda guess: -guess.score)
+    able = sorted(_judged(state, guesses, partly), key=lambda guess: (-guess.score, -guess.shrunk))
     able = [guess for guess in able if not any(other.beats(guess) for other in able)]
     first = [guess for guess in able if guess.score > 0] or _upstream(state, able) or able[:1]
     taken: set[str] = set()
     for guess in first:
-        if taken.isdisjoint(guess.settled) and (not taken or _judged(state, [guess])):
+        if taken.isdisjoint(guess.settled) and (not taken or _judged(state, [guess], partly)):
             alike = [other for other in able if other is not guess and _alike(guess, other)]
             taken.update(guess.settled)
+            smaller = {name: state.over[name] for name in guess.settled if guess.printed and name not in guess.hidden}
+            smaller = smaller if partly else {}
             _adopt(state, guess, alike)
+            state.over |= smaller
     return bool(taken)
 
 
@@ -129,19 +138,22 @@ def _upstream(state: Settling, guesses: list[Guess]) -> list[Guess]:
     return [guess for guess in guesses if below.isdisjoint(guess.settled)]
 
 
-def _judged(state: Settling, guesses: list[Guess]) -> list[Guess]:
+def _judged(state: Settling, guesses: list[Guess], partly: bool = False) -> list[Guess]:
     """Return the guesses that make defects vanish, enough of them, and none appear; each notes what it settles."""
     able = []
     for side in (PY, C):
         of_side = [guess for guess in guesses if guess.side == side]
         many = max(1, _WORLDS // math.prod(state.sides.graph.sizes.values()))
         for first in range(0, len(of_side), many):
-            able += _settling(state, of_side[first : first + many], side)
+            able += _settling(state, of_side[first : first + many], side, partly)
     return able
 
 
-def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
-    """Judge, as _judged does, guesses about one side: each is one world of the graph."""
+def _settling(state: Settling, guesses: list[Guess], side: int, partly: bool) -> list[Guess]:
+    """Judge, as _judged does, guesses about one side: each is one world of the graph.
+
+    partly: a defect need not vanish: much smaller is enough, so that the printed digits may be fewer than those in use.
+    """
     graph, sides, count = state.sides.graph, state.sides, len(guesses)
     values, results, believed = _worlds(sides, guesses, side)
     changed = [guess.hidden.union(guess.offsets) for guess in guesses]
@@ -150,7 +162,7 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
     sound = [True] * count
     sign = 1.0 if side == PY else -1.0
     for guess in guesses:
-        guess.rests = {}
+        guess.rests, guess.shrunk = {}, 0.0
     for name in graph.traced:
         if name in state.unknown or not any(name in each for each in touched):
             continue
@@ -161,10 +173,17 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
         after = both & ~(size <= floors)
         before = state.over.get(name, torch.zeros_like(after[0]))
         was = length(sides.own(PY, name) - sides.own(C, name), before)
-        after = after | (both & before & ~(size <= was / _SMALLER))
+        components, smaller = net.numel() / both.numel(), _SMALLER
+        if partly and name in state.over:
+            was, smaller = _of_triple(state, name), max(_SMALLER, _BY_CHANCE ** (1.0 / components))
+        after = (after & ~before if partly else after) | (both & before & ~(size <= was / smaller))
         rest = torch.nan_to_num(torch.where(both, size / floors, 0.0).reshape(count, -1).amax(1), nan=0.0).tolist()
+        largest = torch.where(both & before, size, 0.0).reshape(count, -1).amax(1).clamp_min(1e-300)
+        digits = components * torch.log10(was.max() / largest).clamp(0.0, 6.0)
         appear = (after & ~before).reshape(count, -1).any(1).tolist()
         grown = (after & before & (size > _SMALLER * was)).reshape(count, -1).any(1).tolist()
+        if partly and graph.quantities[name].sums:  # made of what is left hidden, too
+            grown = [False] * count
         vanish = (~after.reshape(count, -1).any(1)).tolist()
         for i in range(count):
             if name in touched[i]:
@@ -172,12 +191,20 @@ def _settling(state: Settling, guesses: list[Guess], side: int) -> list[Guess]:
                 guesses[i].rests[name] = rest[i]
                 if vanish[i] and name in state.over:
                     settled[i].append(name)
+                    guesses[i].shrunk += float(digits[i]) if name not in guesses[i].hidden else 0.0
     for i, (guess, names) in enumerate(zip(guesses, settled)):
         guess.settled = tuple(names)
         # 0 can be made in many ways: it tells none of them
         hidden = bool(guess.variant or guess.parts) and set(guess.aims).isdisjoint(names)
         sound[i] &= not hidden or any(bool((sides.traced[name][side] != 0).any()) for name in names)
     return [guess for i, guess in enumerate(guesses) if sound[i] and guess.holds]
+
+
+def _of_triple(state: Settling, name: str) -> Tensor:
+    """Return how large the largest defect is of the quantities that one rule makes with `name`."""
+    sides, names = state.sides, next((names for names in TRIPLES if name in names), (name,))
+    sizes = [length(sides.own(PY, x) - sides.own(C, x), state.over[x]) for x in names if x in state.over]
+    return torch.stack([size.max() for size in sizes]).max()
 
 
 def _worlds(sides: Sides, guesses: list[Guess], side: int) -> tuple[Values, Values, Values]:
@@ -359,6 +386,12 @@ def _values(state: Settling) -> Iterator[Guess]:
     """Yield another value of a flag or of a hidden vector, where it settles more than the number it is read off."""
     for label, child, text, offsets in other_values(state.sides, state.measured, state.over):
         yield Guess(label, text, offsets, gain=1, aims=(child,))
+
+
+def _fewer_terms(state: Settling) -> list[Guess]:
+    name = "I_before_scaling"
+    found = fewer_terms(state.sides, name) if name in state.over else None
+    return [Guess(name, found[0], {name: found[1]}, aims=(name,))] if found else []
 
 
 def _breaks(state: Settling, name: str, side: int) -> bool:
