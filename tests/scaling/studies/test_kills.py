@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tools.scaling import cli
+from tools.scaling.base.text import marks
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.layout import CommandRecord
 from tools.scaling.guard import cgroup
@@ -17,7 +18,7 @@ from tools.scaling.studies.kills import run as kills
 from tools.scaling.studies.kills import scene as kill_scene
 from tools.scaling.studies.kills.run import Clone
 from tools.scaling.studies.kills.scene import Kill, Victim, cast, hears
-from tools.scaling.studies.kills.text import BEGIN, END, kills_table, write_part
+from tools.scaling.studies.kills.text import PART, kills_table, write_part
 from tools.scaling.studies.kills.verdicts import (
     AUDIT,
     KillEnding,
@@ -415,12 +416,13 @@ def test_a_page_without_the_marks_is_refused_before_the_runs(tmp_path, capsys):
 
 def test_the_table_goes_between_the_marks(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = marks(PART)
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     measure = kills.Measure((LoggedCommand("harness_traces", "worker", 0, 80.4),), ((1.0, "end"),))
     write_part(page, 1, 2, measure, [KillEnding(kill("worker"), code=5, hit=[WORKER_HIT], bundle="sealed")])
     lines = page.read_text().splitlines()
     assert lines[2] == "`python -m tools.scaling study kills --count 1 --seed 2`, peak of a run 80 MiB:"
-    assert (lines[:2], lines[-2:], "old" in lines) == (["before", BEGIN], [END, "after"], False)
+    assert (lines[:2], lines[-2:], "old" in lines) == (["before", begin], [end, "after"], False)
     assert lines[-3] == "| sum | 1 | 1 | 1 | 0 | 5: 1 | sealed: 1 |"
 
 

@@ -1,9 +1,11 @@
-"""Words that go with numbers, and text that Markdown takes as it is meant."""
+"""Words that go with numbers, text that Markdown takes as it is meant, and the part of a page that a tool writes."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from tools.scaling.base.files import one_line
+from tools.scaling.base.errors import BadInput
+from tools.scaling.base.files import one_line, write_text
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:
@@ -38,3 +40,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], cell: Callable[
 def bullets(lines: Iterable[str]) -> str:
     """Return the lines, which are Markdown already, as a Markdown list, or "None." where there are none."""
     return "\n".join(f"- {line}" for line in lines) or "None."
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the two lines between which a page has its part `name`."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def marked(page: Path, name: str) -> str:
+    """Return the part `name` of `page`. Raises BadInput where there are no marks of it."""
+    begin, end = marks(name)
+    text = page.read_text(errors="replace") if page.is_file() else ""
+    _, opened, rest = text.partition(f"{begin}\n")
+    part, closed, _ = rest.partition(f"\n{end}")
+    if not (opened and closed):
+        raise BadInput(f"{page}: expected a Markdown file with the marks {begin} and {end}, got none")
+    return part
+
+
+def write_marked(page: Path, name: str, part: str) -> None:
+    """Write `part` between the marks of `name` in `page`. Raises BadInput where there are none."""
+    begin, end = marks(name)
+    old = f"{begin}\n{marked(page, name)}\n{end}"
+    write_text(page, page.read_text(encoding="ascii").replace(old, f"{begin}\n{part}\n{end}", 1))

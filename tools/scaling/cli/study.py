@@ -1,13 +1,15 @@
 """`study NAME`: what measures the product itself. A study prints its results, and with --out it writes its page."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tools.scaling.base.errors import GateFailed, Unavailable
-from tools.scaling.base.files import write_json, write_text
+from tools.scaling.base.files import json_bytes, make_folder, write_all, write_text
 from tools.scaling.base.repo import ROOT
+from tools.scaling.base.text import marked, write_marked
 from tools.scaling.cli.options import STUDIES, MemoryLimit, Menu, app, say
 
 study = typer.Typer(
@@ -18,6 +20,9 @@ study = typer.Typer(
 )
 app.add_typer(study, name="study", rich_help_panel=STUDIES)
 Seed = Annotated[int, typer.Option(help="Of the random draw.")]
+Parts = Annotated[
+    list[str] | None, typer.Option("--part", metavar="PART", help="A part alone; repeatable.", show_default="all")
+]
 Page = Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown page to write, too; without it none is.")]
 
 
@@ -87,7 +92,7 @@ def kills(
 ) -> None:
     """Kill runs at random moments and judge what each of them leaves and says; exit 1 if any is not right."""
     from tools.scaling.studies.kills.run import Measure, study
-    from tools.scaling.studies.kills.text import ending_line, kills_table, measure_line, require_marks, write_part
+    from tools.scaling.studies.kills.text import PART, ending_line, kills_table, measure_line, write_part
 
     def begun(measure: Measure, oom: bool) -> None:
         say(measure_line(measure))
@@ -95,7 +100,7 @@ def kills(
             say("no memory cgroup can be made here: no oom kills")
 
     if out is not None:
-        require_marks(out)
+        marked(out, PART)
     measure, endings = study(count, seed, begun, lambda ending: say(ending_line(ending)))
     say(kills_table(endings))
     if out is not None:
@@ -149,19 +154,39 @@ def traps(out: Page = None) -> None:
 def bench(
     repeats: Annotated[int, typer.Option(help="Turns of each kind.", min=1)] = 7,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to write performance.md and performance.json, too.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write performance.md, .json and .png, too."),
+    ] = None,
+    part: Parts = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Page whose marked part gets the table of ratios.")
+    ] = None,
+    binary: Annotated[
+        Path | None, typer.Option(help="Your own compiled nanoBragg; without it NB_C_BIN, and without that none.")
     ] = None,
 ) -> None:
-    """Measure ratios of speed, and peaks of memory, in one run."""
+    """Measure ratios of speed, beside your own nanoBragg if there is one, and peaks of memory, in one run."""
+    from tools.scaling.bundle.environment import BINARY_VARIABLE
+    from tools.scaling.matrix.reference import find_binary
+    from tools.scaling.studies.bench import growth, table
     from tools.scaling.studies.bench import run as work
 
-    measured = work.study(repeats)
-    page = work.page(measured)
-    for line in page.splitlines():
+    if page is not None:
+        marked(page, "bench")
+    program = find_binary(binary) if binary or os.environ.get(BINARY_VARIABLE) else None
+    measured = work.study(repeats, program, part or (), say)
+    text = work.page(measured)
+    for line in text.splitlines():
         say(line)
     if out is not None:
-        write_json(out / "performance.json", measured)
-        write_text(out / "performance.md", page)
+        make_folder(out)
+        write_all({
+            out / "performance.json": json_bytes(measured),
+            out / "performance.md": text.encode("ascii"),
+            **({out / "performance.png": growth.picture(measured["growth"])} if "growth" in measured else {}),
+        })  # fmt: skip
+    if page is not None:
+        write_marked(page, "bench", table.readme_table(measured))
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer cases and smaller images.")]
@@ -171,9 +196,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="Fewer cases and smaller im
 def device(
     device: Annotated[str, typer.Option(help="Torch device: cuda, cuda:1, ...")] = "cuda",
     quick: Quick = False,
-    part: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help="A part alone; repeatable.", show_default="all")
-    ] = None,
+    part: Parts = None,
     seconds: Annotated[float, typer.Option(help="For all parts together.", min=1.0)] = 330.0,
     memory_limit: MemoryLimit = None,
     reports_root: Annotated[Path, typer.Option(help="Where bundles lie.", show_default="reports/device")] = (

@@ -1,6 +1,7 @@
 """`study bench`: ratios of speed, measured in one run: docs/results/performance.md and docs/results/performance.json.
 
-Of the simulation here, of the comparison of images in images.py. The simulation's yardstick is the sine floor:
+Of the simulation here, of each feature in table.py, of the cost as it grows in growth.py, of the comparison of images
+in images.py. The simulation's yardstick is the sine floor:
 the time that torch.sin needs for as many float64 sines as the simulation's formula has (six per pixel and phi step),
 in blocks that stay in a core's cache, on as many threads. Simulation and floor take turns, so that a machine that
 other work slows down slows both.
@@ -15,21 +16,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.base.repo import ROOT
+from tools.scaling.base.errors import BadInput, GateFailed
+from tools.scaling.base.repo import ROOT, digest
+from tools.scaling.studies.bench import growth, table
 from tools.scaling.studies.bench import images as comparison
 from tools.scaling.studies.bench.canonical import canonical
+from tools.scaling.studies.bench.works import CANONICAL
 
 SINES = 2**14  # of a block of the floor: 128 kB in, 128 kB out
 SINES_PER_STEP = 6
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # no longer than it is wanted
-LIMITS = {"ratio": 1.5, "speed_up": 1.8, "peak_mib": 700.0}
+LIMITS = {"ratio": 0.4, "speed_up": 1.8, "peak_mib": 700.0, "rendering": 20.0}
 
 
 @dataclass(frozen=True)
@@ -52,24 +55,50 @@ class Turn:
         return self.simulation_cpu_s / self.floor_cpu_s
 
 
-def study(repeats: int) -> dict[str, Any]:
-    """All figures, each measured in a process of its own."""
-    measured = {"machine": machine(), "limits": LIMITS | comparison.LIMITS, "turns": _child("turns", repeats)}
-    return measured | _child("peak") | _comparison(repeats)
+def study(
+    repeats: int,
+    binary: Path | None = None,
+    parts: Sequence[str] = (),
+    said: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """The figures of `parts`, by default of all PARTS, each measured in a process of its own.
+
+    binary: the reference program, or None. said: is told what is measured next. Raises BadInput for a part that is
+    none, GateFailed where something cannot be measured.
+    """
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise BadInput(f"--part {unknown[0]}: expected one of {', '.join(PARTS)}")
+    measured: dict[str, Any] = {"machine": machine(), "limits": LIMITS | comparison.LIMITS}
+    for part, measure in PARTS.items():
+        if not parts or part in parts:
+            said(part)
+            measured |= measure(repeats, binary)
+    return measured
+
+
+def _simulation(repeats: int, _: Path | None) -> dict[str, Any]:
+    return {"turns": _child("turns", repeats), **_child("peak")}
+
+
+def _features(repeats: int, binary: Path | None) -> dict[str, Any]:
+    turns = min(repeats, table.TURNS)
+    named = f"{binary.name}, sha256 {digest(binary)[:12]}" if binary else None
+    rows = table.measure(_child, turns, str(binary.absolute()) if binary else "")
+    return {"reference": named, "table_turns": turns, **rows}
+
+
+def _growth(repeats: int, _: Path | None) -> dict[str, Any]:
+    return {"growth": growth.measure(_child, min(repeats, growth.TURNS))}
 
 
 def child() -> None:
     """What a child process does: the measurement that its argument asks for, as JSON on standard output."""
-    json.dump(_measured(**json.loads(sys.argv[1])), sys.stdout)
+    request = json.loads(sys.argv[1])
+    json.dump(_WORK[request.pop("kind")](**request), sys.stdout)
 
 
-def _measured(
-    kind: str, repeats: int, images: str = "", candidate: str = "wrong", shape: Sequence[int] = (0, 0)
-) -> object:
-    if kind == "turns":
-        return turns(repeats)
-    if kind == "peak":
-        return peak()
+def _images(kind: str, repeats: int, images: str, candidate: str = "wrong", shape: Sequence[int] = (0, 0)) -> object:
     folder, size = Path(images), (shape[0], shape[1])
     if kind == "make":
         return comparison.make(folder)
@@ -78,7 +107,7 @@ def _measured(
     return comparison.memory(kind, folder, candidate, size)
 
 
-def _comparison(repeats: int) -> dict:
+def _comparison(repeats: int, _: Path | None) -> dict[str, Any]:
     """Turns and peak memory of the comparison, each in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         shape = _child("make", images=folder)
@@ -90,11 +119,22 @@ def _comparison(repeats: int) -> dict:
     return {"comparison": compared, "comparison_memory": memory}
 
 
+PARTS: dict[str, Callable[[int, Path | None], dict[str, Any]]] = {
+    "simulation": _simulation,
+    "features": _features,
+    "growth": _growth,
+    "images": _comparison,
+}
+
+
 def _child(kind: str, repeats: int = 1, **more: Any) -> Any:
     request = json.dumps({"kind": kind, "repeats": repeats, **more})
     command = [sys.executable, "-c", "from tools.scaling.studies.bench.run import child; child()", request]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        raise GateFailed(f"bench: {kind}: {last.rpartition('GateFailed: ')[2]}")
     return json.loads(done.stdout)
 
 
@@ -114,8 +154,8 @@ def turns(repeats: int) -> list[dict]:
         try:
             for _ in range(repeats):
                 for threads in (1, 2):
-                    floor = timed(partial(sine_floor, sines, threads))
-                    image = timed(partial(simulate.render_image, run, threads))
+                    floor = table.timed(partial(sine_floor, sines, threads))
+                    image = table.timed(partial(simulate.render_image, run, threads))
                     series.append(asdict(Turn(threads, loaded, image[0], floor[0], image[1], floor[1])))
         finally:
             if busy is not None:
@@ -166,10 +206,14 @@ def sine_floor(sines: int, threads: int) -> None:
     in_parallel([per_item] * (sines // SINES // per_item), worker, threads)
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    clock, processor = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - clock, time.process_time() - processor
+_WORK: dict[str, Callable[..., object]] = {
+    "turns": turns,
+    "peak": lambda repeats: peak(),
+    "row": lambda repeats, flags, binary: table.row(flags, repeats, binary, sine_floor),
+    "noise": lambda repeats, flags, binary: table.noise(flags, repeats, binary),
+    "curve": lambda repeats, axis: growth.curve(axis, repeats),
+    **{kind: partial(_images, kind) for kind in ("make", "beside", *comparison.SUBJECTS)},
+}
 
 
 def machine() -> dict:
@@ -188,8 +232,16 @@ def machine() -> dict:
 
 
 def page(measured: dict) -> str:
-    """docs/results/performance.md."""
-    here, all_turns = measured["machine"], [Turn(**turn) for turn in measured["turns"]]
+    """docs/results/performance.md: a section for each part that was measured."""
+    here, limits = measured["machine"], measured["limits"]
+    sections = [
+        _simulation_section(measured) if "turns" in measured else [],
+        table.section(measured) if "rows" in measured else [],
+        growth.section(measured["growth"]) if "growth" in measured else [],
+        comparison.section(measured["comparison"], measured["comparison_memory"], limits)
+        if "comparison" in measured
+        else [],
+    ]
     lines = [
         "# Performance",
         "",
@@ -197,7 +249,15 @@ def page(measured: dict) -> str:
         "",
         f"{here['processor']}, {here['cores']} cores, {here['system']}, Python {here['python']}, torch "
         f"{here['torch']}; load average before the run {here['load_before']:.1f}.",
-        "",
+    ]
+    for section in filter(None, sections):
+        lines += ["", *section]
+    return "\n".join(lines) + "\n"
+
+
+def _simulation_section(measured: dict) -> list[str]:
+    all_turns, limits = [Turn(**turn) for turn in measured["turns"]], measured["limits"]
+    lines = [
         "## Simulation",
         "",
         "Canonical command, whole detector (2463 x 2527 pixels, ten phi steps, 65,000 reflections), float64. The",
@@ -214,21 +274,30 @@ def page(measured: dict) -> str:
     one, two = ([x for x in alone if x.threads == n] for n in (1, 2))
     ratio = statistics.median(x.ratio for x in one)
     faster = statistics.median(a.simulation_s / b.simulation_s for a, b in zip(one, two))
-    limits = measured["limits"]
-    lines += [
+    return [
+        *lines,
         "",
         "Medians of all turns, the ratios' of those within a turn; spread: the least and the largest of these.",
         "",
         "| figure | measured | wanted |",
         "|---|---|---|",
         f"| one thread against the sines | {ratio:.2f} | at most {limits['ratio']} |",
+        *_against_reference(measured, one),
         f"| two threads against one | {faster:.2f} times as fast | at least {limits['speed_up']} |",
         f"| peak memory of the process | {measured['peak_mib']:.0f} MiB | under {limits['peak_mib']:.0f} |",
         f"| of that, Python and torch | {measured['peak_of_imports_mib']:.0f} MiB | |",
-        "",
-        *comparison.section(measured["comparison"], measured["comparison_memory"], limits),
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _against_reference(measured: dict, one: Sequence[Turn]) -> list[str]:
+    """The line on the rendering alone, in processor seconds, beside the whole process of the reference, if any."""
+    reference = measured.get("rows", {}).get(CANONICAL, {}).get("reference")
+    if not reference:
+        return []
+    seconds = statistics.median(processor for _, processor in reference)
+    faster = seconds / statistics.median(turn.simulation_cpu_s for turn in one)
+    wanted = measured["limits"]["rendering"]
+    return [f"| rendering, one thread, against the reference | {faster:.2f} times as fast | at least {wanted:.0f} |"]
 
 
 def _row(group: list[Turn]) -> str:

@@ -24,6 +24,12 @@ FEATURES = {
     "10 phi steps, water": f"{PHI} -water 10",
     "10 phi steps, curved detector": f"{PHI} -curved_det",
 }
+# A noise image of uniform counts: water, of a flux that makes the mean 0.2 and 2,000 of them.
+WATER = (
+    "-cell 70 80 90 90 90 90 -default_F 1e-9 -lambda 1 -distance 150 -detpixels 2048 -pixel 0.05 -N 1 -water 100 "
+    "-exposure 1 -beamsize 1 -oversample 1 -nopgm -seed 1"
+)
+NOISES = {"few counts": f"{WATER} -flux 3.86e17", "many counts": f"{WATER} -flux 3.86e19"}
 
 
 def works() -> dict[str, list[str]]:

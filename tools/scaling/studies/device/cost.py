@@ -1,8 +1,11 @@
 """What an image costs on a device: seconds beside the CPU's, and memory beside what the plan foresees."""
 
+import ctypes
+import gc
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -55,15 +58,17 @@ def memory_of(device: "torch.device | str") -> DeviceMemory | None:
     return DeviceMemory(module, device) if counts and device.type != "cpu" else None
 
 
-def simulated(config: "Config", device: str, dtype: "torch.dtype", block: int | None = None) -> "tuple[Tensor, float]":
-    """The image, brought to the CPU, and the seconds that it took."""
+def simulated(
+    config: "Config", device: str, dtype: "torch.dtype", block: int | None = None, threads: int | None = None
+) -> "tuple[Tensor, float]":
+    """The image, brought to the CPU, and the seconds that it took. block, threads: as in `simulate`."""
     from nanobragg_torch.scan.simulate import simulate
 
     memory = memory_of(device)
     if memory:
         memory.begin()
     began = time.perf_counter()
-    image = simulate(config, device=device, dtype=dtype, block=block).cpu()
+    image = simulate(config, device=device, dtype=dtype, block=block, threads=threads).cpu()
     return image, time.perf_counter() - began
 
 
@@ -100,10 +105,11 @@ def peaks(config: "Config", device: str, dtype: str) -> tuple[bool | None, str, 
     memory = memory_of(device)
     if memory:
         memory.begin()
+    _give_back()
     gpu = gpu_free(device) or (memory.module.mem_get_info(memory.device)[0] if memory else None)
     made = plan(sizes(config, itemsize=8 if dtype == "float64" else 4), there=limit(own=own_memory()), gpu=gpu)
     with torch.no_grad(), _HostPeak() as watched:
-        _, seconds = simulated(config, device, getattr(torch, dtype), made.block)
+        _, seconds = simulated(config, device, getattr(torch, dtype), made.block, made.workers)
     host = watched.bytes
     there = made.blocks + made.image + made.grid
     figures: dict[str, Any] = {
@@ -120,6 +126,13 @@ def peaks(config: "Config", device: str, dtype: str) -> tuple[bool | None, str, 
     if memory is None:
         return None if not above else False, "; ".join((*above, "this device does not count its memory")), figures
     return not above, "; ".join(above), figures
+
+
+def _give_back() -> None:
+    """Give the host what malloc keeps of the images before, where the C library can."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _HostPeak:

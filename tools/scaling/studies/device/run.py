@@ -40,8 +40,8 @@ TAIL = 2000  # characters of what a process said that are kept
 class Wanted:
     """What is to be measured.
 
-    parts: those that are named, all where none is; the first of all is measured anyway. seconds: for all together.
-    tool: the words that start a process of these tools.
+    parts: those that are named, all where none is; the first of all is measured anyway. seconds: for all together; with
+    more, each part may take longer. tool: the words that start a process of these tools.
     """
 
     device: str = "cuda"
@@ -191,7 +191,8 @@ class _Process:
         """Keep the rows of the process until it ends; what it has done, and what it broke off at, leaves `left`."""
         late = ""
         while True:
-            allowed = min(self.begun + PARTS[self.part or left[0]][1], ends)
+            longer = max(1.0, self.evidence.wanted.seconds / Wanted.seconds)
+            allowed = min(self.begun + longer * PARTS[self.part or left[0]][1], ends)
             try:
                 line = self.lines.get(timeout=max(0.0, allowed - time.monotonic()))
             except queue.Empty:

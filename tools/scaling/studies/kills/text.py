@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tools.scaling.base.errors import BadInput
-from tools.scaling.base.files import write_text
-from tools.scaling.base.text import table
+from tools.scaling.base.text import table, write_marked
 from tools.scaling.studies.kills.run import Measure
 from tools.scaling.studies.kills.verdicts import KillEnding
 
-BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
+PART = "kills"  # of the page
 
 
 def measure_line(measure: Measure) -> str:
@@ -54,16 +52,8 @@ def _counts(values: Iterable[int] | Iterable[str]) -> str:
     return ", ".join(f"{value}: {count}" for value, count in sorted(Counter(values).items()))
 
 
-def require_marks(page: Path) -> None:
-    """Raise BadInput unless `page` has the marks between which the table goes."""
-    if not (page.is_file() and BEGIN in page.read_text(errors="replace")):
-        raise BadInput(f"{page}: expected a Markdown file with the marks {BEGIN} and {END}, got none")
-
-
 def write_part(page: Path, count: int, seed: int, measure: Measure, endings: Sequence[KillEnding]) -> None:
     """Write the command of the study and its table between the marks of `page`."""
     command = f"`python -m tools.scaling study kills --count {count} --seed {seed}`"
     part = f"{command}, peak of a run {measure.peak_mib:.0f} MiB:\n\n{kills_table(endings)}"
-    before, _, rest = page.read_text(encoding="ascii").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text(page, f"{before}{BEGIN}\n{part}\n{END}{after}")
+    write_marked(page, PART, part)
