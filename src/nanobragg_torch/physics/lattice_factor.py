@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,29 @@ _GRATING_SERIES, _SINC3_SERIES = 0.05, 0.5
 
 def miller_indices(axis: Tensor, q: Tensor) -> Tensor:
     """h = a . q (k and l likewise): axis (..., 3) in metres, q (..., 3) in 1/m -> (...)."""
-    return dot(axis, q)
+    return _MillerIndices.apply(axis, q)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _MillerIndices(torch.autograd.Function):
+    """The dot product, whose derivatives, in which no last bit matters, are matrix products where they can be."""
+
+    @staticmethod
+    def forward(ctx: Any, axis: Tensor, q: Tensor) -> Tensor:
+        ctx.save_for_backward(axis, q)
+        return dot(axis, q)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        axis, q = ctx.saved_tensors
+        tabular = min(axis.dim(), q.dim()) > 2 and axis.shape[-2] == q.shape[-3] == 1
+        of_axis = of_q = None
+        if ctx.needs_input_grad[0]:
+            made = (slope @ q.squeeze(-3)).unsqueeze(-2) if tabular else slope.unsqueeze(-1) * q
+            of_axis = made.sum_to_size(axis.shape)
+        if ctx.needs_input_grad[1]:
+            made = (slope.mT @ axis.squeeze(-2)).unsqueeze(-3) if tabular else slope.unsqueeze(-1) * axis
+            of_q = made.sum_to_size(q.shape)
+        return of_axis, of_q
 
 
 def nearest_index(h: Tensor) -> Tensor:
@@ -27,36 +50,61 @@ def grating(h: Tensor, cells: Tensor) -> Tensor:
     """sin(N y) / sin(y), y = pi h: one axis of the SQUARE shape; N where y is exactly 0.
 
     y is not reduced: near an integer h the quotient is what the reference computes, rounding residue
-    included (Q34). Its derivatives lose all digits near a peak: there they are those of the series.
+    included (Q34). Near a peak the derivatives, which would lose all digits there, are those of the series.
     """
-    y = math.pi * h
-    at_zero = y == 0
-    value = torch.where(at_zero, cells, _quotient(torch.where(at_zero, 1.0, y), cells))
-    if not (torch.is_grad_enabled() and value.requires_grad):
+    return _Grating.apply(h, cells)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Grating(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, cells: Tensor) -> Tensor:
+        y = math.pi * h
+        at_zero = y == 0
+        y = torch.where(at_zero, 1.0, y)
+        value = torch.where(at_zero, cells, torch.sin(y * cells) / torch.sin(y))
+        ctx.save_for_backward(h, cells, value)
         return value
-    h0 = torch.where(_repeats(cells), nearest_index(h), 0.0)
-    near = (math.pi * (h - h0) * cells).abs() < _GRATING_SERIES
-    from_peak = torch.where(near, h - h0, 0.0)
-    smooth = torch.where(near, peak_sign(h0, cells) * grating_series(math.pi * from_peak, cells), 0.0)
-    return torch.where(near, with_derivatives_of(value, smooth), _quotient(torch.where(near, 1.0, y), cells))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        h, cells, value = ctx.saved_tensors
+        y = math.pi * h
+        sine, cosine, waves = torch.sin(y), torch.cos(y), torch.cos(y * cells)
+        # every peak is as the one at 0 for whole N, which stay whole
+        repeats = (cells == torch.round(cells)) & (not ctx.needs_input_grad[1])
+        near = (torch.where(repeats, sine, y) * cells).abs() < _GRATING_SERIES
+        sine = torch.where(near, 1.0, sine)
+        at = near.nonzero(as_tuple=True)
+        n, h_near = cells.expand(near.shape)[at], h.expand(near.shape)[at]
+        h0 = torch.where(repeats.expand(near.shape)[at], nearest_index(h_near), 0.0)
+        x = math.pi * (h_near - h0)
+        of_h = of_cells = None
+        if ctx.needs_input_grad[0]:
+            found = (cells * waves - value * cosine) / sine
+            found = found.index_put(at, peak_sign(h0, n) * _series_by_y(x, n))
+            of_h = (slope * (math.pi * found)).sum_to_size(h.shape)
+        if ctx.needs_input_grad[1]:
+            found = (y * waves / sine).index_put(at, _series_by_cells(x, n))
+            of_cells = (slope * found).sum_to_size(cells.shape)
+        return of_h, of_cells
 
 
-def _quotient(y: Tensor, cells: Tensor) -> Tensor:
-    return torch.sin(y * cells) / torch.sin(y)
-
-
-def _repeats(cells: Tensor) -> Tensor:
-    """Whether every peak is as the one at 0: for whole N, which stay whole."""
-    return (cells == torch.round(cells)) & (not cells.requires_grad)
-
-
-def grating_series(y: Tensor, cells: Tensor) -> Tensor:
-    """sin(N y) / sin(y) to y^6, of the series of sin(N y) and of y / sin(y)."""
+def _series_by_y(y: Tensor, cells: Tensor) -> Tensor:
+    """d/dy of sin(N y) / sin(y) to y^5, of the series of sin(N y) and of y / sin(y)."""
     y2, n2 = y * y, cells * cells
-    second = (1.0 - n2) / 6.0
-    fourth = (7.0 - 10.0 * n2 + 3.0 * n2 * n2) / 360.0
-    sixth = (31.0 - 49.0 * n2 + 21.0 * n2 * n2 - 3.0 * n2 * n2 * n2) / 15120.0
-    return cells * (1.0 + y2 * (second + y2 * (fourth + y2 * sixth)))
+    first = (1.0 - n2) / 3.0
+    third = (7.0 - 10.0 * n2 + 3.0 * n2 * n2) / 90.0
+    fifth = (31.0 - 49.0 * n2 + 21.0 * n2 * n2 - 3.0 * n2 * n2 * n2) / 2520.0
+    return cells * y * (first + y2 * (third + y2 * fifth))
+
+
+def _series_by_cells(y: Tensor, cells: Tensor) -> Tensor:
+    """d/dN of the same to y^6."""
+    y2, n2 = y * y, cells * cells
+    second = (1.0 - 3.0 * n2) / 6.0
+    fourth = (7.0 - 30.0 * n2 + 15.0 * n2 * n2) / 360.0
+    sixth = (31.0 - 147.0 * n2 + 105.0 * n2 * n2 - 21.0 * n2 * n2 * n2) / 15120.0
+    return 1.0 + y2 * (second + y2 * (fourth + y2 * sixth))
 
 
 def peak_sign(h0: Tensor, cells: Tensor) -> Tensor:

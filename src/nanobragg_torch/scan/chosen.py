@@ -24,12 +24,17 @@ def choose(run: Run, slow: Tensor, fast: Tensor) -> tuple[Run, Tensor]:
         at = int(inside.int().argmin())
         exp.pixel_order(int(slow[at]), int(fast[at]))  # raises
     orders, places = torch.unique(order, return_inverse=True)
-    ranks = orders if exp.rendered is None else torch.searchsorted(exp.rendered, orders)
-    first = None
+    return only(run, orders if exp.rendered is None else torch.searchsorted(exp.rendered, orders)), places
+
+
+def only(run: Run, ranks: Tensor) -> Run:
+    """The run of some of its pixels, by their rank in scan order: ascending, each once."""
+    exp, first = run.exp, None
     if run.first is not None and bool((ranks == run.first[0]).any()):
         first = int((ranks < run.first[0]).sum()), run.first[1]
     end = None if run.tricubic_end is None else _terms_before(run, ranks, run.tricubic_end)
-    return replace(run, exp=replace(exp, rendered=orders), first=first, tricubic_end=end), places
+    rendered = ranks if exp.rendered is None else exp.rendered[ranks]
+    return replace(run, exp=replace(exp, rendered=rendered), first=first, tricubic_end=end)
 
 
 def _terms_before(run: Run, ranks: Tensor, end: int) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,14 +13,15 @@ from nanobragg_torch.physics import structure_factor
 from nanobragg_torch.scan import evaluate, fast_sum
 from nanobragg_torch.scan.cores import available_cores
 from nanobragg_torch.scan.experiment import Experiment, prepare
+from nanobragg_torch.scan.recompute import needs_gradient, rendered_again
 from nanobragg_torch.scan.summation import (
     Pixels,
     Run,
     counted,
     empty_sums,
     orientation_block,
-    pixel_sums,
-    scaled,
+    pixel_ranges,
+    pixel_values,
     scan_order,
     scattered_blocks,
     term_blocks,
@@ -47,7 +46,7 @@ def simulate(
 
     whole: False for the image of the region of interest alone, in memory of its size.
     block: most terms x pixels that a thread evaluates at a time; it bounds the memory. threads: on the CPU, as
-    many as there are cores where None; one where a gradient is asked for. Neither changes a bit of the result.
+    many as there are cores where None. Neither changes a bit of the result.
     Raises InputError from the readers. Source: semantics 6.
     """
     if min(1 if block is None else block, 1 if threads is None else threads) < 1:
@@ -91,9 +90,10 @@ def render_pixels(
     values = like.new_empty(exp.n_pixels)
     if exp.n_pixels == 0:
         return values
-    if torch.is_grad_enabled() and needs_gradient(exp):
-        return torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
     on_cpu = like.device.type == "cpu"
+    workers = (threads or available_cores()) if on_cpu else 1
+    if torch.is_grad_enabled() and needs_gradient(run):
+        return rendered_again(run, workers, lambda still: render_pixels(still, threads, rendered))
     plan = fast_sum.make_plan(exp, max(run.block // 2, 1)) if on_cpu else None
 
     def worker() -> Callable[[Pixels], None]:
@@ -105,19 +105,8 @@ def render_pixels(
 
         return work
 
-    in_parallel(pixel_blocks(run), worker, (threads or available_cores()) if on_cpu else 1)
+    in_parallel(pixel_blocks(run), worker, workers)
     return values
-
-
-def needs_gradient(value: object) -> bool:
-    """Whether a tensor anywhere in a record asks for its gradient."""
-    if isinstance(value, Tensor):
-        return value.requires_grad
-    if isinstance(value, tuple | list):
-        return any(needs_gradient(item) for item in value)
-    if is_dataclass(value):
-        return any(needs_gradient(getattr(value, field.name)) for field in fields(value))
-    return False
 
 
 def default_block(device: torch.device) -> int:
@@ -128,6 +117,7 @@ def default_block(device: torch.device) -> int:
     return max(free // BYTES_PER_TERM, BLOCK)
 
 
+@torch.no_grad()
 def start(exp: Experiment, block: int | None = None) -> Run:
     """Find out what depends on the order of evaluations over the whole image."""
     block = default_block(exp.cells.device) if block is None else block
@@ -140,22 +130,7 @@ def start(exp: Experiment, block: int | None = None) -> Run:
 
 def pixel_blocks(run: Run) -> Iterator[Pixels]:
     """All rendered pixels in scan order; the one with the run's first evaluation comes alone."""
-    size = max(run.block // run.exp.n_sources, min(run.block, FEWEST), 1)
-    bounds = [0, run.exp.n_pixels]
-    alone = None
-    if run.first is not None:
-        alone = run.first[0]
-        bounds = [0, alone, alone + 1, run.exp.n_pixels]
-    for low, high in pairwise(bounds):
-        for begin in range(low, high, size):
-            first = run.first[1] if run.first is not None and begin == alone else None
-            yield Pixels(begin, min(begin + size, high), first)
-
-
-def pixel_values(run: Run, pixels: Pixels, buffers: fast_sum.Buffers | None = None) -> Tensor:
-    """I_pixel_final of some pixels (pixels,); buffers: as in `pixel_sums`."""
-    fast, slow = run.exp.pixel_indices(pixels.start, pixels.stop)
-    return scaled(run.exp, pixel_sums(run, pixels, buffers), fast, slow)
+    return pixel_ranges(run, max(run.block // run.exp.n_sources, min(run.block, FEWEST), 1))
 
 
 def _first_evaluation(exp: Experiment, block: int) -> tuple[int, int] | None:

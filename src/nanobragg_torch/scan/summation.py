@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -62,6 +63,25 @@ class Pixels:
     start: int
     stop: int
     first: int | None = None
+
+
+def pixel_ranges(run: Run, size: int) -> Iterator[Pixels]:
+    """All rendered pixels in scan order, `size` at a time; the one with the run's first evaluation comes alone."""
+    bounds = [0, run.exp.n_pixels]
+    alone = None
+    if run.first is not None:
+        alone = run.first[0]
+        bounds = [0, alone, alone + 1, run.exp.n_pixels]
+    for low, high in pairwise(bounds):
+        for begin in range(low, high, size):
+            first = run.first[1] if run.first is not None and begin == alone else None
+            yield Pixels(begin, min(begin + size, high), first)
+
+
+def pixel_values(run: Run, pixels: Pixels, buffers: fast_sum.Buffers | None = None) -> Tensor:
+    """I_pixel_final of some pixels (pixels,); buffers: as in `pixel_sums`."""
+    fast, slow = run.exp.pixel_indices(pixels.start, pixels.stop)
+    return scaled(run.exp, pixel_sums(run, pixels, buffers), fast, slow)
 
 
 def scaled(exp: Experiment, sums: PixelSums, fast: Tensor, slow: Tensor) -> Tensor:
@@ -217,6 +237,8 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
             kept = counted(exp, terms.F_latt, None if alive is None else alive[low:high])
             blocks = [weight[low:high] for weight in weights.running]
             sums.intensity = add_weighted(sums.intensity, contribution, kept, blocks)
+        elif contribution.requires_grad:  # derivatives are the same in any order
+            sums.intensity = sums.intensity + contribution.sum((0, 1))
         else:
             for term in contribution.flatten(0, 1).unbind(0):
                 sums.intensity.add_(term)
