@@ -16,7 +16,7 @@ _GRATING_SERIES, _SINC3_SERIES = 0.05, 0.5
 
 def miller_indices(axis: Tensor, q: Tensor) -> Tensor:
     """h = a . q (k and l likewise): axis (..., 3) in metres, q (..., 3) in 1/m -> (...)."""
-    return _MillerIndices.apply(axis, q)  # type: ignore[no-any-return, no-untyped-call]
+    return _MillerIndices.apply(axis, q)
 
 
 class _MillerIndices(torch.autograd.Function):
@@ -52,7 +52,8 @@ def grating(h: Tensor, cells: Tensor) -> Tensor:
     y is not reduced: near an integer h the quotient is what the reference computes, rounding residue
     included (Q34). Near a peak the derivatives, which would lose all digits there, are those of the series.
     """
-    return _Grating.apply(h, cells)  # type: ignore[no-any-return, no-untyped-call]
+    h, _ = torch.broadcast_tensors(h, cells)
+    return _Grating.apply(h, cells)
 
 
 class _Grating(torch.autograd.Function):
@@ -69,22 +70,23 @@ class _Grating(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
         h, cells, value = ctx.saved_tensors
         y = math.pi * h
-        sine, cosine, waves = torch.sin(y), torch.cos(y), torch.cos(y * cells)
+        sine, waves = torch.sin(y), (y * cells).cos_()
+        at = ((sine * cells).abs_() < _GRATING_SERIES).nonzero(as_tuple=True)
         # every peak is as the one at 0 for whole N, which stay whole
         repeats = (cells == torch.round(cells)) & (not ctx.needs_input_grad[1])
-        near = (torch.where(repeats, sine, y) * cells).abs() < _GRATING_SERIES
-        sine = torch.where(near, 1.0, sine)
-        at = near.nonzero(as_tuple=True)
-        n, h_near = cells.expand(near.shape)[at], h.expand(near.shape)[at]
-        h0 = torch.where(repeats.expand(near.shape)[at], nearest_index(h_near), 0.0)
-        x = math.pi * (h_near - h0)
+        h0 = torch.where(repeats.expand(h.shape)[at], nearest_index(h[at]), 0.0)
+        near = (math.pi * (h[at] - h0) * cells.expand(h.shape)[at]).abs() < _GRATING_SERIES
+        at, h0 = tuple(index[near] for index in at), h0[near]
+        x, n = math.pi * (h[at] - h0), cells.expand(h.shape)[at]
+        sine[at] = 1.0
         of_h = of_cells = None
         if ctx.needs_input_grad[0]:
-            found = (cells * waves - value * cosine) / sine
-            found = found.index_put(at, peak_sign(h0, n) * _series_by_y(x, n))
-            of_h = (slope * (math.pi * found)).sum_to_size(h.shape)
+            found = torch.addcmul(math.pi * cells * waves, value, torch.cos(y), value=-math.pi).div_(sine)
+            found[at] = math.pi * peak_sign(h0, n) * _series_by_y(x, n)
+            of_h = found.mul_(slope)
         if ctx.needs_input_grad[1]:
-            found = (y * waves / sine).index_put(at, _series_by_cells(x, n))
+            found = y * waves / sine
+            found[at] = _series_by_cells(x, n)
             of_cells = (slope * found).sum_to_size(cells.shape)
         return of_h, of_cells
 

@@ -19,7 +19,7 @@ from nanobragg_torch.scan.chosen import only
 from nanobragg_torch.scan.summation import Pixels, Run, pixel_ranges, pixel_values
 from nanobragg_torch.scan.threads import in_parallel
 
-TERMS = 2**16  # of a graph: fewer cost more operations, more leave the processor's cache
+TERMS = 2**17  # of a graph: fewer cost more operations, more leave the processor's cache
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -33,7 +33,7 @@ class Job:
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Run:
         """The run of other tensors in the places of `cut`."""
-        return _substituted(self.run, {id(old): new for old, new in zip(self.cut, tensors)})  # type: ignore[no-any-return]
+        return _substituted(self.run, {id(old): new for old, new in zip(self.cut, tensors)})
 
 
 def needs_gradient(run: Run) -> bool:
@@ -52,7 +52,7 @@ def rendered_again(run: Run, threads: int, render: Callable[[Run], Tensor]) -> T
     tensors = _asking(run)
     cut = tuple(tensor.detach() for tensor in tensors)
     still = _substituted(run, {id(old): new for old, new in zip(tensors, cut)})
-    return _Image.apply(Job(still, cut, threads), render, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    return _Image.apply(Job(still, cut, threads), render, *tensors)
 
 
 class _Image(torch.autograd.Function):
@@ -79,6 +79,7 @@ def gradient(job: Job, slopes: Tensor) -> Gradients:
     The sum is taken in the order of the blocks, whoever made them.
     """
     at = slopes.nonzero().squeeze(1)
+    at = at if len(at) else torch.zeros_like(slopes[:1], dtype=torch.int64)  # it tells what pixels depend on
     run = job.run if len(at) == len(slopes) else only(job.run, at)
     slopes = slopes if len(at) == len(slopes) else slopes[at]
     job = replace(job, run=replace(run, block=min(run.block, TERMS)))
