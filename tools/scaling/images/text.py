@@ -66,8 +66,13 @@ def images_markdown(report: ImageReport, command: str = "", pictures: Sequence[s
 
 
 @contextmanager
-def progress_bar(stream: TextIO, patience: float = PATIENCE) -> Iterator[Callable[[int, int], None]]:
-    """Gives what is called with (done, total); on a terminal a bar appears after `patience` seconds."""
+def progress_bar(
+    stream: TextIO, patience: float = PATIENCE, what: str = "images"
+) -> Iterator[Callable[[int, int], None]]:
+    """Gives what is called with (done, total); on a terminal a bar appears after `patience` seconds.
+
+    what: is counted.
+    """
     began, watched = time.monotonic(), stream.isatty()
     with ExitStack() as stack:
         draw: Callable[[int, int], None] | None = None
@@ -75,18 +80,18 @@ def progress_bar(stream: TextIO, patience: float = PATIENCE) -> Iterator[Callabl
         def show(done: int, total: int) -> None:
             nonlocal draw
             if draw is None and watched and time.monotonic() - began > patience:
-                draw = _bar(stack, stream)
+                draw = _bar(stack, stream, what)
             if draw is not None:
                 draw(done, total)
 
         yield show
 
 
-def _bar(stack: ExitStack, stream: TextIO) -> Callable[[int, int], None]:
+def _bar(stack: ExitStack, stream: TextIO, what: str) -> Callable[[int, int], None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("images"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     progress = stack.enter_context(Progress(*columns, console=Console(file=stream), transient=True))
     task = progress.add_task("")
     return lambda done, total: progress.update(task, completed=done, total=total)

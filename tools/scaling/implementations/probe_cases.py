@@ -37,7 +37,7 @@ class Probe:
 
     sizes: (slow, fast) that the image may have. last: the last word of `flags` must be the last of the command line.
     rounding: the quirk shows in the last digits of h alone, so that only a program of the reference's own arithmetic
-    can be asked.
+    can be asked. float64: h has more digits here than float32.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Probe:
     sizes: tuple[tuple[int, int], ...] = ((8, 8),)
     last: bool = False
     rounding: bool = False
+    float64: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -180,7 +181,7 @@ PROBES: tuple[Probe, ...] = (
     _probe("residue", f"{BASE} -cell 3e8 4e8 5e8 90 90 90 -N 200000", "Q34", rounding=True),
     _probe("divergence_word", f"{BASE} -hdiv 40", "Q35", "Q30"),
     _probe("last_word", f"{BASE} -detector_abs", "Q36", "Q35", last=True),
-    _probe("clipped", f"{BASE} -cell 1.0e6 0.7e6 0.6e6 90 90 90 -xtalsize 0.2", "Q40"),
+    _probe("clipped", f"{BASE} -cell 1.0e6 0.7e6 0.6e6 90 90 90 -xtalsize 0.2", "Q40", float64=True),
     _probe("divergence_steps", f"{BASE} -hdivsteps 3", "Q41", "Q30"),
     _probe("dispersion_steps", f"{BASE} -dispersion 9 -dispsteps 1", "Q42"),
     _probe("offset", f"{BASE} -roi 2 3 4 5 -adc 7 -scale 1 -intfile whole.img", "Q43", reads="integer"),
@@ -211,6 +212,7 @@ PROBES: tuple[Probe, ...] = (
         "Q51",
         "",
         {"list.hkl": _list()},
+        float64=True,
     ),
     _probe("seed_as_misset", f"{BASE} -misset 10 20 30 -misset_seed 7 -phi 3", "Q53"),
     _probe("one_vector", f"{BASE} -twotheta 20 -spindle_axis 0 1 0", "Q54"),

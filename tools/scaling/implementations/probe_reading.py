@@ -12,6 +12,7 @@ from tools.scaling.base.errors import BadInput, ScalingError
 from tools.scaling.implementations.describe import PORT, Implementation
 from tools.scaling.implementations.probe_cases import Probe
 from tools.scaling.implementations.run import Crashed, Ran, ran, read_image, read_trace
+from tools.scaling.implementations.trial import draws_from_clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SOLID_ANGLE = re.compile(r"solid angle subtended by detector = (\S+)")
 PRINTED = 1e-5  # relative: a number printed with %g
-CLOCK = 600  # seconds: a seed that is so close to now is the clock's
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def asked_program(program: Implementation, probe: Probe, folder: Path) -> dict[s
         with ran(program, probe.words, [folder], pixel, beside=[folder / name for name in probe.files]) as run:
             return {reads: _read(program, probe, run, reads) for reads in wanted}
     except Crashed as error:
+        if error.killed:
+            return {reads: Seen(unread=f"{error} (killed)") for reads in wanted}
         return {reads: Seen(refused=str(error), crashed=error.signal != "") for reads in wanted}
 
 
@@ -121,8 +123,7 @@ def asked_port(probe: Probe, folder: Path, states: Mapping[str, bool], seconds: 
     config = _prepared((*probe.words, "--mode", "c-parity", *switches), folder)
     if isinstance(config, str):
         return [{reads: Seen(refused=config) for reads in wanted}]
-    seed = config.crystal.misset_seed
-    if seed is None or abs(abs(seed) - time.time()) > CLOCK:
+    if not draws_from_clock(config):
         return [_simulated(config, probe)]
     seeded = (replace(config.crystal, misset_seed=-second) for second in seconds)
     return [_simulated(replace(config, crystal=crystal), probe) for crystal in seeded]
@@ -185,6 +186,20 @@ def _beyond(seen: Seen, made: "np.ndarray", tolerance: float) -> "np.ndarray":
     finite = np.abs(made[np.isfinite(made)])
     scale = share * float(finite.max()) if finite.size else 0.0
     return ~np.isclose(seen.values, made, rtol=share, atol=scale, equal_nan=True)
+
+
+def apart(seen: Seen, made: Seen) -> float:
+    """The tolerance within which two answers would be the same; infinite where none would do."""
+    import numpy as np
+
+    if seen.values is None or made.values is None or seen.values.shape != made.values.shape:
+        return np.inf
+    finite = np.abs(made.values[np.isfinite(made.values)])
+    largest = float(finite.max()) if finite.size else 0.0
+    with np.errstate(all="ignore"):
+        far = np.abs(seen.values - made.values) / (np.abs(made.values) + largest)
+    alike = (seen.values == made.values) | (np.isnan(seen.values) & np.isnan(made.values))
+    return float(np.where(alike, 0.0, np.nan_to_num(far, nan=np.inf)).max(initial=0.0))
 
 
 def differing(seen: Seen, made: Seen, tolerance: float) -> tuple[float, str]:

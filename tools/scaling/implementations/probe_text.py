@@ -14,6 +14,8 @@ def probe_lines(report: ProbeReport) -> Iterator[str]:
         yield f"{quirk.id}  {answer.state:<3}  {quirk.name}: {does + ' (' + answer.why + ')' if does else answer.why}"
     decided = sum(answer.state in (ON, OFF) for answer in report.answers)
     yield f"{report.name}: {decided} of {len(report.answers)} quirks are known"
+    if report.own:
+        yield f"{report.name}: its arithmetic is its own, and leaves up to {report.own:.1g} of the largest value"
     yield variant_line(report)
 
 

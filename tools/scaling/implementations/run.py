@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Pixel = tuple[int, int]  # slow, fast
 MOST_PRINTED = 256 * 2**20  # bytes; a trace of a thousand sub-pixels has 2 MiB
+KILLED = (124, 137, 143)  # exit codes: timeout's, and a shell's for SIGKILL and SIGTERM
 LOOK = 0.05  # seconds between two looks at how much was printed
 
 
@@ -46,11 +47,15 @@ class Ran:
 
 
 class Crashed(BadInput):
-    """A program ended with an error of its own. signal: the name of the one that ended it, else empty."""
+    """A program ended with an error of its own.
 
-    def __init__(self, message: str, signal: str) -> None:
+    signal: the name of the one that ended it, else empty. killed: whether its exit code is that of a shell, or of
+    timeout(1), whose program was killed.
+    """
+
+    def __init__(self, message: str, signal: str, killed: bool = False) -> None:
         super().__init__(message)
-        self.signal = signal
+        self.signal, self.killed = signal, killed
 
 
 @contextmanager
@@ -271,7 +276,11 @@ def _refuse_failure(program: Implementation, outcome: GuardOutcome, printed: Seq
     last = [line.strip() for text in printed for line in text.splitlines()[-3:] if line.strip()]
     how = f"crashed with {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
     told = f": {last[-1][:120]}" if last else ""
-    raise Crashed(one_line(f"{program.name}: {how}, expected a run to its end{told}"), outcome.signal or "")
+    raise Crashed(
+        one_line(f"{program.name}: {how}, expected a run to its end{told}"),
+        outcome.signal or "",
+        outcome.exit_code in KILLED,
+    )
 
 
 def _with_our_prefix(text: str, prefix: str) -> str:
