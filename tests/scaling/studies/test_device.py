@@ -12,6 +12,7 @@ from tests.scaling.page.bundles import Document
 from tools.scaling import cli
 from tools.scaling.base.errors import GateFailed, Unavailable
 from tools.scaling.base.repo import ROOT
+from tools.scaling.base.text import marks
 from tools.scaling.bundle.verify import verify_bundle
 from tools.scaling.studies.device import parts as measured
 from tools.scaling.studies.device import run as device
@@ -92,6 +93,26 @@ def test_the_bundle_is_sealed_and_its_page_shows_every_row(evidence: tuple[Path,
     assert "Matrix float64: 2 of 2 agree with the reference" in page.text
     (command,) = [line for line in (bundle / "commands.txt").read_text().splitlines() if line.startswith("$ ")]
     assert "study device-parts --device elsewhere --quick environment memory" in command
+
+
+def test_a_page_gets_the_tables_of_a_bundle_and_nothing_is_measured(
+    evidence: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, end = marks("device")
+    page = tmp_path / "device.md"
+    page.write_text(f"# Devices\n\n{begin}\nNot measured.\n{end}\n")
+    assert cli.main(["study", "device", "--bundle", str(evidence[0]), "--page", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith(
+        f"# Devices\n\n{begin}\n`python -m tools.scaling study device --device elsewhere --quick`, 20"
+    )
+    assert "\nPASS.\n" in text and "- Matrix float64: 2 of 2 agree with the reference; 0 of 4,608" in text
+    assert "| matrix float64 | numbers | worst of them | pixels | " in text
+    assert "| curved_detector | 366 | 0 | 2,304 | 0 | 0 | 0 |" in text
+    assert text.split(f"{begin}\n")[1].split(f"\n{end}")[0] == capsys.readouterr().out.rstrip("\n")
+    assert cli.main(["study", "device", "--bundle", str(tmp_path), "--page", str(page)]) == 2
+    assert "device.json: expected what study device measured, got: No such file" in capsys.readouterr().err
+    assert page.read_text() == text
 
 
 def test_a_part_that_breaks_off_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

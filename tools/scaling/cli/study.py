@@ -202,14 +202,24 @@ def device(
     reports_root: Annotated[Path, typer.Option(help="Where bundles lie.", show_default="reports/device")] = (
         ROOT / "reports" / "device"
     ),
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Measure nothing: print a bundle that is there.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Page whose marked part gets the tables.")] = None,
 ) -> None:
     """Prove the port on a device: tests, matrix, images, gradients, memory, speed; leave a sealed bundle."""
+    from tools.scaling.bundle.bundle import Bundle
+    from tools.scaling.page.device import device_markdown
     from tools.scaling.studies.device.run import Wanted, device_evidence
 
+    if page is not None:
+        marked(page, "device")
     limit = memory_limit * 2**20 if memory_limit else None
     wanted = Wanted(device, quick, tuple(part or ()), seconds, limit)
-    bundle = device_evidence(wanted, reports_root, say)
-    say(f"PASS: {bundle.shown('report.html')}")
+    made = Bundle(bundle.absolute()) if bundle else device_evidence(wanted, reports_root, say)
+    if page is not None:
+        write_marked(page, "device", device_markdown(made))
+    say(device_markdown(made) if bundle else f"PASS: {made.shown('report.html')}")
 
 
 @study.command(hidden=True)

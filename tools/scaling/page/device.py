@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from tools.scaling.base.text import counted
+from tools.scaling.base.text import bullets, counted, plain, table
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.bundle.environment import flattened
-from tools.scaling.bundle.layout import ENVIRONMENT
+from tools.scaling.bundle.layout import ENVIRONMENT, read_object
 from tools.scaling.page.html import device_html
 from tools.scaling.page.reading import LONG, Reader, short, value_text, when
 from tools.scaling.page.view import DevicePage, DevicePart, DeviceRow, Pair
@@ -48,6 +48,27 @@ def device_report(bundle: Bundle) -> str:
         notes=tuple(reader.notes),
     )
     return device_html(page)
+
+
+def device_markdown(bundle: Bundle) -> str:
+    """Return the tables of a bundle of the evidence of a device as Markdown, for docs/results/device.md.
+
+    Raises BadInput where the bundle is none of them.
+    """
+    found = read_object(bundle.path(DEVICE), "what study device measured")
+    rows = found["rows"]
+    command = f"python -m tools.scaling study device --device {found['device']}{' --quick' if found['quick'] else ''}"
+    said = [row["said"] for row in rows if row["part"] == "environment"]
+    lines = [f"`{command}`, {when(bundle.stamp)}: {plain('; '.join(said))}.", "", f"{verdict_of(rows)}.", ""]
+    lines += [bullets(map(plain, summary_lines(rows)))]
+    for name, group in groupby(rows, key=lambda row: str(row["part"])):
+        part = _part(name, list(group), None)
+        if part.heads:
+            told = any(row.said for row in part.rows)
+            head = [name, *part.heads, "verdict", *(["remark"] if told else [])]
+            cells = [[row.name, *row.cells, row.verdict, *([row.said] if told else [])] for row in part.rows]
+            lines += ["", f"## {name[0].upper()}{name[1:]}", "", table(head, cells)]
+    return "\n".join(lines)
 
 
 def _part(name: str, rows: Rows, seconds: float | None) -> DevicePart:
