@@ -6,7 +6,7 @@ import torch
 import nanobragg_torch as nb
 from tools.scaling.base.errors import BadInput
 from tools.scaling.implementations import diagnosis as work
-from tools.scaling.implementations.diagnosis import SAME, _scale, diagnose
+from tools.scaling.implementations.diagnosis import SAME, _distance, _scale, diagnose
 from tools.scaling.implementations.trial import _likeness
 
 STILL = "-cell 30 40 50 80 95 105 -default_F 100 -lambda 1.1 -N 5 -distance 100 -detpixels 24 -pixel 2 -oversample 1"
@@ -97,6 +97,12 @@ def test_all_that_look_the_same_are_named() -> None:
     diagnosis = diagnosed(flags, simulated(f"{flags} --mode cctbx-standalone"))
     assert diagnosis.causes[0].short == "Q53 on" and diagnosis.unconfirmed == 0
     assert ", bl831-main, bl831-phi0-fix, " in diagnosis.sentence and "cctbx-standalone)." in diagnosis.sentence
+
+
+def test_the_smallest_values_of_float32_are_as_near_as_their_steps() -> None:
+    made = torch.tensor([3.3e-42, 1e-46, 1e-38], dtype=torch.float64)
+    assert not _distance(made, made.float().double()).any()
+    assert _distance(made, 2 * made)[0] == pytest.approx(0.5)
 
 
 def test_two_causes_at_once() -> None:

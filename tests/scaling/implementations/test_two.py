@@ -236,6 +236,9 @@ def test_the_port_follows_the_mode_that_is_named(call, tmp_path: Path) -> None:
         assert call("harness", "--case", "phi_crosses_zero", *words, "--out", str(out)).code == 0
         texts.append(out.read_text())
     assert texts[0] == texts[1] != texts[2] == texts[3]
+    done = call("phase-m1", "--mode", "bl831-phi1-fix", "--reports-root", str(tmp_path / "r"))
+    assert (done.code, (tmp_path / "r").exists()) == (2, False)
+    assert done.out.startswith("BLOCKED provenance: --mode: expected c-parity, spec, golden, ")
 
 
 def test_an_image_and_its_explanation_follow_the_mode_too(call, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ SPREAD = 30.0  # nearly the largest rounding of an image, over what seven pixels
 SPARED = 0.005  # share of the pixels whose own rounding may be larger yet
 ALIKE = 1.02  # what a cause may leave, over what the best one leaves, to look the same
 TINY = 1e-300
+SMALLEST = 2.0**-149  # the least step of float32, to which the smallest values are rounded
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,7 @@ def _distance(made: "Tensor", wanted: "Tensor", rounded: bool = False) -> "Tenso
     larger = made.abs().maximum(wanted.abs()).clamp_min(TINY)
     if rounded and bool((made != 0).any()):
         larger = larger + made.abs()[made != 0].nan_to_num(0.0, posinf=0.0).median()
-    alike = (made == wanted) | (made.isnan() & wanted.isnan())
+    alike = ((wanted - made).abs() <= SMALLEST) | (made == wanted) | (made.isnan() & wanted.isnan())
     return ((wanted - made).abs() / larger).nan_to_num(1.0, posinf=1.0).where(~alike, 0.0)
 
 

@@ -339,6 +339,8 @@ def find_step(name: str) -> Step:
 def new_bundle(run: ProcedureRun, reports_root: Path, run_dir: Path | None) -> None:
     """Give the run its RUN_DIR. Fails before making one when git or the reference is missing."""
     head()
+    if run.settings.mode:
+        run.case.config(*run.settings.followed)  # BadInput for a mode that is none
     pair = run.pair
     if pair is not None:
         pair.record()  # Unavailable where a program is not there
