@@ -60,7 +60,7 @@ def compiled(function: Function, *callees: Function | tuple[Function, Function])
     """
     reason = usable()
     if reason is not None:
-        _tell(f"{reason}: this takes longer")
+        _tell(f"nothing is compiled, so this takes longer: {reason}")
         return None
     from numba import njit
 

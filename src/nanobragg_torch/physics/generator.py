@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, MutableSequence, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _MULTIPLIER, _MODULUS = 16807, 2**31 - 1
 _SHUFFLED = 32
 _LAST, _STATE = 32, 33  # behind the table that is shuffled
 _LARGEST = float(np.float32(1 - 1.2e-7))
-_cell = array("f", [0.0])
+_cell, _using_the_cell = array("f", [0.0]), Lock()  # a Python may change threads between two uses
 _DRAW_SECONDS = 5e-7  # of one number, where nothing is compiled
 
 _DIRECT_BELOW, _GAUSSIAN_ABOVE = 12.0, 1e6
@@ -72,7 +73,8 @@ def run(function: Callable[..., None], seconds: float, *arguments: np.ndarray | 
         fast(*arguments)
         return
     lists = [value.tolist() if isinstance(value, np.ndarray) else value for value in arguments]
-    function(*lists)  # Python is slow at the elements of arrays
+    with _using_the_cell:
+        function(*lists)  # Python is slow at the elements of arrays
     for argument, values in zip(arguments, lists):
         if isinstance(argument, np.ndarray):
             argument[:] = values

@@ -1,12 +1,17 @@
 """The reference's generator and the photons counted with it: compiled and as they are, in pieces and at once."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from oracle import Random
 
 from nanobragg_torch import compiled
+from nanobragg_torch.cli.main import main
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.physics import generator, mosaic
 from nanobragg_torch.physics.generator import Generator
@@ -124,3 +129,32 @@ def test_what_is_no_number_and_below_zero(seconds: float) -> None:
 def test_log_gamma() -> None:
     for x in (1.0, 2.0, 13.0, 1e6):
         assert generator.log_gamma(x) == pytest.approx(math.lgamma(x), rel=1e-6, abs=1e-9)
+
+
+def test_a_command_line_without_compiling_writes_the_same_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = f"{CRYSTAL} -fluence 1e27 -pixel 0.1 -detpixels 360 -oversample 1 -nopgm -seed 5 -noisefile"
+    assert main([*flags.split(), "compiled"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    for function in (compiled.usable, compiled.compiled):
+        function.cache_clear()
+    try:
+        assert main([*flags.split(), "plain"]) == 0
+    finally:
+        for function in (compiled.usable, compiled.compiled):
+            function.cache_clear()
+    assert Path("plain").read_bytes() == Path("compiled").read_bytes()
+    told = capsys.readouterr().err.splitlines()
+    line = "nothing is compiled, so this takes longer: numba is switched off by NUMBA_DISABLE_JIT"
+    assert [text for text in told if "compiled" in text] == [f"nanobragg_torch: {line}"]
+
+
+def test_a_small_noise_image_does_not_import_numba(tmp_path: Path) -> None:
+    script = (
+        "import sys; from nanobragg_torch.cli.main import main;"
+        f"main('{CRYSTAL} -detpixels 64 -oversample 1 -nopgm'.split()); sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True).returncode == 0
