@@ -58,6 +58,10 @@ def test_labels_of_its_own_with_other_units_and_order(tmp_path):
     _, names = products(stand_in(tmp_path / "port", body=labels, trace=lines))
     assert names["lambda_angstroms"] == (1.0,) and names["steps"] == (4.0,)
     assert numpy.allclose(names["rot_a_angstroms"], (10.0, 20.0, 30.0), rtol=1e-15)
+    for prefix in ("DUMP", "DUMP:"):  # neither needs a colon of its own
+        body, lines = f'[trace]\nprefix = "{prefix}"\n', [f"{prefix} steps 4", f"{prefix} I_pixel_final 6.5"]
+        _, names = products(stand_in(tmp_path / "port", body=body, trace=lines))
+        assert names == {"steps": (4.0,), "I_pixel_final": (6.5,)}
 
 
 def test_flags_that_it_lacks_or_spells_otherwise(tmp_path):

@@ -286,7 +286,9 @@ def _refuse_failure(program: Implementation, outcome: GuardOutcome, printed: Seq
 def _with_our_prefix(text: str, prefix: str) -> str:
     if prefix in ("TRACE_C", "TRACE_PY"):
         return text
-    return re.sub(rf"(?m)^{re.escape(prefix)}(?=[:_ \t])", "TRACE_PY", text)
+    # a prefix may end in a colon, or have none behind it
+    text = re.sub(rf"(?m)^{re.escape(prefix)}(?=[:_])", "TRACE_PY", text)
+    return re.sub(rf"(?m)^{re.escape(prefix)}(?=[ \t])", "TRACE_PY:", text)
 
 
 def _read_by(program: Implementation, name: str, text: str) -> str:
