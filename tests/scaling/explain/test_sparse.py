@@ -10,6 +10,8 @@ from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.products.trace import render, trace_pixel
 from tools.scaling.cases.case import find_case
 from tools.scaling.explain.answer import explain
+from tools.scaling.explain.records import Cause
+from tools.scaling.explain.words import sentence
 from tools.scaling.traces.compare import compare
 from tools.scaling.traces.printing import Printing, printing_of
 from tools.scaling.traces.read import parse_trace
@@ -120,6 +122,13 @@ def test_the_sum_over_one_layer_of_five():
     first = found.causes[0]
     assert (first.quantity, first.share) == ("I_before_scaling", pytest.approx(1.0, abs=1e-6))
     assert first.variant == "the sum over 1 of 5 sub-pixels, those that it shows"
+
+
+def test_a_cause_that_makes_next_to_nothing_is_not_said_to_be_the_cause():
+    effects = {"I_before_scaling": 1e-8, "I_pixel_final": 1e-8}
+    cause = Cause("polar", "multiplied by 2", 1.0, 1e-8, 1e-9, 1e-8, 1e-8, 1e-8, ("polar",), effects)
+    told = sentence((("I_before_scaling", 10.0, 1e-8),), (cause,), ())
+    assert told.startswith("What makes most of the +1.000000e+01 in I_before_scaling is unknown. polar is multiplied")
 
 
 @pytest.mark.parametrize(

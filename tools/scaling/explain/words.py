@@ -19,6 +19,9 @@ def sentence(wholes: Sequence[Whole], causes: Sequence[Cause], rows: Sequence[Ex
     made = [cause for cause in causes if not cause.in_print_only]
     printed = [cause for cause in causes if cause.in_print_only]
     parts = [_misprinted_sum(cause) for cause in printed if cause.quantity == _SUM]
+    target, delta, explained = wholes[0]
+    if made and delta and abs(explained) < 0.5 * abs(delta):
+        parts.append(f"What makes most of the {delta:+.6e} in {target} is unknown.")
     if made:
         parts.append(_made(wholes[0], made))
     elif not printed:
@@ -42,7 +45,8 @@ def _unknown(causes: Sequence[Cause], rows: Sequence[ExplainedRow]) -> list[str]
     for cause in [each for each in causes if each is causes[0] or abs(each.share) >= _MATTERS]:
         who = _WHO[cause.side]
         if cause.silent:
-            lines.append(f"{cause.quantity} is not traced by the {who}: {_listed(cause.members)} tell of it.")
+            verb = "tells" if len(cause.members) == 1 else "tell"
+            lines.append(f"{cause.quantity} is not traced by the {who}: {_listed(cause.members)} {verb} of it.")
         if cause.in_doubt:
             verb = "is" if len(cause.in_doubt) == 1 else "are"
             which = cause.in_doubt[0] if len(cause.in_doubt) == 1 else "one of them"

@@ -23,8 +23,7 @@ from tools.scaling.explain.sides import PY, C, Sides, lay_over
 _MOST = 12  # how many origins a chain of misprints is tried with
 _SMALLER = 10.0  # by which a defect has to shrink to count as settled, and may not grow
 _BY_CHANCE = 100.0  # by which one number has to shrink, so that it is no chance, where the defect does not vanish
-_NEVER = 1000  # the gain of a guess that is only a part of others
-_PARTS = 6  # how many hidden variants are put together
+_NEVER, _PARTS = 1000, 6  # the gain of a guess that is only a part of others; how many are put together
 _FITS = 0.02  # of the noise floor: what fits as well as this fits
 _WORLDS = 200_000  # terms that are evaluated at once
 
@@ -104,7 +103,8 @@ def settle(
     while state.over:
         guesses = [*_misprints(state), *_variants(state, pixel), *_values(state)]
         if not _take(state, guesses) and not _take(state, list(_together(state, guesses, pixel))):
-            rough = [guess for guess in guesses if guess.side == PY and (guess.printed or guess.variant)]
+            swallowed = [guess.hidden.intersection(state.over).difference(guess.printed) for guess in guesses]
+            rough = [x for x, more in zip(guesses, swallowed) if x.side == PY and (x.printed or x.variant) and not more]
             if not _take(state, [*rough, *_fewer_terms(state)], partly=True):
                 return state
     return state
@@ -430,8 +430,8 @@ def _misprints(state: Settling) -> Iterator[Guess]:
 
 
 def _units(names: tuple[str, ...]) -> int:
-    """Return how many things are wrong with `names`: a triple is made by one rule."""
-    triple = {name: str(i) for i, names in enumerate(TRIPLES) for name in names}
+    """Return how many things are wrong with `names`: one rule makes a triple."""
+    triple = {name: str(i) for i, of in enumerate(TRIPLES) for name in of}
     return len({triple.get(name, name) for name in names})
 
 
