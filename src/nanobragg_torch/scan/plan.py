@@ -1,6 +1,6 @@
 """Planning memory before torch is imported: what a simulation will need, what there is, and the block that fits.
 
-    need = base + outputs + pixels x pixel + grid + orientations + workers x (worker + block x term)
+    need = base + outputs + noise + pixels x pixel + grid + orientations + workers x (worker + block x term)
 
 `sizes` takes the numbers from a Config, `plan` decides. Neither imports torch.
 """
@@ -26,6 +26,7 @@ PREFERRED = 2**17  # terms of a block: what nanobragg_torch.scan.simulate takes 
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
 ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
+NUMBA = 46_000_000  # bytes of numba and of its work: 37 MiB and MARGIN
 MASKED = 24  # bytes a pixel, where a mask names the rendered ones, which are computed apart
 
 
@@ -71,7 +72,8 @@ class Sizes:
     rendered: pixels that are computed. row: terms of one row of pixels that are held together, at the least.
     cells: of the grid of structure factors. reflections: listed. rotations: phi steps, domains and sources.
     orientations: phi steps times domains. itemsize: 8 or 4 bytes a number. masked: a mask names the rendered pixels.
-    outputs: the command line's statistics and files are made, not the image alone. tricubic: structure factors may be
+    outputs: the command line's statistics and files are made, not the image alone. noise: among them a noise image,
+    which numba compiles. tricubic: structure factors may be
     interpolated. searched: the order of evaluations is looked into first, by one more thread, which keeps its block.
     """
 
@@ -85,6 +87,7 @@ class Sizes:
     itemsize: int = 8
     masked: bool = False
     outputs: bool = False
+    noise: bool = False
     tricubic: bool = False
     searched: bool = False
 
@@ -170,6 +173,7 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
         itemsize=itemsize,
         masked=detector.mask_file is not None or detector.mask is not None,
         outputs=outputs,
+        noise=outputs and config.output.noise_file is not None,
         tricubic=tricubic,
         searched=tricubic or config.dmin_m > 0,
     )
@@ -204,7 +208,7 @@ def plan(
     there = limit(memory_limit) if there is None else there
     footprint = footprint_here() if footprint is None else footprint
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
-    fixed = footprint.base + (footprint.outputs if wanted.outputs else 0)
+    fixed = footprint.base + (footprint.outputs if wanted.outputs else 0) + (NUMBA if wanted.noise else 0)
     fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
     a_pixel = footprint.pixel8 if wanted.itemsize == 8 else footprint.pixel4
     a_pixel += MASKED if wanted.masked else 0

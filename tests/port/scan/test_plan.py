@@ -18,6 +18,7 @@ from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import (
     CUDA_BUILD,
     FOOTPRINT,
+    NUMBA,
     PREFERRED,
     Footprint,
     Sizes,
@@ -78,6 +79,7 @@ def test_what_each_size_adds():
     least = need()
     assert need(itemsize=4) - least == -5 * MIB
     assert need(outputs=True) - least == 20 * MIB
+    assert need(outputs=True, noise=True) - least == 20 * MIB + NUMBA
     assert need(masked=True) - least == 24 * MIB
     assert need(cells=MIB, reflections=MIB) - least == (30 + 128) * MIB
     assert need(rotations=1002, orientations=1001) - least == 1000 * (1000 + 1250)
@@ -169,6 +171,7 @@ SMALL += ["-nonoise", "-oversample", "1", "-hkl", str(INPUTS / "p1.hkl"), "-phis
 QUIET = [word for name in ("-floatfile", "-intfile", "-pgmfile") for word in (name, os.devnull)]
 MANY = ["-hdivrange", "9", "-hdivsteps", "9"]
 FACTORS = ["-oversample_polar", "-oversample_omega", "-dmin", "2"]
+FILES = {"threads": 2, "outputs": True}
 RUNS = {
     "as it is": (["-nointerpolate", "-detpixels", "300"], {}),
     "float32": (["-nointerpolate", "-detpixels", "300"], {"dtype": "float32"}),
@@ -176,7 +179,7 @@ RUNS = {
     "sources, masses of terms": (["-nointerpolate", "-detpixels", "100", *MANY], {}),
     "all factors": (["-nointerpolate", "-gauss_xtal", "-detpixels", "400", *FACTORS], {"threads": 2}),
     "tricubic, all factors": (["-interpolate", "-detpixels", "400", *FACTORS], {"threads": 2}),
-    "with its files": (["-nointerpolate", "-detpixels", "600", *QUIET], {"threads": 2, "outputs": True}),
+    "with its files": (["-nointerpolate", "-detpixels", "600", *QUIET, "-noisefile", os.devnull], FILES),
 }
 
 
