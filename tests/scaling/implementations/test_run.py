@@ -7,7 +7,9 @@ import pytest
 
 from tests.scaling.implementations.standins import IMAGE, PIXEL, stand_in, still_running
 from tools.scaling.base.errors import BadInput, Unavailable
+from tools.scaling.cases.case import Case
 from tools.scaling.implementations.describe import find_implementation
+from tools.scaling.implementations.make import BY_DEFAULT, MadeImage, maker
 from tools.scaling.implementations.run import ran, read_image, read_trace, record_of
 
 SIZE = IMAGE.shape
@@ -109,6 +111,11 @@ def test_a_run_that_prints_without_end_is_ended(tmp_path, monkeypatch):
 def test_what_it_leaves_behind_its_end_is_ended(tmp_path):
     image, _ = products(stand_in(tmp_path / "port", "fork"))
     assert numpy.array_equal(image.numpy(), IMAGE)
+    flags = "-cell 1 1 1 90 90 90 -default_F 1 -lambda 1 -N 1 -distance 9 -detpixels_f 4 -detpixels_s 3"
+    case = Case("small", tmp_path, tuple(flags.split()), (), None, {})
+    program = find_implementation(str(tmp_path / "port" / "standin.toml"))
+    assert maker(program, case, BY_DEFAULT).image().note("it") == "it left 1 process running behind its end, now ended"
+    assert MadeImage(image).note("it") == ""
 
 
 def test_it_gets_a_clean_folder_with_copies_of_the_inputs(tmp_path):

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Versus:
-    """What a comparison of two implementations found. traces: where both print one, that of `pixel` (slow, fast)."""
+    """What a comparison of two implementations found. traces: where both print one, that of `pixel` (slow, fast).
+
+    notes: what else is to be said of the runs.
+    """
 
     reference: Implementation
     candidate: Implementation
     images: "ImageReport"
     pixel: Pixel | None
     traces: "Report | None"
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -162,7 +166,8 @@ def compare_programs(
         report = replace(report, diagnosis=diagnosis)
     if out is not None:
         _write(out, case, images, report, traces, command)
-    return Versus(reference, candidate, report, pixel or (case.pixels or (None,))[0], traces)
+    notes = filter(None, (image.note(name) for image, name in zip(made, names)))
+    return Versus(reference, candidate, report, pixel or (case.pixels or (None,))[0], traces, tuple(notes))
 
 
 def _write(
@@ -210,6 +215,7 @@ def versus_lines(found: Versus) -> list[str]:
     from tools.scaling.traces.text import comparison_lines
 
     lines = [f"reference {found.reference.title}, candidate {found.candidate.title}", *images_lines(found.images)]
+    lines[1:1] = [f"note: {note}" for note in found.notes]
     if found.traces is None:
         return [*lines[:-1], "traces: not compared, a program of the two prints none", lines[-1]]
     slow, fast = found.pixel or (0, 0)
@@ -224,4 +230,8 @@ def versus_dict(found: Versus) -> dict[str, object]:
         "pixel": found.pixel,
         "passed": found.passed,
     }
-    return names | {"images": found.images.to_dict(), "traces": found.traces.metrics() if found.traces else None}
+    return names | {
+        "notes": list(found.notes),
+        "images": found.images.to_dict(),
+        "traces": found.traces.metrics() if found.traces else None,
+    }

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from tools.scaling.base.errors import BadInput, ScalingError, Unavailable, of_port
 from tools.scaling.base.repo import relative
+from tools.scaling.base.text import counted
 from tools.scaling.cases.case import Case
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation
 from tools.scaling.implementations.run import Pixel, Ran, ran, read_float32, read_image, read_trace
@@ -33,10 +34,19 @@ BY_DEFAULT = Computing()
 
 @dataclass(frozen=True)
 class MadeImage:
-    """A float image (slow, fast) of what the flags ask for (-roi); outside: pixels elsewhere that are not 0."""
+    """A float image (slow, fast) of what the flags ask for (-roi).
+
+    outside: pixels elsewhere that are not 0. left: processes that the program left running, which were then ended.
+    """
 
     pixels: "Tensor"
     outside: int = 0
+    left: int = 0
+
+    def note(self, name: str) -> str:
+        """What is to be said of the run of the program `name`; empty where nothing is."""
+        processes = counted(self.left, "process", "processes")
+        return f"{name} left {processes} running behind its end, now ended" if self.left else ""
 
 
 class Maker(Protocol):
@@ -177,7 +187,8 @@ class _Started:
                     config = self.case.config()
                     size = config.detector.pixels_slow, config.detector.pixels_fast
                     full = read_image(self.program, run, size)
-                    self._image = _cropped(full.float() if self._in_float32 else full, config)
+                    image = _cropped(full.float() if self._in_float32 else full, config)
+                    self._image = replace(image, left=run.outcome.left)
             except ScalingError as error:
                 self._failed = error
                 raise

@@ -19,6 +19,7 @@ from tools.scaling.base.errors import BadInput, ScalingError, Unavailable
 from tools.scaling.base.files import one_line, to_ascii
 from tools.scaling.base.reading import read_file
 from tools.scaling.base.repo import digest
+from tools.scaling.base.scratch import scratch
 from tools.scaling.base.text import counted
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
@@ -74,8 +75,7 @@ def ran(
     BadInput where it is not there, prints without end or does not end in its time; MemoryStopped and Killed as the
     guard says.
     """
-    with tempfile.TemporaryDirectory(prefix="implementation-") as made:
-        folder = Path(made)
+    with scratch("program") as folder:
         words = gather_inputs(flags, folders, folder)
         for path in beside:
             shutil.copyfile(path, folder / path.name)

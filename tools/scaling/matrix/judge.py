@@ -87,7 +87,7 @@ class ImageResult:
     """A float image; worst_ulp is over all pixels, ties included, and None beside a NaN.
 
     worst_share: the largest difference, as a share of the reference's brightest pixel. diagnosis: a sentence on which
-    known cause makes the image, where one was looked for.
+    known cause makes the image, where one was looked for. notes: what else is to be said of the runs.
     """
 
     pixels: int
@@ -97,6 +97,7 @@ class ImageResult:
     ties: tuple[Tie, ...] = ()
     problems: tuple[str, ...] = ()
     diagnosis: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class _Pair:
             with _told(errors, self.candidate):
                 traces.append(self._trace(pixel))
         with _told(errors, self.candidate):
-            image = self._image()
+            image = replace(self._image(), notes=self._notes())
         if image is not None and image.problems and not traces:
             with _told(errors, self.candidate):
                 image = replace(image, diagnosis=self._diagnosis())
@@ -195,6 +195,10 @@ class _Pair:
         tricubic = self.case.config().structure.interpolate is not False
         claim = precision == "float64"
         return judge_trace(pixel, c, py, report, tricubic=tricubic, claim=claim, foreign=self.foreign)
+
+    def _notes(self) -> tuple[str, ...]:
+        made = (self.known.image().note(self.reference.name), self.made.image().note(self.candidate.name))
+        return tuple(filter(None, made))
 
     def _diagnosis(self) -> str:
         """What the images alone say that one of them comes from."""

@@ -186,6 +186,7 @@ def _remarks(case: CaseResult) -> list[str]:
     lines = [f"{case.outcome.value}: {problem}" for problem in [*case.problems, *filter(None, [case.skipped])]]
     if case.image is not None:
         lines += [f"diagnosis: {case.image.diagnosis}"] if case.image.diagnosis else []
+        lines += [f"note: {note}" for note in case.image.notes]
         lines += [_tie(tie) for tie in case.image.ties]
     for trace in case.traces:
         lines += [f"trace {trace.pixel[0]} {trace.pixel[1]}: {note}" for note in trace.notes]
