@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,72 +19,68 @@ from nanobragg_torch.scan.experiment import prepare
 if TYPE_CHECKING:
     import numpy as np
 
+Pixels: TypeAlias = "Sequence[tuple[int, int]] | np.ndarray | Tensor"
 DTYPES = (torch.float64, torch.float32)
 
 
 def simulate(
     config: Config,
     *,
+    pixels: Pixels | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
     whole: bool = True,
     block: int | None = None,
     threads: int | None = None,
 ) -> Tensor:
-    """Simulate the float image of a Config; it is differentiable with respect to every tensor in the Config.
+    """Simulate the float image of a Config, or some of its pixels; differentiable by every tensor in the Config.
+
+    A gradient renders the image again, block after block, so that it needs little memory; pixels on which nothing
+    depends are left out. One that is to be differentiated itself (create_graph=True) holds the graph of all pixels.
+    torch.func's transforms and vectorized Jacobians do not pass.
 
     Args:
         config: what is simulated; files that it names and that were not read yet are read.
+        pixels: (n, 2) integers, each row the (slow, fast) of a pixel, in any order; a pixel may come twice. None: all.
         device: where it is computed: cpu, or cuda with or without a number.
         dtype: torch.float64, or torch.float32, which is for small crystals: phases need the digits.
-        whole: the whole detector, or else the region of interest alone.
+        whole: the whole detector, or else the region of interest alone; of no account with `pixels`.
         block: most terms x pixels that a thread evaluates at a time: it bounds the memory.
-        threads: on the CPU, as many as there are cores where None; one where a gradient is asked for.
+        threads: on the CPU, as many as there are cores where None.
 
     Returns:
-        The intensities (slow, fast) in photons a pixel, 0 outside the region of interest. Neither `block` nor
-        `threads` changes a bit of them. The formula: semantics 6.
+        The intensities in photons a pixel: (slow, fast), 0 outside the region of interest; or (n,), in the order of
+        `pixels`, each with every bit that it has in the whole image. Neither `block` nor `threads` changes a bit of
+        them or, `threads`, of a gradient. The formula: semantics 6.
 
     Raises:
-        InputError: for a file that cannot be read.
+        InputError: for a file that cannot be read, and for pixels that are none or that the image does not render.
         FlagError: for a device, a dtype or a geometry that cannot be.
         NoDevice: where the device is not there.
     """
+    places = None if pixels is None else _pairs(pixels)
     run = _start(config, device, dtype, block, threads)
+    if places is not None:
+        some, order = chosen.choose(run, *places.to(run.exp.cells.device).unbind(1))
+        return scan.render_pixels(some, threads)[order]
     return scan.render_image(run, threads) if whole else scan.render_window(run, threads)
 
 
 def simulate_pixels(
     config: Config,
-    pixels: Sequence[tuple[int, int]] | np.ndarray | Tensor,
+    pixels: Pixels,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
     block: int | None = None,
     threads: int | None = None,
 ) -> Tensor:
-    """Simulate some pixels: each has every bit that it has in the whole image.
-
-    Args:
-        config: as in `simulate`.
-        pixels: (n, 2) integers, each row the (slow, fast) of a pixel, in any order; a pixel may come twice.
-        device: as in `simulate`.
-        dtype: as in `simulate`.
-        block: as in `simulate`.
-        threads: as in `simulate`.
+    """Simulate some pixels: `simulate(config, pixels=pixels)`, to which the arguments and errors belong.
 
     Returns:
         The intensities (n,) in photons, in the order of `pixels`.
-
-    Raises:
-        InputError: for pixels that are none, or that the image does not render; and as in `simulate`.
-        FlagError: as in `simulate`.
-        NoDevice: as in `simulate`.
     """
-    places = _pairs(pixels)
-    run = _start(config, device, dtype, block, threads)
-    some, order = chosen.choose(run, *places.to(run.exp.cells.device).unbind(1))
-    return scan.render_pixels(some, threads)[order]
+    return simulate(config, pixels=pixels, device=device, dtype=dtype, block=block, threads=threads)
 
 
 def trace_pixel(
@@ -154,7 +150,7 @@ def _dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
-def _pairs(pixels: Sequence[tuple[int, int]] | np.ndarray | Tensor) -> Tensor:
+def _pairs(pixels: Pixels) -> Tensor:
     """(slow, fast) of each pixel (n, 2). Raises InputError for what is no list of pairs of integers."""
     expected = "pixels: expected (slow, fast) pairs of integers"
     try:

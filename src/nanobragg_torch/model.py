@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nanobragg_torch.config import Config
 from nanobragg_torch.io.load import loaded
-from nanobragg_torch.library import simulate, simulate_pixels
+from nanobragg_torch.library import Pixels, simulate
 from nanobragg_torch.physics.vectors import to_tensor
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MISSET = "crystal.misset_rad"
 
@@ -67,7 +64,7 @@ class Model(torch.nn.Module):
             made = _replaced(made, name.split("."), self._value(name))
         return made
 
-    def forward(self, pixels: Sequence[tuple[int, int]] | np.ndarray | Tensor | None = None) -> Tensor:
+    def forward(self, pixels: Pixels | None = None) -> Tensor:
         """Simulate with the parameters as they are.
 
         Args:
@@ -81,9 +78,7 @@ class Model(torch.nn.Module):
             FlagError: for a geometry that cannot be.
         """
         like = self._value(self._names[0])
-        if pixels is None:
-            return simulate(self.config(), device=like.device, dtype=like.dtype)
-        return simulate_pixels(self.config(), pixels, device=like.device, dtype=like.dtype)
+        return simulate(self.config(), pixels=pixels, device=like.device, dtype=like.dtype)
 
     def _value(self, name: str) -> Tensor:
         """The parameter of that name, or what stands in its place (torch.func, torch.nn.utils.parametrize)."""

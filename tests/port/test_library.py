@@ -73,7 +73,7 @@ def test_pixels_alone_are_those_of_the_image(name: str) -> None:
         [generator.integers(roi.slow_min, roi.slow_max + 1, 60), generator.integers(roi.fast_min, roi.fast_max + 1, 60)]
     ).T
     slow_fast = np.concatenate([slow_fast, [[roi.slow_min, roi.fast_min]], slow_fast[:3]])
-    intensities = nb.simulate_pixels(config, slow_fast)
+    intensities = nb.simulate(config, pixels=slow_fast)
     assert torch.equal(intensities, image[slow_fast[:, 0], slow_fast[:, 1]])
     assert torch.equal(nb.simulate_pixels(config, slow_fast[:1]), intensities[:1])
 
