@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
+from pickle import UnpicklingError
 from typing import Any
 
 _IMPORT_SECONDS = 0.5  # numba's import, and one compiled function read from the disk
@@ -38,8 +39,9 @@ def usable() -> str | None:
     """None where numba can compile and keep what it has compiled, else one line that says why it cannot."""
     try:
         import numba
-    except ImportError as error:
-        return f"numba cannot be imported ({str(error).splitlines()[0]})"
+    except (ImportError, OSError) as error:
+        first, _, _ = str(error).partition("\n")
+        return f"numba cannot be imported ({first})"
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return "numba is switched off by NUMBA_DISABLE_JIT"
     try:
@@ -50,18 +52,22 @@ def usable() -> str | None:
     return None
 
 
-@cache
 def compiled(function: Function, *callees: Function | tuple[Function, Function]) -> Function | None:
     """`function` compiled when it is first called, or None where that cannot be, which `usable` explains.
 
     callees: the functions of the same file that it calls, and those that they call; a pair is one of them, and another
-    function that is compiled in its place. The arithmetic is that of the
-    text: nothing is reordered or contracted, a division by 0 gives what IEEE 754 says. Python's lock is let go.
+    function that is compiled in its place. The arithmetic is that of the text: nothing is reordered or contracted, a
+    division by 0 gives what IEEE 754 says. Python's lock is let go.
     """
     reason = usable()
     if reason is not None:
         _tell(f"nothing is compiled, so this takes longer: {reason}")
         return None
+    return _compiled(function, *callees)
+
+
+@cache
+def _compiled(function: Function, *callees: Function | tuple[Function, Function]) -> Function:
     from numba import njit
 
     for callee in callees:
@@ -72,6 +78,9 @@ def compiled(function: Function, *callees: Function | tuple[Function, Function])
         try:
             return fast(*arguments)
         except OSError:  # the disk of the cache is full; what could not be kept serves this process
+            return fast(*arguments)
+        except (EOFError, UnpicklingError):  # files of the cache that a crash left empty or cut off
+            fast.recompile()
             return fast(*arguments)
 
     return call
