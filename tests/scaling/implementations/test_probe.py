@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
 from nanobragg_torch.quirks import IDS, TABLE, VARIANTS, of_mode
 from tools.scaling.base.errors import Unavailable
@@ -225,3 +226,84 @@ def test_a_program_that_fails(tmp_path: Path, few) -> None:
 def test_records_cannot_be_asked() -> None:
     with pytest.raises(Unavailable, match="golden: expected a program that can be run, got what one has recorded"):
         work.probe_program(RECORDED)
+
+
+def test_a_second_answer_is_asked_before_neither(port) -> None:
+    """A first run that went wrong says nothing; two runs that differ are a clock's."""
+    golden = states_of("golden")
+    asked: dict[str, int] = {}
+
+    def ask(probe: Probe, _folder: Path) -> Made:
+        asked[probe.name] = asked.get(probe.name, 0) + 1
+        made = port(probe, {q: golden[q] for question in probe.questions for q in question.acting})
+        values = made["image"].values
+        assert values is not None
+        if probe.name == "gauss" and asked["gauss"] == 1:
+            return {"image": Seen(values=1.5 * values)}
+        if probe.name == "point_pixel":
+            return {"image": Seen(values=values * asked["point_pixel"] * 2)}
+        return {"image": Seen(refused="no room")} if probe.name == "near" and asked["near"] == 1 else made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "PROBES", tuple(BY_NAME[name] for name in ("gauss", "point_pixel", "near", "no_sensor")))
+        report = work.probe_program(Implementation("odd", ("x", "{flags}")), ask=ask)
+    answers = {answer.quirk: answer for answer in report.answers}
+    assert (answers["Q24"].state, asked["gauss"]) == ("on", 2)
+    assert answers["Q16"].state == "not askable" and "two runs answered otherwise" in answers["Q16"].why
+    assert asked["no_sensor"] == 1 and report.against == ()
+
+
+def test_a_program_that_computes_in_float32(folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers are right within what float32 leaves, which is told; what needs more digits is not askable."""
+    from nanobragg_torch.scan import experiment
+
+    golden, prepare = states_of("golden"), experiment.prepare
+    single = {"dtype": torch.float32}
+
+    def ask(probe: Probe, _folder: Path) -> Made:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment, "prepare", lambda config, **how: prepare(config, **how | single))
+            return asked_port(probe, folders[probe.name], golden, NOON)[0]
+
+    names = ("gauss", "omega", "phi_zero", "clipped", "residue", "cell_angles", "no_polarization")
+    monkeypatch.setattr(work, "PROBES", tuple(BY_NAME[name] for name in names))
+    report = work.probe_program(Implementation("single", ("x", "{flags}")), ask=ask)
+    answers = {answer.quirk: answer for answer in report.answers}
+    assert all(answers[quirk].state == "on" for quirk in ("Q24", "Q27", "Q29", "Q58", "Q23"))
+    assert answers["Q58"].why.startswith("cell_angles, within ") and work.ROUNDINGS < report.own < work.OWN
+    assert answers["Q40"].state == answers["Q34"].state == "not askable" and report.against == ()
+    assert "needs the digits of float64" in answers["Q40"].why
+    assert "arithmetic is its own" in list(probe_lines(report))[-2]
+
+
+def test_a_profile_makes_the_same_images(in_process, tmp_path: Path) -> None:
+    """Our port with the profile that the probe writes of a random stand-in is that stand-in."""
+    import nanobragg_torch as nb
+
+    dice = random.Random(7)
+    states = {quirk: dice.random() < 0.5 for quirk in IDS}
+    profile = tmp_path / "profile.toml"
+    profile.write_text(profile_text(in_process(states)))
+    switches = [f"--quirk={quirk}={'on' if on else 'off'}" for quirk, on in states.items()]
+    base = "-cell 30 40 50 80 95 105 -default_F 9 -lambda 1.1 -N 3 -distance 100 -detpixels 8 -pixel 2 -oversample 2"
+    for more in (
+        "-phi 0 -osc 1 -phisteps 3",
+        "-gauss_xtal -water 9 -oversample_omega",
+        "-detector_thick 300 -polar 0.8",
+    ):
+        words = [*base.split(), *more.split()]
+        theirs = nb.simulate(nb.parse([*words, *switches], folders=()))
+        assert torch.equal(nb.simulate(nb.parse([*words, "--mode", str(profile)], folders=())), theirs), more
+
+
+def test_no_run_is_begun_where_none_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def ask(probe: Probe, _folder: Path) -> Made:
+        begun.append(probe.name)
+        return {question.reads: Seen(unread="still running") for question in probe.questions}
+
+    runs = work._Runs(ask, {probe.name: Path() for probe in PROBES}, {}, limit_s=0.0)
+    last = list(runs.of(PROBES))[-1]
+    assert len(begun) == work.HUNG
+    assert all(each.unread.startswith("not run, as 4 runs were not at their end") for each in last.values())
