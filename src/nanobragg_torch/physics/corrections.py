@@ -39,6 +39,13 @@ def cos_two_theta(incident: Tensor, diffracted: Tensor) -> Tensor:
     return dot(incident, diffracted)
 
 
+def polarization_axes(incident: Tensor, axis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The unit vectors of the incident direction, B = axis x incident and E = incident x B, (..., 3) each."""
+    incident = unit(incident)
+    across = unit(cross(unit(axis), incident))
+    return incident, across, unit(cross(incident, across))
+
+
 def polarization(incident: Tensor, diffracted: Tensor, axis: Tensor, kahn: Tensor) -> Tensor:
     """0.5 (1 + c2 - K cos(2 psi) s2) of unit vectors (..., 3) -> (...), Kahn factor K.
 
@@ -46,11 +53,10 @@ def polarization(incident: Tensor, diffracted: Tensor, axis: Tensor, kahn: Tenso
     torch.atan2, this form has bits that do not depend on the slice's length. s2 = dE^2 + dB^2: the derivatives
     are those of 0.5 (1 + c2 - K (dE^2 - dB^2)), which has them along the beam as well.
     """
-    incident, diffracted, axis = unit(incident), _direction(diffracted), unit(axis)
+    incident, across, along = polarization_axes(incident, axis)
+    diffracted = _direction(diffracted)
     cosine = dot(incident, diffracted)
     c2 = cosine * cosine
-    across = unit(cross(axis, incident))
-    along = unit(cross(incident, across))
     d_across, d_along = dot(diffracted, across), dot(diffracted, along)
     square = d_along * d_along + d_across * d_across
     forward = square == 0

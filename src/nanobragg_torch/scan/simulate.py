@@ -10,7 +10,7 @@ from torch import Tensor
 from nanobragg_torch.config import Config
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.physics import structure_factor
-from nanobragg_torch.scan import evaluate, fast_sum
+from nanobragg_torch.scan import evaluate, fused
 from nanobragg_torch.scan.cores import available_cores
 from nanobragg_torch.scan.experiment import Experiment, prepare
 from nanobragg_torch.scan.recompute import needs_gradient, rendered_again
@@ -94,18 +94,17 @@ def render_pixels(
     workers = (threads or available_cores()) if on_cpu else 1
     if torch.is_grad_enabled() and needs_gradient(run):
         return rendered_again(run, workers, lambda still: render_pixels(still, threads, rendered))
-    plan = fast_sum.make_plan(exp, max(run.block // 2, 1)) if on_cpu else None
+    kernel = fused.kernel(run)
 
-    def worker() -> Callable[[Pixels], None]:
-        buffers = None if plan is None else fast_sum.Buffers(plan)
+    def work(pixels: Pixels) -> None:
+        if kernel is None or pixels.first is not None:
+            values[pixels.start : pixels.stop] = pixel_values(run, pixels)
+        else:
+            kernel(pixels, values[pixels.start : pixels.stop])
+        rendered(pixels.stop - pixels.start)
 
-        def work(pixels: Pixels) -> None:
-            values[pixels.start : pixels.stop] = pixel_values(run, pixels, buffers)
-            rendered(pixels.stop - pixels.start)
-
-        return work
-
-    in_parallel(pixel_blocks(run), worker, workers)
+    blocks = pixel_blocks(run) if kernel is None else pixel_ranges(run, fused.block_size(exp))
+    in_parallel(blocks, lambda: work, workers)
     return values
 
 
@@ -157,8 +156,13 @@ def _first_evaluation(exp: Experiment, block: int) -> tuple[int, int] | None:
 
 def _tricubic_end(run: Run) -> int | None:
     """Scan order of the first term that lacks neighbours: from it on, F is that of the nearest (Q25)."""
-    exp = run.exp
-    for pixels in pixel_blocks(run):
+    exp, search = run.exp, fused.search(run)
+    for pixels in pixel_blocks(run) if search is None else pixel_ranges(run, fused.block_size(exp)):
+        if search is not None and pixels.first is None:
+            found = search(pixels)
+            if found is not None:
+                return found
+            continue
         fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
         ends = []
         for first, _, scattered in scattered_blocks(run, empty_sums(exp, fast.shape[0]), fast, slow):

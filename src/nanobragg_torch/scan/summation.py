@@ -14,12 +14,10 @@ from torch import Tensor
 
 from nanobragg_torch.physics import corrections
 from nanobragg_torch.physics.vectors import to_tensor, unit
-from nanobragg_torch.scan import evaluate, fast_sum
+from nanobragg_torch.scan import evaluate
 from nanobragg_torch.scan.evaluate import Scatter
 from nanobragg_torch.scan.experiment import Application, Experiment
 from nanobragg_torch.scan.threads import check_stopped
-
-IN_PLACE = 2**11  # pixels from which on the sum in place is the faster one
 
 
 @dataclass(frozen=True)
@@ -78,10 +76,10 @@ def pixel_ranges(run: Run, size: int) -> Iterator[Pixels]:
             yield Pixels(begin, min(begin + size, high), first)
 
 
-def pixel_values(run: Run, pixels: Pixels, buffers: fast_sum.Buffers | None = None) -> Tensor:
-    """I_pixel_final of some pixels (pixels,); buffers: as in `pixel_sums`."""
+def pixel_values(run: Run, pixels: Pixels) -> Tensor:
+    """I_pixel_final of some pixels (pixels,)."""
     fast, slow = run.exp.pixel_indices(pixels.start, pixels.stop)
-    return scaled(run.exp, pixel_sums(run, pixels, buffers), fast, slow)
+    return scaled(run.exp, pixel_sums(run, pixels), fast, slow)
 
 
 def scaled(exp: Experiment, sums: PixelSums, fast: Tensor, slow: Tensor) -> Tensor:
@@ -105,25 +103,15 @@ def empty_sums(exp: Experiment, pixels: int) -> PixelSums:
     )
 
 
-def pixel_sums(run: Run, pixels: Pixels, buffers: fast_sum.Buffers | None = None) -> PixelSums:
-    """Sum the terms of some pixels over sub-pixels, sources and orientations.
-
-    buffers: a worker's memory, to sum in place; the sums are the same to the last bit without it.
-    """
+def pixel_sums(run: Run, pixels: Pixels) -> PixelSums:
+    """Sum the terms of some pixels over sub-pixels, sources and orientations."""
     exp = run.exp
-    in_place = buffers if pixels.first is None else None
     fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
     sums = empty_sums(exp, pixels.stop - pixels.start)
     for first, rays, scattered in scattered_blocks(run, sums, fast, slow):
         if first == 0:
             sums.omega = evaluate.solid_angle(exp, rays.first())[0]
-        if in_place is None or fast.shape[0] < IN_PLACE:
-            _add_terms(run, pixels, sums, first, scattered, _weights(exp, rays, scattered))
-            continue
-        for q in scattered.q.flatten(0, 1).unbind(0):
-            fast_sum.add_terms(in_place, q.movedim(-1, 0), sums.intensity)
-    if in_place is not None and bool(sums.intensity.isnan().any()):  # at a removable singularity
-        return pixel_sums(run, pixels)
+        _add_terms(run, pixels, sums, first, scattered, _weights(exp, rays, scattered))
     return sums
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 Item = TypeVar("Item")
@@ -21,6 +22,25 @@ LARGEST_LESSON = 31 * 2**20  # bytes; glibc learns from no freed block of more t
 
 class Stopped(Exception):
     """The work of this thread is not wanted any more."""
+
+
+class Stop:
+    """Whether work is wanted still, as a number that compiled code can look at. flag: (1,), 0 while it is."""
+
+    def __init__(self) -> None:
+        self.flag = np.zeros(1, np.uint8)
+
+    def set(self) -> None:
+        self.flag[0] = 1
+
+    def is_set(self) -> bool:
+        return bool(self.flag[0])
+
+
+def stop_flag() -> np.ndarray:
+    """The flag of the work of this thread."""
+    stop = getattr(_present, "stop", None)
+    return Stop().flag if stop is None else stop.flag
 
 
 def check_stopped() -> None:
@@ -57,7 +77,7 @@ def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], Non
     The first exception of a worker, or an interrupt, ends the others when they next ask (`check_stopped`), and
     is raised here.
     """
-    waiting, lock, stop = iter(items), threading.Lock(), threading.Event()
+    waiting, lock, stop = iter(items), threading.Lock(), Stop()
     inference = torch.is_inference_mode_enabled()  # a worker has a mode of its own
 
     def loop() -> None:
@@ -82,13 +102,10 @@ def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], Non
             _present.stop = None
 
     keep_freed_memory()
-    with one_thread_per_operation():
-        if threads <= 1:
-            return loop()
-        with ThreadPoolExecutor(threads) as pool:
-            running = [pool.submit(loop) for _ in range(threads)]
-            try:
-                for one in running:
-                    one.result()
-            finally:
-                stop.set()
+    with one_thread_per_operation(), ThreadPoolExecutor(max(threads, 1)) as pool:
+        running = [pool.submit(loop) for _ in range(max(threads, 1))]
+        try:
+            for one in running:
+                one.result()
+        finally:
+            stop.set()

@@ -30,6 +30,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
+COMPILED = "nanobragg_torch: functions are compiled, once on this machine: this takes some seconds\n"
+
+
 def files() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
 
@@ -41,6 +44,8 @@ def test_without_arguments_an_example_that_can_be_pasted(capsys: pytest.CaptureF
     assert f"    {EXAMPLE}\n" in err
     python, dash_m, module, *flags = shlex.split(EXAMPLE.replace("\\\n", ""))
     assert (python, dash_m, module) == ("python", "-m", "nanobragg_torch")
+    assert main(flags) == 0
+    assert capsys.readouterr().err in ("", COMPILED)
     assert main(flags) == 0
     out, err = capsys.readouterr()
     assert err == ""

@@ -1,5 +1,6 @@
 """Blocks, precision, gradients and silence of the simulation."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,7 @@ from nanobragg_torch.io.load import loaded
 from nanobragg_torch.products.trace import trace_pixel
 from nanobragg_torch.scan import evaluate
 from nanobragg_torch.scan.experiment import prepare
-from nanobragg_torch.scan.fast_sum import Buffers, add_terms, make_plan
-from nanobragg_torch.scan.simulate import pixel_blocks, pixel_values, simulate, start
-from nanobragg_torch.scan.summation import Pixels, empty_sums, pixel_sums, scattered_blocks
+from nanobragg_torch.scan.simulate import simulate, start
 from nanobragg_torch.scan.threads import check_stopped, in_parallel
 
 SRC = str(Path(__file__).parents[3] / "src")
@@ -167,72 +166,6 @@ def synthetic(*extra: str) -> Config:
     return replace(config, detector=replace(config.detector, roi=Roi(1180, 1251, 1160, 1195)))
 
 
-MANY = {
-    "canonical": "",
-    "polarised": "-polar 0.93",
-    "unpolarised": "-nopolar",
-    "domains": "-mosaic 0.4 -mosaic_domains 5",
-    "sources": "-dispersion 0.5 -dispsteps 3 -polar 0.9",
-    "sub-pixels": "-oversample 2",
-    "one cell along b": "-Nb 1",
-    "a default everywhere": "-default_F 3",
-    "water": "-water 5",
-    "spec": "--phi-mode spec",
-    "another spindle": "-spindle_axis 0.6 0.8 0.1",
-    "wide sweep": "-osc 20",
-    "tricubic": "-interpolate",  # not summed in place, nor is the next
-    "round": "-round_xtal",
-}
-
-
-@pytest.mark.parametrize("extra", MANY.values(), ids=MANY.keys())
-def test_threads_and_blocks_change_no_bit(extra: str) -> None:
-    """The sums in place, in any number of threads, against those of `evaluate`, which gradients use."""
-    config = synthetic(*extra.split())
-    run = start(prepare(loaded(config), device="cpu", dtype=torch.float64))
-    plain = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
-    roi = config.detector.rendered
-    assert plain.count_nonzero() > 0
-    for threads, block in ((1, None), (2, None), (3, 5000), (2, 777), (1, 60_000)):
-        image = simulate(config, device="cpu", dtype=torch.float64, threads=threads, block=block)
-        window = image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1].flatten()
-        assert torch.equal(window.view(torch.int64), plain.view(torch.int64)), (threads, block)
-
-
-def test_the_canonical_image_is_summed_in_place() -> None:
-    """Ten phi steps, the first equal to the last: nine orientations; the x components are all the same."""
-    plan = make_plan(prepare(loaded(synthetic()), device="cpu", dtype=torch.float64), 12_000)
-    assert plan is not None
-    assert plan.shared == (True, False, False)
-    assert [chunk.axes[0].shape[1] for chunk in plan.chunks] == [3, 3, 3]
-    assert [chunk.added for chunk in plan.chunks] == [(0, 1, 2), (0, 1, 2), (0, 1, 2, -1)]
-    assert plan.tile == 4000
-    assert make_plan(prepare(loaded(load("gauss_crystal").config()), device="cpu", dtype=torch.float64), 9) is None
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_straight_ahead_is_the_peak_of_the_grating(threads: int) -> None:
-    """q = 0 exactly at the middle pixel: sin(N y) / sin(y) is N there, which the sums in place learn from a NaN."""
-    flags = "-cell 50 60 70 90 90 90 -default_F 10 -lambda 1 -N 5 -nointerpolate -oversample 1 -phi 0 -osc 0"
-    config = parse([*flags.split(), "-detpixels", "9", "-distance", "125"])
-    pixel = 2.0**-11  # all lengths are powers of two: nothing is rounded
-    flat = replace(config.detector, pixel_m=pixel, distance_m=0.125, x_beam_m=4 * pixel, y_beam_m=4 * pixel)
-    config = replace(config, detector=flat)
-    run = start(prepare(loaded(config), device="cpu", dtype=torch.float64))
-    plain = torch.cat([pixel_values(run, pixels) for pixels in pixel_blocks(run)])
-    plan = make_plan(run.exp, 1000)
-    assert plan is not None
-    fast, slow = run.exp.pixel_indices(0, 81)
-    _, rays, scattered = next(scattered_blocks(run, empty_sums(run.exp, 81), fast, slow))
-    assert rays.position[0, 40].tolist() == [0.125, 0.0, 0.0]
-    sums = torch.zeros(81, dtype=torch.float64)
-    add_terms(Buffers(plan), scattered.q[0, 0].movedim(-1, 0), sums)
-    assert sums.isnan().nonzero().flatten().tolist() == list(range(4, 81, 9))  # a column, where one index is 0
-    assert float(pixel_sums(run, Pixels(40, 41)).intensity) == run.exp.n_orientations * 10.0**2 * 125.0**2
-    image = simulate(config, device="cpu", dtype=torch.float64, threads=threads)
-    assert torch.equal(image.flatten().view(torch.int64), plain.view(torch.int64))
-
-
 def test_threads_of_torch_come_back_and_errors_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(2)
     try:
@@ -245,6 +178,7 @@ def test_threads_of_torch_come_back_and_errors_come_out(monkeypatch: pytest.Monk
         raise MemoryError("no room for a block")
 
     monkeypatch.setattr("nanobragg_torch.scan.simulate.pixel_values", fail)
+    monkeypatch.setattr("nanobragg_torch.scan.fused.WORTH", math.inf)
     with pytest.raises(MemoryError, match="^no room for a block$"):
         simulate(synthetic(), device="cpu", dtype=torch.float64, threads=3)
 

@@ -1,0 +1,239 @@
+# ruff: noqa: E741 -- l is a Miller index
+"""The pixels of an image, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanobragg_torch.kernel.functions import compiled, nearest, vectorized
+from nanobragg_torch.kernel.geometry import cast, polarize, scatter
+from nanobragg_torch.kernel.parameters import (
+    ADDED,
+    ALIVE,
+    CACHED,
+    CAPTURE,
+    CAPTURE_LAST,
+    CHUNK,
+    FAST,
+    FINAL,
+    LANES,
+    LATTICE,
+    OMEGA,
+    OMEGA_FIRST,
+    POLAR,
+    QX,
+    QY,
+    QZ,
+    ROWS,
+    RUNNING,
+    SLOW,
+    STEADY,
+    SUM,
+    SX,
+    SY,
+    SZ,
+    TOTAL,
+    UNTIL_TERM,
+    WEIGHT,
+    F,
+    H,
+    K,
+    L,
+)
+from nanobragg_torch.kernel.terms import indices, structure, term
+
+
+@compiled
+def _add(w, n):
+    vectorized()
+    for p in range(n):
+        w[SUM + p] += w[ADDED + p]
+
+
+@compiled
+def _add_counted(run, w, n):
+    """I = (I + term) w for every term that the reference counts (Q27)."""
+    vectorized()
+    dry, capture, polar, omega = run.dry, run.capture == RUNNING, run.polar == RUNNING, run.omega == RUNNING
+    for p in range(n):
+        total = w[SUM + p] + w[ADDED + p]
+        if capture:
+            total *= w[CAPTURE + p]
+        if polar:
+            total *= w[POLAR + p]
+        if omega:
+            total *= w[OMEGA + p]
+        counts = (w[ALIVE + p] != 0.0) & (not dry or w[LATTICE + p] != 0.0)
+        w[SUM + p] = total if counts else w[SUM + p]
+
+
+@compiled
+def _keep(w, n, memory):
+    vectorized()
+    for p in range(n):
+        memory[p] = w[ADDED + p]
+
+
+@compiled
+def _recall(w, n, memory):
+    vectorized()
+    for p in range(n):
+        w[ADDED + p] = memory[p]
+
+
+@compiled
+def _copy(w, n, row, into):
+    vectorized()
+    for p in range(n):
+        w[into + p] = w[row + p]
+
+
+@compiled
+def _add_orientations(run, orientations, slots, memory, grid, w, n, weight, evaluation, steady):
+    """The terms of all orientations of one sub-pixel and source. steady: F is there already."""
+    vectorized()
+    count = orientations.shape[0]
+    for o in range(count):
+        kept, again = slots[0, o], slots[1, o]
+        if again >= 0:
+            _recall(w, n, memory[again])
+        else:
+            indices(w, n, QX, orientations[o])
+            term(run, grid, w, n, weight, float(evaluation * count + o), steady)
+            if kept >= 0:
+                _keep(w, n, memory[kept])
+        if run.alike:
+            _add(w, n)
+        else:
+            _add_counted(run, w, n)
+
+
+@compiled
+def _find_steady(run, grid, w, n):
+    """|F| of the pixels whose nearest reflection is the same in all orientations, and -1 of the others.
+
+    An index differs from that of the central orientation by at most reach . |q|.
+    """
+    vectorized()
+    indices(w, n, SX, run.centre)
+    structure(run, grid, w, n)
+    a1, a2, a3 = run.reach[0]
+    b1, b2, b3 = run.reach[1]
+    c1, c2, c3 = run.reach[2]
+    for p in range(n):
+        x, y, z = abs(w[SX + p]), abs(w[SY + p]), abs(w[SZ + p])
+        h, k, l = (
+            abs(w[H + p] - nearest(w[H + p])),
+            abs(w[K + p] - nearest(w[K + p])),
+            abs(w[L + p] - nearest(w[L + p])),
+        )
+        near = (h + (a1 * x + a2 * y + a3 * z) <= 0.5) & (k + (b1 * x + b2 * y + b3 * z) <= 0.5)
+        near &= l + (c1 * x + c2 * y + c3 * z) <= 0.5
+        w[STEADY + p] = abs(w[F + p]) if near else -1.0
+
+
+@compiled
+def _gather(w, chosen, n):
+    """Scattering vectors and sums of the chosen pixels side by side; the last one fills up a whole vector."""
+    vectorized()
+    whole = (n + LANES - 1) // LANES * LANES
+    for i in range(whole):
+        p = chosen[min(i, n - 1)]
+        w[QX + i], w[QY + i], w[QZ + i], w[SUM + i] = w[SX + p], w[SY + p], w[SZ + p], w[TOTAL + p]
+    return whole
+
+
+@compiled
+def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evaluation, chosen):
+    """All terms of one sub-pixel and source. chosen: (CHUNK,), memory.
+
+    Where terms are alike, a pixel whose nearest reflection is the same in all orientations needs one F, and nothing
+    else where that is 0.
+    """
+    vectorized()
+    for steady in (True, False):
+        count = 0
+        if run.alike:
+            if steady:
+                _find_steady(run, grid, w, n)
+            for p in range(n):
+                chosen[count] = p
+                count += (w[ALIVE + p] != 0.0) & ((w[STEADY + p] > 0.0) if steady else (w[STEADY + p] < 0.0))
+        elif not steady:
+            count = n
+            for p in range(n):
+                chosen[p] = p
+        if count > 0:
+            whole = _gather(w, chosen, count)
+            if steady:
+                for i in range(whole):
+                    w[F + i] = w[STEADY + chosen[min(i, count - 1)]]
+            _add_orientations(run, orientations, slots, memory, grid, w, whole, weight, evaluation, steady)
+            for i in range(count):
+                w[TOTAL + chosen[i]] = w[SUM + i]
+
+
+@compiled
+def _scale(run, w, n, values, at):
+    vectorized()
+    scale, steps, omega, polar = run.scale, run.steps, run.omega == FINAL, run.polar == FINAL
+    capture = run.capture == FINAL and run.captured
+    for p in range(n):
+        value = scale * w[TOTAL + p] / steps
+        if capture:
+            value *= w[CAPTURE_LAST + p]
+        if polar:
+            value *= w[POLAR + p]
+        if omega:
+            value *= w[OMEGA_FIRST + p]
+        values[at + p] = value
+
+
+@compiled
+def start(run, w, n, fast, slow, at, before):
+    """What is known of pixels before their first evaluation. before: the terms of all pixels before these."""
+    vectorized()
+    background, polar = run.background, 0.0 if run.polarized else 1.0
+    for p in range(n):
+        w[FAST + p], w[SLOW + p] = fast[at + p], slow[at + p]
+    for p in range(n):
+        w[TOTAL + p], w[POLAR + p] = background, polar
+        w[CACHED + p], w[ALIVE + p] = 0.0, 1.0
+        w[UNTIL_TERM + p] = run.tricubic_end - before - p * run.terms
+
+
+@compiled
+def render(run, sources, orientations, slots, grid, fast, slow, first, values, stop, version):
+    """I_pixel_final of the pixels fast, slow (n,) into values (n,); the first of them is number `first` in scan order.
+
+    run: a record of PARAMETERS. sources: (sources, 14), its columns as named there. orientations: a, b, c of each, (n,
+    3, 3). slots: (2, n); an orientation's terms are kept in slot slots[0], and are those that an equal one left in
+    slot slots[1], where these are not negative. grid: F in C order. stop: (1,), not 0 to leave with what there is.
+    version: see `scan.fused`.
+    """
+    w, chosen = np.zeros(ROWS * CHUNK), np.empty(CHUNK, np.int64)
+    memory = np.empty((run.slots, CHUNK))
+    per_layer = run.oversample * run.oversample
+    subpixels = run.layers * per_layer
+    for at in range(0, fast.size, CHUNK):
+        n = min(CHUNK, fast.size - at)
+        start(run, w, n, fast, slow, at, (first + at) * run.terms)
+        known = run.polar == FINAL and not run.polarized
+        for subpixel in range(subpixels):
+            cast(run, w, n, subpixel)
+            if subpixel == 0:
+                _copy(w, n, OMEGA, OMEGA_FIRST)
+            if subpixel == subpixels - per_layer:
+                _copy(w, n, CAPTURE, CAPTURE_LAST)
+            for s in range(sources.shape[0]):
+                if stop[0] != 0:
+                    return
+                alive = scatter(run, sources[s], w, n)
+                if not known:
+                    known = polarize(run, sources[s], w, n)
+                if alive:
+                    evaluation = subpixel * sources.shape[0] + s
+                    _add_evaluation(
+                        run, orientations, slots, memory, grid, w, n, sources[s, WEIGHT], evaluation, chosen
+                    )
+        _scale(run, w, n, values, at)

@@ -1,0 +1,248 @@
+# ruff: noqa: E741 -- l is a Miller index
+"""One term of the sum of a chunk of pixels, compiled: indices, structure factor, lattice factor."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nanobragg_torch.kernel.functions import (
+    TO_NEAREST,
+    compiled,
+    cosine_near_0,
+    exponential,
+    floor,
+    fma,
+    inlined,
+    less_multiples_of_pi,
+    nearest,
+    sine_near_0,
+    sine_up_to_sign,
+    vectorized,
+)
+from nanobragg_torch.kernel.parameters import (
+    ADDED,
+    CAPTURE,
+    CHUNK,
+    GAUSS,
+    GAUSS_Q24,
+    LATTICE,
+    NEVER,
+    OMEGA,
+    PLACE,
+    POLAR,
+    RADIUS,
+    ROUND,
+    SQUARE,
+    TERM,
+    TOPHAT_Q24,
+    UNTIL,
+    UNTIL_TERM,
+    F,
+    H,
+    K,
+    L,
+)
+
+
+@compiled
+def indices(w, n, q, axes):
+    """h, k, l of the scattering vectors in row q and the next two: axes (3, 3), a, b, c."""
+    vectorized()
+    a1, a2, a3 = axes[0]
+    b1, b2, b3 = axes[1]
+    c1, c2, c3 = axes[2]
+    for p in range(n):
+        x, y, z = w[q + p], w[q + CHUNK + p], w[q + 2 * CHUNK + p]
+        w[H + p] = a1 * x + a2 * y + a3 * z
+        w[K + p] = b1 * x + b2 * y + b3 * z
+        w[L + p] = c1 * x + c2 * y + c3 * z
+
+
+@compiled
+def structure(run, grid, w, n):
+    """F of the nearest reflection."""
+    vectorized()
+    default_F = run.default_F
+    if run.counts[0] == 0:
+        for p in range(n):
+            w[F + p] = default_F
+        return
+    h_low, k_low, l_low = run.lowest
+    h_end, k_end, l_end = h_low + run.counts[0], k_low + run.counts[1], l_low + run.counts[2]
+    h_step, k_step = float(run.strides[0]), float(run.strides[1])
+    for p in range(n):
+        h, k, l = nearest(w[H + p]), nearest(w[K + p]), nearest(w[L + p])
+        inside = (h >= h_low) & (h < h_end) & (k >= k_low) & (k < k_end) & (l >= l_low) & (l < l_end)
+        place = (h - h_low) * h_step + (k - k_low) * k_step + (l - l_low)
+        w[PLACE + p] = place if inside else -1.0
+    for p in range(n):
+        at = int(w[PLACE + p])
+        w[F + p] = grid[at] if at >= 0 else default_F
+
+
+@inlined
+def has_neighbours(x, low, count):
+    """Whether x has its four neighbours; not so a NaN."""
+    return (x - low + 3.0 <= count) & (x - 2.0 >= low)
+
+
+@inlined
+def _sixth(x):
+    """x / 6, correctly rounded: a quotient that is almost right, corrected by what is left over."""
+    quotient = x * (1.0 / 6.0)
+    return fma(fma(-6.0, quotient, x), 1.0 / 6.0, quotient)
+
+
+@compiled
+def _cubics(w, row, values, into, n):
+    """The cubics through four values, at floor - 1 .. floor + 2 of the index in a row of w: values (4, CHUNK)."""
+    vectorized()
+    for p in range(n):
+        x = w[row + p]
+        below = floor(x)
+        a, b, c, d = x - (below - 1.0), x - below, x - (below + 1.0), x - (below + 2.0)
+        first, fourth = _sixth(b * c * d * values[0, p]), _sixth(a * b * c * values[3, p])
+        into[p] = -first + a * c * d * values[1, p] / 2.0 + a * b * d * values[2, p] / -2.0 + fourth
+
+
+@compiled
+def _place_cubes(run, w, n, term):
+    """Where in the list the neighbours of h, k, l begin, -1 where interpolation is not in force or lacks some."""
+    vectorized()
+    h_low, k_low, l_low = run.lowest
+    h_count, k_count, l_count = run.counts
+    h_step, k_step, always = run.strides[0], run.strides[1], run.tricubic != UNTIL
+    for p in range(n):
+        h, k, l = w[H + p], w[K + p], w[L + p]
+        served = (
+            has_neighbours(h, h_low, h_count) & has_neighbours(k, k_low, k_count) & has_neighbours(l, l_low, l_count)
+        )
+        served &= always | (term < w[UNTIL_TERM + p])
+        h0, k0, l0 = floor(h) - 1.0 - h_low, floor(k) - 1.0 - k_low, floor(l) - 1.0 - l_low
+        w[PLACE + p] = h0 * h_step + k0 * k_step + l0 if served else -1.0
+
+
+@compiled
+def _fetch(grid, w, n, corner, into):
+    """F of four neighbours along l into (4, CHUNK)."""
+    vectorized()
+    for p in range(n):
+        at = max(int(w[PLACE + p]), 0) + corner
+        into[0, p], into[1, p], into[2, p], into[3, p] = grid[at], grid[at + 1], grid[at + 2], grid[at + 3]
+
+
+@compiled
+def _interpolate(run, grid, w, n, term):
+    """F by tricubic interpolation where it is in force and has all its neighbours: along l, then k, then h."""
+    vectorized()
+    h_step, k_step = run.strides[0], run.strides[1]
+    along_l, along_k, along_h = np.empty((4, CHUNK)), np.empty((4, CHUNK)), np.empty((4, CHUNK))
+    _place_cubes(run, w, n, term)
+    for i in range(4):
+        for j in range(4):
+            _fetch(grid, w, n, i * h_step + j * k_step, along_l)
+            _cubics(w, L, along_l, along_k[j], n)
+        _cubics(w, K, along_k, along_h[i], n)
+    _cubics(w, H, along_h, along_l[0], n)
+    for p in range(n):
+        w[F + p] = along_l[0, p] if w[PLACE + p] >= 0.0 else w[F + p]
+
+
+@inlined
+def _grating(h, cells, reduced):
+    """sin(N y) / sin(y) up to its sign, y = pi h; N where y is 0. reduced: 1 to take h from the nearest integer."""
+    y = math.pi * (h - reduced * nearest(h))
+    quotient = sine_up_to_sign(y * cells) / sine_up_to_sign(y)
+    return quotient if y != 0.0 else cells
+
+
+@compiled
+def _square(run, w, n):
+    vectorized()
+    na, nb, nc = run.cells
+    reduced = 1.0 if run.reduced else 0.0
+    for p in range(n):
+        a, b = _grating(w[H + p], na, reduced), _grating(w[K + p], nb, reduced)
+        w[LATTICE + p] = a * b * _grating(w[L + p], nc, reduced)
+
+
+@compiled
+def _radius(run, w, n):
+    """What the other shapes are a function of: the squared distance from the peak, in cells."""
+    vectorized()
+    na, nb, nc = run.cells
+    if run.shape == GAUSS_Q24 or run.shape == TOPHAT_Q24:
+        a1, a2, a3 = run.a_star
+        b1, b2, b3 = run.b_star
+        c1, c2, c3 = run.c_star
+        for p in range(n):
+            h, k, l = w[H + p] - nearest(w[H + p]), w[K + p] - nearest(w[K + p]), w[L + p] - nearest(w[L + p])
+            x, y, z = h * a1 + k * b1 + l * c1, h * a2 + k * b2 + l * c2, h * a3 + k * b3 + l * c3
+            w[RADIUS + p] = (x * x + y * y + z * z) * na * na * nb * nb * nc * nc
+    else:
+        for p in range(n):
+            h, k, l = w[H + p] - nearest(w[H + p]), w[K + p] - nearest(w[K + p]), w[L + p] - nearest(w[L + p])
+            w[RADIUS + p] = h * h * na * na + k * k * nb * nb + l * l * nc * nc
+
+
+@compiled
+def lattice(run, w, n):
+    """The lattice factor of h, k, l."""
+    vectorized()
+    if run.shape == SQUARE:
+        return _square(run, w, n)
+    _radius(run, w, n)
+    cells, fudge = run.cells[0] * run.cells[1] * run.cells[2], run.fudge
+    if run.shape == ROUND:
+        volume = cells * 0.723601254558268
+        for p in range(n):
+            x = math.pi * math.sqrt(w[RADIUS + p] * fudge)
+            r, q = less_multiples_of_pi(x)
+            odd = q - 2.0 * ((q * 0.5 + TO_NEAREST) - TO_NEAREST)
+            sign = 1.0 - 2.0 * (odd * odd)
+            ball = 3.0 * (sine_near_0(r) * sign / x - cosine_near_0(r) * sign) / (x * x)
+            w[LATTICE + p] = volume * (ball if x != 0.0 else 1.0)
+    elif run.shape == GAUSS or run.shape == GAUSS_Q24:
+        for p in range(n):
+            w[LATTICE + p] = cells * exponential(-(w[RADIUS + p] / 0.63 * fudge))
+    else:
+        for p in range(n):
+            w[LATTICE + p] = cells if w[RADIUS + p] * fudge < 0.3969 else 0.0
+
+
+@compiled
+def _times(w, n, row):
+    vectorized()
+    for p in range(n):
+        w[ADDED + p] *= w[row + p]
+
+
+@compiled
+def term(run, grid, w, n, weight, order, steady):
+    """The terms of h, k, l into ADDED. steady: F is there already."""
+    vectorized()
+    if not steady:
+        structure(run, grid, w, n)
+    if run.tricubic != NEVER:
+        _interpolate(run, grid, w, n, order)
+    lattice(run, w, n)
+    for p in range(n):
+        f = w[LATTICE + p]
+        w[ADDED + p] = w[F + p] * w[F + p] * f * f
+    if run.alike:
+        return
+    if run.with_term:
+        constant = run.term
+        for p in range(n):
+            w[ADDED + p] += constant
+    if run.weighted:
+        for p in range(n):
+            w[ADDED + p] *= weight
+    if run.capture == TERM:
+        _times(w, n, CAPTURE)
+    if run.polar == TERM:
+        _times(w, n, POLAR)
+    if run.omega == TERM:
+        _times(w, n, OMEGA)

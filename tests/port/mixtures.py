@@ -1,0 +1,52 @@
+"""Random mixtures of everything that an image can be made of, as command lines of small images."""
+
+import random
+
+from nanobragg_torch.quirks import TABLE
+
+
+def mixture(seed: int) -> list[str]:
+    """The flags of mixture `seed`: each feature is there or not, whatever the others are."""
+    dice = random.Random(seed)
+
+    def one_of(*choices: str) -> str:
+        return dice.choice(choices)
+
+    def number(low: float, high: float) -> str:
+        return f"{dice.uniform(low, high):.6g}"
+
+    cells = [number(20, 90) for _ in range(3)] + one_of("90 90 90", "90 101.3 90", "85 96 107").split()
+    flags = ["-cell", *cells, "-lambda", number(0.7, 1.6), "-distance", number(60, 250), "-pixel", number(0.1, 0.9)]
+    flags += ["-detpixels_x", str(dice.randint(5, 27)), "-detpixels_y", str(dice.randint(5, 27))]
+    flags += one_of("-N 5", "-Na 7 -Nb 1 -Nc 4", "-N 2", "-Na 12 -Nb 9 -Nc 3", "-xtalsize 0.0003").split()
+    flags += one_of("-default_F 100", "-hkl p1.hkl", "-hkl p1.hkl -default_F 3").split()
+    flags += ["-oversample", one_of("1", "1", "2", "3")]
+    some = (
+        f"-misset {number(-40, 40)} {number(-40, 40)} {number(-40, 40)}",
+        f"-phi {number(-20, 20)} -osc {number(0.1, 3)} -phisteps {dice.randint(1, 4)}",
+        f"-mosaic {number(0.1, 2)} -mosaic_dom {dice.randint(1, 5)}",
+        f"-hdivrange {number(0.1, 2)} -hdivsteps {dice.randint(1, 3)}",
+        f"-vdivrange {number(0.1, 2)} -vdivsteps {dice.randint(1, 3)}",
+        f"-dispersion {number(0.1, 3)} -dispsteps {dice.randint(1, 3)}",
+        one_of("-round_xtal", "-gauss_xtal", "-tophat_spots"),
+        f"-fudge {number(0.5, 1.5)}",
+        one_of("-interpolate", "-nointerpolate"),
+        f"-dmin {number(1.5, 8)}",
+        f"-water {number(1, 20)}",
+        "-curved_det",
+        "-point_pixel",
+        f"-detector_thick {number(50, 500)} -detector_abs {number(100, 500)} -thicksteps {dice.randint(1, 3)}",
+        one_of("-oversample_thick", "-oversample_polar", "-oversample_omega"),
+        one_of("-oversample_thick -oversample_polar", "-oversample_polar -oversample_omega"),
+        one_of("-nopolar", f"-polar {number(-1, 1)}"),
+        f"-detector_rotx {number(-10, 10)} -detector_roty {number(-10, 10)} -detector_rotz {number(-10, 10)}",
+        f"-twotheta {number(-15, 15)}",
+        one_of("-adxv", "-xds", "-dials", "-denzo", "-mosflm"),
+        f"-roi {dice.randint(0, 2)} 4 {dice.randint(0, 2)} 4",
+        f"--quirk {dice.choice(TABLE).id}={one_of('on', 'off')}",
+        f"--quirk {dice.choice(TABLE).id}=off",
+    )
+    for feature in some:
+        if dice.random() < 0.3:
+            flags += feature.split()
+    return flags

@@ -1,0 +1,137 @@
+"""The compiled kernel against the torch path, which is its definition, and against the reference's images."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import CASES, INPUTS, load
+from mixtures import mixture
+from torch import Tensor
+
+from nanobragg_torch import compiled
+from nanobragg_torch.config import Config
+from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.flags.table import TABLE
+from nanobragg_torch.io.load import loaded
+from nanobragg_torch.scan import fused, simulate
+from nanobragg_torch.scan.experiment import prepare
+from nanobragg_torch.scan.summation import Run
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(autouse=True)
+def kernel(monkeypatch: Patch) -> None:
+    """The kernel, however small the image."""
+    monkeypatch.setattr(fused, "WORTH", -1.0)
+
+
+def started(config: Config) -> Run:
+    return simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64))
+
+
+def both(config: Config, monkeypatch: Patch) -> tuple[Tensor, Tensor]:
+    """The window by the kernel and by the torch path; where interpolation ends is the same for both."""
+    run = started(config)
+    assert fused.serves(run)
+    ours = simulate.render_window(run, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(fused, "WORTH", math.inf)
+        slow = started(config)
+        assert not fused.serves(slow)
+        assert run.tricubic_end == slow.tricubic_end
+        return ours, simulate.render_window(slow, 1)
+
+
+def assert_twins(ours: Tensor, torch_path: Tensor) -> None:
+    """Within 1e-12, or where the lattice factor of a ROUND crystal is next to its zero within 1e-14 of the largest."""
+    assert torch.equal(ours.isnan(), torch_path.isnan())
+    known = torch_path.nan_to_num()
+    apart = (ours.nan_to_num() - known).abs()
+    assert bool((apart <= (1e-12 * known.abs()).clamp(min=1e-14 * float(known.abs().max()))).all())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_golden_image_by_the_kernel(name: str, monkeypatch: Patch) -> None:
+    case = load(name)
+    ours, torch_path = both(case.config(), monkeypatch)
+    assert_twins(ours, torch_path)
+    detector, roi, recorded = case.config().detector, case.config().detector.rendered, case.image()
+    if recorded.size == detector.pixels_slow * detector.pixels_fast:
+        recorded = recorded.reshape(detector.pixels_slow, detector.pixels_fast)
+        recorded = recorded[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1].ravel()
+    assert int((ours.numpy().astype(np.float32).ravel() != recorded).sum()) == 0
+
+
+@pytest.mark.parametrize("seed", range(0, 100, 2))
+def test_random_mixtures_of_every_feature(seed: int, monkeypatch: Patch) -> None:
+    config = parse(mixture(seed), [INPUTS])
+    assert_twins(*both(config, monkeypatch))
+
+
+def test_the_mixtures_have_every_flag_that_changes_the_float_image() -> None:
+    drawn = {word for seed in range(400) for word in mixture(seed)}
+    assert {"-curved_det", "-oversample_thick", "-interpolate", "-dmin", "-water", "-tophat_spots", "--quirk"} <= drawn
+    assert len(drawn & {flag for row in TABLE for flag in row.names.split()}) > 40
+
+
+MANY = {
+    "canonical": "",
+    "polarised": "-polar 0.93",
+    "domains": "-mosaic 0.4 -mosaic_domains 5",
+    "sources": "-dispersion 0.5 -dispsteps 3 -polar 0.9",
+    "sub-pixels": "-oversample 2 -oversample_omega",
+    "a default everywhere": "-default_F 3",
+    "wide sweep": "-osc 20",
+    "tricubic": "-interpolate",
+    "round": "-round_xtal",
+    "dmin": "-dmin 2",
+}
+
+
+@pytest.mark.parametrize("extra", MANY.values(), ids=MANY.keys())
+def test_threads_and_blocks_change_no_bit(extra: str, monkeypatch: Patch) -> None:
+    config = load("supervisor_synthetic").config(*extra.split())
+    run = started(config)
+    plain = simulate.render_window(run, 1)
+    assert plain.count_nonzero() > 0
+    for threads, terms in ((2, 2**22), (3, 50_000), (2, 1)):
+        monkeypatch.setattr(fused, "TERMS", terms)
+        again = simulate.render_window(started(config), threads)
+        assert torch.equal(again.view(torch.int64), plain.view(torch.int64)), (threads, terms)
+
+
+def test_equal_orientations_are_evaluated_once() -> None:
+    """Ten phi steps, the first equal to the last (Q29)."""
+    *_, slots, _ = fused.arguments_of(started(load("supervisor_synthetic").config()))
+    assert np.array(slots).tolist() == [[0, *[-1] * 9], [*[-1] * 9, 0]]
+
+
+def test_straight_ahead_is_the_peak_of_the_grating(monkeypatch: Patch) -> None:
+    """q = 0 exactly at the middle pixel: sin(N y) / sin(y) is N there."""
+    flags = "-cell 50 60 70 90 90 90 -default_F 10 -lambda 1 -N 5 -nointerpolate -oversample 1 -phi 0 -osc 0"
+    config = parse([*flags.split(), "-detpixels", "9", "-distance", "125"])
+    pixel = 2.0**-11  # all lengths are powers of two: nothing is rounded
+    flat = replace(config.detector, pixel_m=pixel, distance_m=0.125, x_beam_m=4 * pixel, y_beam_m=4 * pixel)
+    config = replace(config, detector=flat)
+    ours, torch_path = both(config, monkeypatch)
+    assert_twins(ours, torch_path)
+    run = started(config)
+    scale = float(run.exp.r_e_sqr * run.exp.fluence * pixel**2 / 0.125**2)
+    assert float(ours[4, 4]) == pytest.approx(10.0**2 * 125.0**2 * scale, rel=1e-14)
+
+
+def test_where_numba_cannot_compile_the_torch_path_serves(monkeypatch: Patch) -> None:
+    config = load("gauss_crystal").config()
+    ours, torch_path = both(config, monkeypatch)
+    monkeypatch.setattr(compiled, "usable", lambda: "numba is switched off by NUMBA_DISABLE_JIT")
+    again = simulate.render_window(started(config), 1)
+    assert torch.equal(again.view(torch.int64), torch_path.view(torch.int64))
+    assert not torch.equal(ours.view(torch.int64), torch_path.view(torch.int64))
+
+
+@pytest.mark.parametrize("flags", ["-lambda 1e-9", "-N 2000000"])
+def test_phases_too_large_for_the_sine_of_the_kernel_are_left_to_the_torch_path(flags: str) -> None:
+    assert not fused.serves(started(load("adxv_convention").config(*flags.split())))
