@@ -24,7 +24,7 @@ _cell, _using_the_cell = array("f", [0.0]), Lock()  # a Python may change thread
 _DRAW_SECONDS = 5e-7  # of one number, where nothing is compiled
 
 _DIRECT_BELOW, _GAUSSIAN_ABOVE = 12.0, 1e6
-_NONE_BELOW = 0.9999999  # 1 less more than the float32 rounding of what is below it
+_NONE_BELOW = 0.9999999  # less the mean, it is below exp(-mean) in float32, whose rounding takes 6e-8 at most
 _LANCZOS = (
     76.18009172947146, -86.50532032941677, 24.01409824083091,
     -1.231739572450155, 0.001208650973866179, -0.000005395239384953,
@@ -76,7 +76,7 @@ def run(function: Callable[..., None], seconds: float, *arguments: np.ndarray | 
     with _using_the_cell:
         function(*lists)  # Python is slow at the elements of arrays
     for argument, values in zip(arguments, lists):
-        if isinstance(argument, np.ndarray):
+        if isinstance(argument, np.ndarray) and argument.flags.writeable:
             argument[:] = values
 
 

@@ -112,6 +112,7 @@ def test_compiled_counts_are_those_of_the_plain_functions() -> None:
 @pytest.mark.parametrize("seconds", [0.0, ALWAYS])
 def test_what_is_no_number_and_below_zero(seconds: float) -> None:
     values = np.array([math.nan, -3.0, -1e30, 5e6], np.float32)
+    values.flags.writeable = seconds > 0.0
     made = noise(-1, 40.0, seconds)
     assert made.digits(values).tolist() == [0, 40, 40, 65535]
     assert made.overloads == 1
