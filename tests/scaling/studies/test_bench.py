@@ -184,6 +184,12 @@ def test_the_table_gives_medians_and_says_where_there_was_no_reference():
     assert table.readme_table({}) == "Not measured."
 
 
+def test_means_are_told_as_people_write_them():
+    found = measured()
+    found["noises"]["many counts"]["mean"] = 2001.7
+    assert "| noise image, mean of 2,000 counts | 2.00 |" in table.readme_table(found)
+
+
 def test_the_curves_have_their_slope_in_words_and_a_picture():
     points = [{"count": n, "seconds": [9.0 * n, 2.0 * n, 1.0 * n]} for n in growth.COUNTS]
     steep = [*points[:-1], {"count": 1000, "seconds": [9e4]}]

@@ -146,9 +146,9 @@ def test_parts_that_the_time_does_not_reach_are_named(tmp_path: Path) -> None:
 def test_without_the_device_there_is_one_line_and_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "none"
     assert cli.main(["study", "device", "--device", "cuda:77", "--reports-root", str(root)]) == 3
-    error = capsys.readouterr().err
-    assert error.startswith("error: --device cuda:77: not usable for float64 on this machine: ")
-    assert error.count("\n") == 1 and not root.exists()
+    said = capsys.readouterr()
+    assert said.err.startswith("error: --device cuda:77: not usable for float64 on this machine: ")
+    assert said.out == "" and said.err.count("\n") == 1 and not root.exists()
 
 
 def test_a_part_and_a_package_that_are_not_there(

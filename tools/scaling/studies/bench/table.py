@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.text import counted
 from tools.scaling.implementations.run import gather_inputs
 from tools.scaling.studies.bench.canonical import INPUTS
 from tools.scaling.studies.bench.works import CANONICAL, NOISES, works
@@ -175,11 +176,11 @@ def section(measured: Mapping[str, Any]) -> list[str]:
         "## Features",
         "",
         "Processor seconds. The reference is a whole process with one thread"
-        + (f", {reference}. " if reference else "; it was not at hand (NB_C_BIN). "),
+        + (f", {reference}." if reference else "; it was not at hand (NB_C_BIN)."),
         "The port is its command line, everything that it does, run again in one process by runpy: neither imports",
         "nor compilation count. Of its sines: the share of the time that torch.sin needs, on one thread, for as many",
         "as the formula has, six a term: a pixel's sub-pixel, layer, source, phi step and mosaic domain. Two threads:",
-        f"times as fast as one, by the clock. Medians of {turns} turns; 512 x 512 pixels but for the first row.",
+        f"times as fast as one, by the clock. {counted(turns, 'turn')}, medians; 512 x 512 pixels but in row one.",
         "",
         "| work | million terms | reference s | port s | times as fast | wanted | of its sines | two threads |",
         "|---|---|---|---|---|---|---|---|",
@@ -198,7 +199,7 @@ def section(measured: Mapping[str, Any]) -> list[str]:
         beside = _shown(median(found["reference"]) if found["reference"] else None, 3)
         ours = _shown(median(found["port"]), 3)
         times = _shown(noise_ratio(found))
-        lines.append(_cells(f"mean of {found['mean']:.2g} counts", beside, ours, times, f"{WANTED['noise']:.0f}"))
+        lines.append(_cells(_counts(found), beside, ours, times, f"{WANTED['noise']:.0f}"))
     return lines
 
 
@@ -209,8 +210,12 @@ def readme_table(measured: Mapping[str, Any]) -> str:
     lines = ["| work | times as fast as the reference, one thread |", "|---|---|"]
     lines += [_cells(name, _shown(ratio(found))) for name, found in measured["rows"].items()]
     for found in measured["noises"].values():
-        lines.append(_cells(f"noise image, mean of {found['mean']:.2g} counts", _shown(noise_ratio(found))))
+        lines.append(_cells(f"noise image, {_counts(found)}", _shown(noise_ratio(found))))
     return "\n".join(lines)
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    return f"mean of {float(format(found['mean'], '.2g')):,g} counts"
 
 
 def _cells(*texts: str) -> str:

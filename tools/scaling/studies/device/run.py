@@ -210,7 +210,8 @@ class _Process:
             return
         self._over(left)
         self.part, self.begun = message.part, time.monotonic()
-        self.evidence.say(message.part)
+        if self.evidence.bundle is not None:  # until then one line may be all that there is to say
+            self.evidence.say(message.part)
 
     def _over(self, left: list[str]) -> None:
         if self.part:
