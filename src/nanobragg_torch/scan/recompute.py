@@ -19,7 +19,8 @@ from nanobragg_torch.scan.chosen import only
 from nanobragg_torch.scan.summation import Pixels, Run, pixel_ranges, pixel_values
 from nanobragg_torch.scan.threads import in_parallel
 
-TERMS = 2**17  # of a graph: fewer cost more operations, more leave the processor's cache
+TERMS = 2**17  # of a graph on a CPU: fewer cost more operations, more cost more memory
+HELD = 4  # on a GPU: bytes of a term in a graph by those of a term without one
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -82,8 +83,9 @@ def gradient(job: Job, slopes: Tensor) -> Gradients:
     at = at if len(at) else torch.zeros_like(slopes[:1], dtype=torch.int64)  # it tells what pixels depend on
     run = job.run if len(at) == len(slopes) else only(job.run, at)
     slopes = slopes if len(at) == len(slopes) else slopes[at]
-    job = replace(job, run=replace(run, block=min(run.block, TERMS)))
     exp = run.exp
+    most = max(run.block // HELD, 1) if slopes.device.type == "cuda" else min(run.block, TERMS)
+    job = replace(job, run=replace(run, block=most))
     a_pixel = exp.n_subpixels * exp.n_sources * exp.n_orientations
     total = _Total(len(job.cut))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden_cases import load
+from golden_cases import DEVICES, load
 from torch.autograd import gradgradcheck
 
 import nanobragg_torch as nb
@@ -70,6 +70,20 @@ def test_the_gradient_is_that_of_the_whole_graph(flags: str, small_blocks: list[
     for mine, other, third, plain in zip(*found, expected):
         assert torch.equal(mine, other) and torch.equal(mine, third)
         assert (mine - plain).abs().max() <= 1e-12 * plain.abs().max() and bool((plain != 0).any())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", ["phi", "sources"])
+def test_gradients_on_every_device(kind: str, device: str) -> None:
+    model = model_of(KINDS[kind])
+    slopes = slopes_of(model.config())
+    expected = torch.autograd.grad(model().flatten(), list(model.parameters()), slopes)
+    there = model_of(KINDS[kind]).to(device)
+    for block in (None, 900):
+        image = nb.simulate(there.config(), device=device, block=block)
+        found = torch.autograd.grad(image.flatten(), list(there.parameters()), slopes.to(device))
+        for mine, other in zip(found, expected):
+            assert (mine.cpu() - other).abs().max() <= 1e-9 * other.abs().max()
 
 
 def test_structure_factors_interpolated_until_neighbours_lack(small_blocks: list[int]) -> None:
