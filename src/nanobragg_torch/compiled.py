@@ -34,9 +34,19 @@ def pays(seconds: float) -> bool:
     return seconds > (_READ_SECONDS if "numba" in sys.modules else _IMPORT_SECONDS)
 
 
-@cache
 def usable() -> str | None:
-    """None where numba can compile and keep what it has compiled, else one line that says why it cannot."""
+    """None where numba can compile and keep what it has compiled, else one line that says why it cannot.
+
+    To be asked where compiling would pay: the line is told to who listens.
+    """
+    reason = _hindrance()
+    if reason is not None:
+        _tell(f"nothing is compiled, so this takes longer: {reason}")
+    return reason
+
+
+@cache
+def _hindrance() -> str | None:
     try:
         import numba
     except (ImportError, OSError) as error:
@@ -59,11 +69,7 @@ def compiled(function: Function, *callees: Function | tuple[Function, Function])
     function that is compiled in its place. The arithmetic is that of the text: nothing is reordered or contracted, a
     division by 0 gives what IEEE 754 says. Python's lock is let go.
     """
-    reason = usable()
-    if reason is not None:
-        _tell(f"nothing is compiled, so this takes longer: {reason}")
-        return None
-    return _compiled(function, *callees)
+    return None if usable() is not None else _compiled(function, *callees)
 
 
 @cache

@@ -140,11 +140,11 @@ def test_a_command_line_without_compiling_writes_the_same_image(
     assert main([*flags.split(), "compiled"]) == 0
     capsys.readouterr()
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    compiled.usable.cache_clear()
+    compiled._hindrance.cache_clear()
     try:
         assert main([*flags.split(), "plain"]) == 0
     finally:
-        compiled.usable.cache_clear()
+        compiled._hindrance.cache_clear()
     assert Path("plain").read_bytes() == Path("compiled").read_bytes()
     told = capsys.readouterr().err.splitlines()
     line = "nothing is compiled, so this takes longer: numba is switched off by NUMBA_DISABLE_JIT"
