@@ -25,6 +25,7 @@ QUICK = ("curved_detector", "tricubic_interpolation")
 SMALL = "-default_F 10 -lambda 1.1 -N 3 -distance 100 -oversample 1 -flux 1e33 -beamsize 1 -detpixels 2 -pixel 15"
 CELL = "-cell 50 60 70 80 95 105"
 SHAPES = {"square": "-square_xtal", "round": "-round_xtal", "gauss": "-gauss_xtal -fudge 1e-3"}
+LONGEST = 200  # characters of a message
 TOLERANCE = 1e-9  # of gradients, device against CPU: of the largest
 
 
@@ -224,7 +225,7 @@ def serve(place: Place, names: Sequence[str]) -> None:
             if name == "environment":
                 raise
             refused = isinstance(error, ScalingError | NanoBraggError)
-            first = (str(error).strip().splitlines() or ["no message"])[0]
+            first = (str(error).strip().splitlines() or ["no message"])[0][:LONGEST]
             tell(EvidenceRow(name, name, FAIL, first if refused else f"broke off: {type(error).__name__}: {first}"))
             if not refused:
                 traceback.print_exc()
