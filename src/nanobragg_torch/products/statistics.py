@@ -122,6 +122,6 @@ def _solid_angle(exp: Experiment, threads: int | None) -> float:
         return work
 
     on_cpu = exp.cells.device.type == "cpu"
-    in_parallel(range(len(blocks)), worker, (threads or available_cores()) if on_cpu else 1)
+    in_parallel(range(len(blocks)), worker, (threads or available_cores()) if on_cpu else 0)
     per = exp.n_steps if exp.config.quirks.on("Q39") else exp.n_subpixels
     return sum(sums) / per if per else math.nan

@@ -17,14 +17,12 @@ from nanobragg_torch import compiled
 from nanobragg_torch.physics import corrections, detector
 from nanobragg_torch.physics.vectors import cross, dot
 from nanobragg_torch.scan.experiment import Application, Experiment
+from nanobragg_torch.scan.plan import WORTH, seconds
 from nanobragg_torch.scan.threads import check_stopped, stop_flag
 
 if TYPE_CHECKING:
     from nanobragg_torch.scan.summation import Pixels, Run
 
-NANOSECONDS, TRICUBIC = 60, 600  # of the torch path, a term
-WORTH = 0.1  # seconds of the torch path: about what numba's import takes. Whether it is imported already plays no part,
-# so that the last bits of an image depend on nothing but what is simulated.
 MOST_SLOTS = 64
 LARGEST_PHASE = 2.0**20  # radians: so far the reduction by pi in the kernel loses nothing
 MOST_ORIENTATIONS = 2**20  # beyond, their axes are not kept
@@ -73,8 +71,8 @@ def serves(run: Run) -> bool:
     exp = run.exp
     if exp.cells.device.type != "cpu" or exp.cells.dtype != torch.float64 or exp.unbounded or not _bounded(exp):
         return False
-    seconds = 1e-9 * (TRICUBIC if run.tricubic else NANOSECONDS) * exp.n_pixels * terms_per_pixel(exp)
-    return seconds > WORTH and compiled.usable() is None
+    took = seconds(exp.n_pixels * terms_per_pixel(exp), tricubic=run.tricubic)
+    return took > WORTH and compiled.usable() is None
 
 
 def block_size(exp: Experiment) -> int:

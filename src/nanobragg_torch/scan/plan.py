@@ -1,6 +1,6 @@
 """Planning memory before torch is imported: what a simulation will need, what there is, and the block that fits.
 
-    need = base + outputs + noise + pixels x pixel + grid + orientations + workers x (worker + block x term)
+    need = base + outputs + noise + kernel + pixels x pixel + grid + orientations + workers x (worker + block x term)
 
 `sizes` takes the numbers from a Config, `plan` decides. Neither imports torch.
 """
@@ -27,6 +27,7 @@ GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
 ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
 NUMBA = 46_000_000  # bytes of numba and of its work: 37 MiB and MARGIN
+KERNEL = 285_000_000  # bytes where the image's kernel is compiled for the first time: 225 MiB and MARGIN
 MASKED = 24  # bytes a pixel, where a mask names the rendered ones, which are computed apart
 
 
@@ -50,10 +51,26 @@ class Footprint:
 
 # Measured times MARGIN (torch 2.13 for CPUs, Python 3.11, x86-64, glibc), rounded up.
 FOOTPRINT = Footprint(
-    base=185_000_000, pixel8=10, pixel4=5, outputs=25_000_000, term=680, tricubic=1150, worker=3_000_000
+    base=185_000_000,
+    pixel8=10,
+    pixel4=5,
+    outputs=25_000_000,
+    term=680,
+    tricubic=1150,
+    worker=3_000_000,
 )
 CUDA_BUILD = 167_000_000  # what a torch that was built for CUDA holds more, used or not
 ADDRESSES = 2 * 2**30  # what libraries and stacks take of RLIMIT_AS without holding it
+
+
+NANOSECONDS, TRICUBIC = 60, 600  # of the torch path, a term
+WORTH = 0.1  # seconds of the torch path: about what numba's import takes. Whether it is imported already plays no part,
+# so that the last bits of an image depend on nothing but what is simulated.
+
+
+def seconds(terms: float, *, tricubic: bool) -> float:
+    """What the torch path takes for so many terms, about."""
+    return 1e-9 * (TRICUBIC if tricubic else NANOSECONDS) * terms
 
 
 def footprint_here() -> Footprint:
@@ -75,6 +92,7 @@ class Sizes:
     outputs: the command line's statistics and files are made, not the image alone. noise: among them a noise image,
     which numba compiles. tricubic: structure factors may be
     interpolated. searched: the order of evaluations is looked into first, by one more thread, which keeps its block.
+    compiled: the compiled kernel may serve.
     """
 
     pixels: int
@@ -90,6 +108,7 @@ class Sizes:
     noise: bool = False
     tricubic: bool = False
     searched: bool = False
+    compiled: bool = False
 
     def terms(self, config: "Config") -> int:
         """Terms to be summed, as far as they are known: a chosen oversampling, all sources."""
@@ -162,7 +181,7 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
             raise FlagError(f"{name}: expected fewer than 2147483648, got {shown}")
     cells, reflections = _grid(config)
     tricubic = config.structure.interpolate is not False
-    return Sizes(
+    wanted = Sizes(
         pixels=width * height,
         rendered=width * height,
         row=max(1, width),
@@ -177,6 +196,9 @@ def sizes(config: "Config", *, itemsize: int = 8, outputs: bool = False) -> Size
         tricubic=tricubic,
         searched=tricubic or config.dmin_m > 0,
     )
+    # of a sampling that is chosen from the spots little is known yet
+    many = config.sampling.oversample < 1 or seconds(wanted.terms(config), tricubic=tricubic) > WORTH
+    return replace(wanted, compiled=itemsize == 8 and many)
 
 
 def _grid(config: "Config") -> tuple[int, int]:
@@ -209,6 +231,7 @@ def plan(
     footprint = footprint_here() if footprint is None else footprint
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
     fixed = footprint.base + (footprint.outputs if wanted.outputs else 0) + (NUMBA if wanted.noise else 0)
+    fixed += KERNEL if wanted.compiled and gpu is None else 0
     fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
     a_pixel = footprint.pixel8 if wanted.itemsize == 8 else footprint.pixel4
     a_pixel += MASKED if wanted.masked else 0

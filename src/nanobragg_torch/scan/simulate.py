@@ -91,7 +91,7 @@ def render_pixels(
     if exp.n_pixels == 0:
         return values
     on_cpu = like.device.type == "cpu"
-    workers = (threads or available_cores()) if on_cpu else 1
+    workers = (threads or available_cores()) if on_cpu else 0
     if torch.is_grad_enabled() and needs_gradient(run):
         return rendered_again(run, workers, lambda still: render_pixels(still, threads, rendered))
     kernel = fused.kernel(run)

@@ -74,6 +74,8 @@ def keep_freed_memory() -> None:
 def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], None]], threads: int) -> None:
     """Give every item to one of `threads` workers; `worker` makes what one of them does with an item.
 
+    threads: 0 for the thread that calls, which a signal interrupts only between two items.
+
     The first exception of a worker, or an interrupt, ends the others when they next ask (`check_stopped`), and
     is raised here.
     """
@@ -102,10 +104,13 @@ def in_parallel(items: Iterable[Item], worker: Callable[[], Callable[[Item], Non
             _present.stop = None
 
     keep_freed_memory()
-    with one_thread_per_operation(), ThreadPoolExecutor(max(threads, 1)) as pool:
-        running = [pool.submit(loop) for _ in range(max(threads, 1))]
-        try:
-            for one in running:
-                one.result()
-        finally:
-            stop.set()
+    with one_thread_per_operation():
+        if threads == 0:
+            return loop()
+        with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(loop) for _ in range(threads)]
+            try:
+                for one in running:
+                    one.result()
+            finally:
+                stop.set()

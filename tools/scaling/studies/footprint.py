@@ -75,6 +75,8 @@ def command(request: Request) -> list[str]:
 def peak(request: Request, limit: Limit | None = None) -> int:
     """Run the request and return the most memory that its process was seen to hold, in bytes."""
     env = environment() | {"OMP_NUM_THREADS": "1"}
+    if not request.outputs:
+        env["NUMBA_DISABLE_JIT"] = "1"  # the torch path is what needs memory
     outcome = run(command(request), cwd=ROOT, env=env, limit=limit)
     if outcome.verdict is not GuardVerdict.OK:
         raise ScalingError(outcome.message)
