@@ -97,7 +97,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     output, told = config.output, len(config.warnings)
     if config.structure.dump_file is None:  # the plan needs no more of a dump than its head
         config = loaded(config, room=False)
-    threads, block = _planned(config, options)
+    threads, block, kernel = _planned(config, options)
     config = loaded(config)
 
     import numpy as np
@@ -130,7 +130,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
             slow, fast = output.trace_pixel
             lines = trace.trace_pixel(config, slow, fast, device=device, dtype=dtype, taps=os.environ)
             _say(trace.render(lines), end="")
-        run = simulate.start(exp, block)
+        run = simulate.start(exp, block, kernel=kernel)
         _warn(run_warnings(run))
         for text in printed(run, output.printout_pixel) if output.printout else ():
             _say(text, end="")
@@ -144,8 +144,8 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     return 0
 
 
-def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None]:
-    """Threads and terms of a block that fit; what does not fit, or has no end, is refused before it starts."""
+def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None, bool]:
+    """Threads, terms of a block, room for the kernel; what does not fit, or has no end, is refused before it starts."""
     from nanobragg_torch.memory import limit, own_memory
     from nanobragg_torch.scan.cores import available_cores
     from nanobragg_torch.scan.plan import gpu_free, plan, sizes
@@ -160,7 +160,11 @@ def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int |
         raise FlagError(f"{terms:.1e} terms to sum: expected at most {most}, a larger --max-terms starts the run")
     if terms > MANY_TERMS:
         _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
-    return (threads, block) if fits.gpu is not None else (fits.workers, min(block or fits.block, fits.block))
+    if wanted.compiled and not fits.kernel and gpu is None:
+        _warn(["the compiled kernel does not fit into the memory that there is: this takes longer"])
+    if fits.gpu is not None:
+        return threads, block, False
+    return fits.workers, min(block or fits.block, fits.block), fits.kernel
 
 
 def _say(text: str, end: str = "\n") -> None:

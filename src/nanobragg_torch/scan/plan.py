@@ -1,6 +1,8 @@
 """Planning memory before torch is imported: what a simulation will need, what there is, and the block that fits.
 
-    need = base + outputs + noise + kernel + pixels x pixel + grid + orientations + workers x (worker + block x term)
+    need = base + outputs + noise + pixels x pixel + grid + orientations + workers x (worker + block x term)
+
+The compiled kernel, where there is room for it, takes what the blocks would, or KERNEL, if that is more.
 
 `sizes` takes the numbers from a Config, `plan` decides. Neither imports torch.
 """
@@ -122,7 +124,7 @@ class MemoryPlan:
     """What a simulation needs and may take, in bytes, and how it is cut to fit.
 
     block: terms x pixels held at a time by each of `workers` threads. blocks: bytes of all of them. gpu: bytes
-    that the device offers, None on a CPU.
+    that the device offers, None on a CPU. kernel: whether there is room to compile the kernel, if it may serve.
     """
 
     fixed: int
@@ -135,6 +137,7 @@ class MemoryPlan:
     available: int
     limit: Limit
     gpu: int | None = None
+    kernel: bool = False
 
     @property
     def need(self) -> int:
@@ -221,7 +224,7 @@ def plan(
     gpu: int | None = None,
     footprint: Footprint | None = None,
 ) -> MemoryPlan:
-    """How to cut `wanted` so that it fits; fewer workers before smaller than one row.
+    """How to cut `wanted` so that it fits: without the kernel, with fewer workers before smaller than one row.
 
     there: what the process may use; without it `limit(memory_limit)` now. gpu: free bytes of the device
     that computes (`gpu_free`), None on a CPU. footprint: `footprint_here()` unless given. Raises DoesNotFit,
@@ -231,7 +234,6 @@ def plan(
     footprint = footprint_here() if footprint is None else footprint
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
     fixed = footprint.base + (footprint.outputs if wanted.outputs else 0) + (NUMBA if wanted.noise else 0)
-    fixed += KERNEL if wanted.compiled and gpu is None else 0
     fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
     a_pixel = footprint.pixel8 if wanted.itemsize == 8 else footprint.pixel4
     a_pixel += MASKED if wanted.masked else 0
@@ -241,13 +243,15 @@ def plan(
     if gpu is not None:  # one thread; the image is on both sides, the blocks fill the device
         workers, most = 1, max(1, wanted.rendered // wanted.row)
         room = -1 if room < 0 else gpu * STOP_PERCENT // 100 - GPU_CONTEXT - image - grid
+    kernel = wanted.compiled and gpu is None and room >= KERNEL
     for count in range(max(1, workers), 0, -1):
         held = count + (1 if wanted.searched and count > 1 else 0)
         rows = min(most, (room // held - footprint.worker) // row)
         if rows >= 1 or count == 1:
             cut = max(1, rows)
             blocks = held * (footprint.worker + cut * row)
-            made = MemoryPlan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu)
+            blocks = max(blocks, KERNEL) if kernel else blocks  # one of the two is held
+            made = MemoryPlan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu, kernel)
             if rows < 1:
                 raise DoesNotFit(f"does not fit, nothing was started: {made.line}")
             break

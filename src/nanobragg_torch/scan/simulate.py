@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -117,14 +118,14 @@ def default_block(device: torch.device) -> int:
 
 
 @torch.no_grad()
-def start(exp: Experiment, block: int | None = None) -> Run:
-    """Find out what depends on the order of evaluations over the whole image."""
+def start(exp: Experiment, block: int | None = None, *, kernel: bool = True) -> Run:
+    """Find out what depends on the order of evaluations over the whole image. kernel: as in `Run`."""
     block = default_block(exp.cells.device) if block is None else block
     first = _first_evaluation(exp, block) if exp.first_differs else None
-    run = Run(exp, block, first, exp.interpolate)
+    run = Run(exp, block, first, exp.interpolate, kernel=kernel)
     if not run.tricubic or not exp.config.quirks.on("Q25"):
         return run
-    return Run(exp, block, first, True, _tricubic_end(run))
+    return replace(run, tricubic_end=_tricubic_end(run))
 
 
 def pixel_blocks(run: Run) -> Iterator[Pixels]:
