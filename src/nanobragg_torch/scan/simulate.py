@@ -88,13 +88,12 @@ def render_pixels(
     rendered: called from any thread with the number of pixels that have just been rendered.
     """
     exp, like = run.exp, run.exp.cells
+    workers = (threads or available_cores()) if like.device.type == "cpu" else 0
+    if torch.is_grad_enabled() and needs_gradient(run):
+        return rendered_again(run, workers, lambda still: render_pixels(still, threads, rendered))
     values = like.new_empty(exp.n_pixels)
     if exp.n_pixels == 0:
         return values
-    on_cpu = like.device.type == "cpu"
-    workers = (threads or available_cores()) if on_cpu else 0
-    if torch.is_grad_enabled() and needs_gradient(run):
-        return rendered_again(run, workers, lambda still: render_pixels(still, threads, rendered))
     kernel = fused.kernel(run)
 
     def work(pixels: Pixels) -> None:

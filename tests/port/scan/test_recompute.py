@@ -156,6 +156,15 @@ def test_a_gradient_can_be_differentiated_again() -> None:
     assert gradgradcheck(image, starts, rtol=1e-4, atol=1e-4, fast_mode=True)
 
 
+def test_no_pixels_have_a_gradient_too() -> None:
+    model, alone = model_of(KINDS["phi"]), model_of(KINDS["phi"])
+    (model([]).sum() + model([(3, 4)]).sum()).backward()
+    alone([(3, 4)]).sum().backward()
+    for mine, other in zip(model.parameters(), alone.parameters()):
+        assert mine.grad is not None and other.grad is not None and torch.equal(mine.grad, other.grad)
+    model([]).sum().backward()
+
+
 def test_an_error_in_a_block_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     image = model_of(KINDS["phi"])()
 
