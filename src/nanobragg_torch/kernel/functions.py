@@ -29,9 +29,10 @@ _PER_PI, _PER_LN2 = 1 / math.pi, 1 / math.log(2)
 _LOWEST_POWER = 545
 _POWERS = np.array([2.0**k for k in range(-_LOWEST_POWER, 525)])  # half of an exponent, twice
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 compiled = njit(**_OPTIONS)
 inlined = njit(forceinline=True, **_OPTIONS)
+kept_on_disk = njit(cache=True, **_OPTIONS)  # with all that it calls: what Python calls, and nothing else
 
 
 def _fma(typing: Any, x: Any, y: Any, z: Any) -> Any:

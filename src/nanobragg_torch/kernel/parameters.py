@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-CHUNK, LANES = 256, 8  # pixels; numbers of the widest vector
+CHUNK, LANES = 384, 8  # pixels; numbers of the widest vector
 FINAL, RUNNING, TERM = 0, 1, 2  # when a factor is applied
 SQUARE, ROUND, GAUSS, GAUSS_Q24, TOPHAT, TOPHAT_Q24 = 0, 1, 2, 3, 4, 5
 FLAT, CURVED, WRAPPED = 0, 1, 2

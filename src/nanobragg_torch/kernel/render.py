@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nanobragg_torch.kernel.functions import compiled, nearest, vectorized
+from nanobragg_torch.kernel.functions import compiled, kept_on_disk, nearest, vectorized
 from nanobragg_torch.kernel.geometry import cast, polarize, scatter
 from nanobragg_torch.kernel.parameters import (
     ADDED,
@@ -202,7 +202,7 @@ def start(run, w, n, fast, slow, at, before):
         w[UNTIL_TERM + p] = run.tricubic_end - before - p * run.terms
 
 
-@compiled
+@kept_on_disk
 def render(run, sources, orientations, slots, grid, fast, slow, first, values, stop, version):
     """I_pixel_final of the pixels fast, slow (n,) into values (n,); the first of them is number `first` in scan order.
 

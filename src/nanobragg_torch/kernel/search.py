@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nanobragg_torch.kernel.functions import compiled, vectorized
+from nanobragg_torch.kernel.functions import compiled, kept_on_disk, vectorized
 from nanobragg_torch.kernel.geometry import cast, polarize, scatter
 from nanobragg_torch.kernel.parameters import ALIVE, CHUNK, FINAL, LATTICE, QX, ROWS, SX, H, K, L
 from nanobragg_torch.kernel.render import start
@@ -30,7 +30,7 @@ def _lacking(run, w, n):
     return n
 
 
-@compiled
+@kept_on_disk
 def first_lacking(run, sources, orientations, fast, slow, first, stop, version):
     """Scan order of the first term of the pixels fast, slow (n,) that lacks a neighbour (semantics 6.5), or -1.
 

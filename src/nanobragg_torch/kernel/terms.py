@@ -151,21 +151,32 @@ def _interpolate(run, grid, w, n, term):
 
 
 @inlined
-def _grating(h, cells, reduced):
-    """sin(N y) / sin(y) up to its sign, y = pi h; N where y is 0. reduced: 1 to take h from the nearest integer."""
-    y = math.pi * (h - reduced * nearest(h))
+def _grating(h, cells):
+    """sin(N y) / sin(y) up to its sign, y = pi h; N where y is 0."""
+    y = math.pi * h
     quotient = sine_up_to_sign(y * cells) / sine_up_to_sign(y)
     return quotient if y != 0.0 else cells
 
 
 @compiled
+def _from_nearest(w, n):
+    """h - h0 instead of h, k and l likewise."""
+    vectorized()
+    for p in range(n):
+        w[H + p] -= nearest(w[H + p])
+        w[K + p] -= nearest(w[K + p])
+        w[L + p] -= nearest(w[L + p])
+
+
+@compiled
 def _square(run, w, n):
     vectorized()
-    na, nb, nc = run.cells
-    reduced = 1.0 if run.reduced else 0.0
+    if run.reduced:  # by whole periods, which change no more than the sign
+        _from_nearest(w, n)
+    na, nb, nc = run.cells[0], run.cells[1], run.cells[2]
     for p in range(n):
-        a, b = _grating(w[H + p], na, reduced), _grating(w[K + p], nb, reduced)
-        w[LATTICE + p] = a * b * _grating(w[L + p], nc, reduced)
+        a, b, c = _grating(w[H + p], na), _grating(w[K + p], nb), _grating(w[L + p], nc)
+        w[LATTICE + p] = a * b * c
 
 
 @compiled
