@@ -32,6 +32,7 @@ _POWERS = np.array([2.0**k for k in range(-_LOWEST_POWER, 525)])  # half of an e
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 compiled = njit(**_OPTIONS)
 inlined = njit(forceinline=True, **_OPTIONS)
+merged = njit(inline="always", **_OPTIONS)
 kept_on_disk = njit(cache=True, **_OPTIONS)  # with all that it calls: what Python calls, and nothing else
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nanobragg_torch.kernel.functions import compiled, exponential, inlined, vectorized
+from nanobragg_torch.kernel.functions import compiled, exponential, inlined, merged, vectorized
 from nanobragg_torch.kernel.parameters import (
     ACROSS,
     ALIVE,
@@ -83,17 +83,17 @@ def _bend(run, w, n, sub_slow, sub_fast):
 
 
 @compiled
-def _direct(run, w, n):
-    """From positions to directions, with the solid angle of the pixel."""
+def _direct(run, w, n, area, oblique):
+    """From positions to directions; where the pixel's area is not 0, also its solid angle."""
     vectorized()
-    area = 1.0 if run.solid == POINT else run.pixel * run.pixel
-    oblique, close = run.solid == OBLIQUE, run.close_distance
+    close = run.close_distance
     for p in range(n):
         x, y, z = w[DX + p], w[DY + p], w[DZ + p]
         r = math.sqrt(x * x + y * y + z * z)
         w[DX + p], w[DY + p], w[DZ + p] = x / r, y / r, z / r
-        omega = area / r / r
-        w[OMEGA + p] = omega * close / r if oblique else omega
+        if area != 0.0:
+            omega = area / r / r
+            w[OMEGA + p] = omega * close / r if oblique else omega
 
 
 @compiled
@@ -106,16 +106,16 @@ def _capture(run, w, n, layer):
         w[CAPTURE + p] = exponential(before / cosine) - exponential(behind / cosine)
 
 
-@compiled
+@merged
 def cast(run, w, n, subpixel):
     """Rays to a sub-pixel: directions, solid angle, capture fraction."""
-    vectorized()
     per_edge = run.oversample
     layer, rest = subpixel // (per_edge * per_edge), subpixel % (per_edge * per_edge)
     _place(run, w, n, layer, rest // per_edge, rest % per_edge)
     if run.surface != FLAT:
         _bend(run, w, n, rest // per_edge, rest % per_edge)
-    _direct(run, w, n)
+    area = 1.0 if run.solid == POINT else run.pixel * run.pixel
+    _direct(run, w, n, area if subpixel == 0 or run.omega != FINAL else 0.0, run.solid == OBLIQUE)
     if run.captured and (run.capture != FINAL or (layer == run.layers - 1 and rest == 0)):
         _capture(run, w, n, layer)
 

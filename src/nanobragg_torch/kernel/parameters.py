@@ -17,16 +17,15 @@ INCIDENT, WAVELENGTH, WEIGHT, UNIT, ACROSS, ALONG = 0, 3, 4, 5, 8, 11
 
 # Rows of all pixels of a chunk: the scattering vector (1/m), the diffracted direction, what is known of a pixel.
 SX, SY, SZ, DX, DY, DZ, TOTAL, POLAR = range(0, 8 * CHUNK, CHUNK)
-CACHED, ALIVE, OMEGA, OMEGA_FIRST, CAPTURE, CAPTURE_LAST, FAST, SLOW = range(8 * CHUNK, 16 * CHUNK, CHUNK)
-STEADY, UNTIL_TERM = range(16 * CHUNK, 18 * CHUNK, CHUNK)
+CACHED, ALIVE, OMEGA, CAPTURE, FAST, SLOW, STEADY, UNTIL_TERM = range(8 * CHUNK, 16 * CHUNK, CHUNK)
 # Rows of those pixels of it whose terms are summed together: their scattering vector, sum and term.
-QX, QY, QZ, SUM, H, K, L, PLACE = range(18 * CHUNK, 26 * CHUNK, CHUNK)
-F, LATTICE, ADDED, RADIUS = range(26 * CHUNK, 30 * CHUNK, CHUNK)
-ROWS = 30
+QX, QY, QZ, SUM, H, K, L, PLACE = range(16 * CHUNK, 24 * CHUNK, CHUNK)
+F, LATTICE, ADDED, RADIUS = range(24 * CHUNK, 28 * CHUNK, CHUNK)
+ROWS = 28
 
 
 # What no pixel, source or orientation changes: lengths in metres, angles in radians, choices as numbered above.
-# centre: a, b, c of one orientation; reach: the largest difference of any other from it, with room for rounding.
+# reach: the largest difference of any orientation from the one in the middle, with room for rounding.
 # alike: terms differ by nothing but their reflection. lowest, counts, strides: the box of the listed F, in C order.
 # scale: r_e^2 times the fluence. tricubic_end: terms, in scan order, before interpolation ends.
 PARAMETERS = np.dtype(
@@ -48,13 +47,11 @@ PARAMETERS = np.dtype(
         ("slow_close", "f8"),
         ("close_distance", "f8"),
         ("solid", "i8"),
-        ("weighted", "?"),
         ("kahn", "f8"),
         ("unpolarized", "?"),
         ("polarized", "?"),
         ("reunitised", "?"),
         ("dmin", "f8"),
-        ("centre", "f8", (3, 3)),
         ("reach", "f8", (3, 3)),
         ("alike", "?"),
         ("cells", "f8", 3),
@@ -74,7 +71,6 @@ PARAMETERS = np.dtype(
         ("slots", "i8"),
         ("background", "f8"),
         ("term", "f8"),
-        ("with_term", "?"),
         ("dry", "?"),
         ("capture", "i8"),
         ("polar", "i8"),

@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from nanobragg_torch.kernel.functions import compiled, kept_on_disk, nearest, vectorized
+from nanobragg_torch.kernel.functions import compiled, kept_on_disk, merged, nearest, vectorized
 from nanobragg_torch.kernel.geometry import cast, polarize, scatter
 from nanobragg_torch.kernel.parameters import (
     ADDED,
     ALIVE,
     CACHED,
     CAPTURE,
-    CAPTURE_LAST,
     CHUNK,
     FAST,
     FINAL,
     LANES,
     LATTICE,
     OMEGA,
-    OMEGA_FIRST,
     POLAR,
     QX,
     QY,
@@ -81,24 +79,16 @@ def _recall(w, n, memory):
         w[ADDED + p] = memory[p]
 
 
-@compiled
-def _copy(w, n, row, into):
-    vectorized()
-    for p in range(n):
-        w[into + p] = w[row + p]
-
-
-@compiled
+@merged
 def _add_orientations(run, orientations, slots, memory, grid, w, n, weight, evaluation, steady):
     """The terms of all orientations of one sub-pixel and source. steady: F is there already."""
-    vectorized()
     count = orientations.shape[0]
     for o in range(count):
         kept, again = slots[0, o], slots[1, o]
         if again >= 0:
             _recall(w, n, memory[again])
         else:
-            indices(w, n, QX, orientations[o])
+            indices(w, n, w[QX : QX + 3 * CHUNK], orientations[o])
             term(run, grid, w, n, weight, float(evaluation * count + o), steady)
             if kept >= 0:
                 _keep(w, n, memory[kept])
@@ -109,27 +99,31 @@ def _add_orientations(run, orientations, slots, memory, grid, w, n, weight, eval
 
 
 @compiled
-def _find_steady(run, grid, w, n):
+def _mark_steady(run, w, n):
     """|F| of the pixels whose nearest reflection is the same in all orientations, and -1 of the others.
 
-    An index differs from that of the central orientation by at most reach . |q|.
+    h, k, l and F are those of the orientation in the middle, from which an index of another differs by at most
+    reach . |q|.
     """
     vectorized()
-    indices(w, n, SX, run.centre)
-    structure(run, grid, w, n)
-    a1, a2, a3 = run.reach[0]
-    b1, b2, b3 = run.reach[1]
-    c1, c2, c3 = run.reach[2]
+    a1, a2, a3 = run.reach[0, 0], run.reach[0, 1], run.reach[0, 2]
+    b1, b2, b3 = run.reach[1, 0], run.reach[1, 1], run.reach[1, 2]
+    c1, c2, c3 = run.reach[2, 0], run.reach[2, 1], run.reach[2, 2]
     for p in range(n):
         x, y, z = abs(w[SX + p]), abs(w[SY + p]), abs(w[SZ + p])
-        h, k, l = (
-            abs(w[H + p] - nearest(w[H + p])),
-            abs(w[K + p] - nearest(w[K + p])),
-            abs(w[L + p] - nearest(w[L + p])),
+        h, k, l = w[H + p], w[K + p], w[L + p]
+        near = (abs(h - nearest(h)) + (a1 * x + a2 * y + a3 * z) <= 0.5) & (
+            abs(k - nearest(k)) + (b1 * x + b2 * y + b3 * z) <= 0.5
         )
-        near = (h + (a1 * x + a2 * y + a3 * z) <= 0.5) & (k + (b1 * x + b2 * y + b3 * z) <= 0.5)
-        near &= l + (c1 * x + c2 * y + c3 * z) <= 0.5
+        near &= abs(l - nearest(l)) + (c1 * x + c2 * y + c3 * z) <= 0.5
         w[STEADY + p] = abs(w[F + p]) if near else -1.0
+
+
+@merged
+def _find_steady(run, orientations, grid, w, n):
+    indices(w, n, w[SX : SX + 3 * CHUNK], orientations[orientations.shape[0] // 2])
+    structure(run, grid, w, n)
+    _mark_steady(run, w, n)
 
 
 @compiled
@@ -143,19 +137,18 @@ def _gather(w, chosen, n):
     return whole
 
 
-@compiled
+@merged
 def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evaluation, chosen):
     """All terms of one sub-pixel and source. chosen: (CHUNK,), memory.
 
     Where terms are alike, a pixel whose nearest reflection is the same in all orientations needs one F, and nothing
     else where that is 0.
     """
-    vectorized()
     for steady in (True, False):
         count = 0
         if run.alike:
             if steady:
-                _find_steady(run, grid, w, n)
+                _find_steady(run, orientations, grid, w, n)
             for p in range(n):
                 chosen[count] = p
                 count += (w[ALIVE + p] != 0.0) & ((w[STEADY + p] > 0.0) if steady else (w[STEADY + p] < 0.0))
@@ -181,11 +174,11 @@ def _scale(run, w, n, values, at):
     for p in range(n):
         value = scale * w[TOTAL + p] / steps
         if capture:
-            value *= w[CAPTURE_LAST + p]
+            value *= w[CAPTURE + p]
         if polar:
             value *= w[POLAR + p]
         if omega:
-            value *= w[OMEGA_FIRST + p]
+            value *= w[OMEGA + p]
         values[at + p] = value
 
 
@@ -213,18 +206,13 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
     """
     w, chosen = np.zeros(ROWS * CHUNK), np.empty(CHUNK, np.int64)
     memory = np.empty((run.slots, CHUNK))
-    per_layer = run.oversample * run.oversample
-    subpixels = run.layers * per_layer
+    subpixels = run.layers * run.oversample * run.oversample
     for at in range(0, fast.size, CHUNK):
         n = min(CHUNK, fast.size - at)
         start(run, w, n, fast, slow, at, (first + at) * run.terms)
         known = run.polar == FINAL and not run.polarized
         for subpixel in range(subpixels):
             cast(run, w, n, subpixel)
-            if subpixel == 0:
-                _copy(w, n, OMEGA, OMEGA_FIRST)
-            if subpixel == subpixels - per_layer:
-                _copy(w, n, CAPTURE, CAPTURE_LAST)
             for s in range(sources.shape[0]):
                 if stop[0] != 0:
                     return

@@ -6,7 +6,7 @@ import numpy as np
 
 from nanobragg_torch.kernel.functions import compiled, kept_on_disk, vectorized
 from nanobragg_torch.kernel.geometry import cast, polarize, scatter
-from nanobragg_torch.kernel.parameters import ALIVE, CHUNK, FINAL, LATTICE, QX, ROWS, SX, H, K, L
+from nanobragg_torch.kernel.parameters import ALIVE, CHUNK, FINAL, LATTICE, ROWS, SX, H, K, L
 from nanobragg_torch.kernel.render import start
 from nanobragg_torch.kernel.terms import has_neighbours, indices, lattice
 
@@ -52,9 +52,8 @@ def first_lacking(run, sources, orientations, fast, slow, first, stop, version):
                     polarize(run, sources[s], w, n)
                 if not alive:
                     continue
-                w[QX : QX + 3 * CHUNK] = w[SX : SX + 3 * CHUNK]
                 for o in range(count):
-                    indices(w, n, QX, orientations[o])
+                    indices(w, n, w[SX : SX + 3 * CHUNK], orientations[o])
                     p = _lacking(run, w, found)
                     if p < found:
                         found = p

@@ -16,6 +16,7 @@ from nanobragg_torch.kernel.functions import (
     fma,
     inlined,
     less_multiples_of_pi,
+    merged,
     nearest,
     sine_near_0,
     sine_up_to_sign,
@@ -48,13 +49,13 @@ from nanobragg_torch.kernel.parameters import (
 
 @compiled
 def indices(w, n, q, axes):
-    """h, k, l of the scattering vectors in row q and the next two: axes (3, 3), a, b, c."""
+    """h, k, l of the scattering vectors q, three rows: axes (3, 3), a, b, c."""
     vectorized()
     a1, a2, a3 = axes[0]
     b1, b2, b3 = axes[1]
     c1, c2, c3 = axes[2]
     for p in range(n):
-        x, y, z = w[q + p], w[q + CHUNK + p], w[q + 2 * CHUNK + p]
+        x, y, z = q[p], q[CHUNK + p], q[2 * CHUNK + p]
         w[H + p] = a1 * x + a2 * y + a3 * z
         w[K + p] = b1 * x + b2 * y + b3 * z
         w[L + p] = c1 * x + c2 * y + c3 * z
@@ -96,11 +97,11 @@ def _sixth(x):
 
 
 @compiled
-def _cubics(w, row, values, into, n):
-    """The cubics through four values, at floor - 1 .. floor + 2 of the index in a row of w: values (4, CHUNK)."""
+def _cubics(index, values, into, n):
+    """The cubics through four values, at floor - 1 .. floor + 2 of an index: values (4, CHUNK)."""
     vectorized()
     for p in range(n):
-        x = w[row + p]
+        x = index[p]
         below = floor(x)
         a, b, c, d = x - (below - 1.0), x - below, x - (below + 1.0), x - (below + 2.0)
         first, fourth = _sixth(b * c * d * values[0, p]), _sixth(a * b * c * values[3, p])
@@ -134,20 +135,25 @@ def _fetch(grid, w, n, corner, into):
 
 
 @compiled
+def _choose(w, n, interpolated):
+    vectorized()
+    for p in range(n):
+        w[F + p] = interpolated[p] if w[PLACE + p] >= 0.0 else w[F + p]
+
+
+@merged
 def _interpolate(run, grid, w, n, term):
     """F by tricubic interpolation where it is in force and has all its neighbours: along l, then k, then h."""
-    vectorized()
     h_step, k_step = run.strides[0], run.strides[1]
     along_l, along_k, along_h = np.empty((4, CHUNK)), np.empty((4, CHUNK)), np.empty((4, CHUNK))
     _place_cubes(run, w, n, term)
     for i in range(4):
         for j in range(4):
             _fetch(grid, w, n, i * h_step + j * k_step, along_l)
-            _cubics(w, L, along_l, along_k[j], n)
-        _cubics(w, K, along_k, along_h[i], n)
-    _cubics(w, H, along_h, along_l[0], n)
-    for p in range(n):
-        w[F + p] = along_l[0, p] if w[PLACE + p] >= 0.0 else w[F + p]
+            _cubics(w[L : L + CHUNK], along_l, along_k[j], n)
+        _cubics(w[K : K + CHUNK], along_k, along_h[i], n)
+    _cubics(w[H : H + CHUNK], along_h, along_l[0], n)
+    _choose(w, n, along_l[0])
 
 
 @inlined
@@ -198,10 +204,9 @@ def _radius(run, w, n):
             w[RADIUS + p] = h * h * na * na + k * k * nb * nb + l * l * nc * nc
 
 
-@compiled
+@merged
 def lattice(run, w, n):
     """The lattice factor of h, k, l."""
-    vectorized()
     if run.shape == SQUARE:
         return _square(run, w, n)
     _radius(run, w, n)
@@ -224,16 +229,20 @@ def lattice(run, w, n):
 
 
 @compiled
-def _times(w, n, row):
+def _weigh(run, w, n, weight):
+    """What a term has besides its reflection."""
     vectorized()
+    constant, capture, polar, omega = run.term, run.capture == TERM, run.polar == TERM, run.omega == TERM
     for p in range(n):
-        w[ADDED + p] *= w[row + p]
+        value = (w[ADDED + p] + constant) * weight
+        value = value * w[CAPTURE + p] if capture else value
+        value = value * w[POLAR + p] if polar else value
+        w[ADDED + p] = value * w[OMEGA + p] if omega else value
 
 
-@compiled
+@merged
 def term(run, grid, w, n, weight, order, steady):
     """The terms of h, k, l into ADDED. steady: F is there already."""
-    vectorized()
     if not steady:
         structure(run, grid, w, n)
     if run.tricubic != NEVER:
@@ -242,18 +251,5 @@ def term(run, grid, w, n, weight, order, steady):
     for p in range(n):
         f = w[LATTICE + p]
         w[ADDED + p] = w[F + p] * w[F + p] * f * f
-    if run.alike:
-        return
-    if run.with_term:
-        constant = run.term
-        for p in range(n):
-            w[ADDED + p] += constant
-    if run.weighted:
-        for p in range(n):
-            w[ADDED + p] *= weight
-    if run.capture == TERM:
-        _times(w, n, CAPTURE)
-    if run.polar == TERM:
-        _times(w, n, POLAR)
-    if run.omega == TERM:
-        _times(w, n, OMEGA)
+    if not run.alike:
+        _weigh(run, w, n, weight)

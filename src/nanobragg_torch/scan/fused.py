@@ -118,10 +118,8 @@ def arguments_of(run: Run) -> tuple[np.ndarray | np.void, ...]:
     values = {
         **_detector(exp),
         **_beam(exp),
-        "weighted": exp.sources.weight is not None,
         "reunitised": exp.n_sources > 1 and (exp.config.beam.polarized or polar != codes.FINAL),
         "dmin": exp.config.dmin_m,
-        "centre": centre,
         "reach": np.abs(axes - centre).max(0) + 16 * np.finfo(np.float64).eps * np.abs(axes).max(0),
         "alike": final and exp.term is None and exp.sources.weight is None and _tricubic(run) == codes.NEVER,
         "cells": torch.where(exp.cells > 1, exp.cells, 1.0) if square else exp.cells,
@@ -140,7 +138,6 @@ def arguments_of(run: Run) -> tuple[np.ndarray | np.void, ...]:
         "terms": terms_per_pixel(exp),
         "background": exp.background,
         "term": 0.0 if exp.term is None else exp.term,
-        "with_term": exp.term is not None,
         "dry": exp.dry,
         "capture": capture,
         "polar": polar,
