@@ -9,10 +9,8 @@ their rounding, their speed.
 import json
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from golden_cases import CASES, Case, load
@@ -20,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from nanobragg_torch.products.trace import TraceLine, trace_pixel
-from nanobragg_torch.scan import threads
 from nanobragg_torch.scan.simulate import simulate
 
 _setup_privateuseone_for_python_backend("elsewhere")  # for good: a process of its own, please
@@ -101,24 +98,13 @@ class _Factories(TorchDispatchMode):
         return _run(func, args, kwargs or {})
 
 
-class _Workers(ThreadPoolExecutor):
-    """Threads that know DEVICE, too: torch's modes are of one thread alone."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count, initializer=_enter_for_good)
-
-
-def _enter_for_good() -> None:
-    torch._C._set_only_lift_cpu_tensors(True)
-    _Factories().__enter__()
-
-
 @contextmanager
 def elsewhere() -> Iterator[torch.device]:
     """DEVICE as if there were one, within the block."""
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=DEVICE) is a copy that the mode sees
     try:
-        with _Factories(), patch.object(threads, "ThreadPoolExecutor", _Workers):
+        # a mode is of one thread alone, and so a gradient is taken in this one
+        with _Factories(), torch.autograd.set_multithreading_enabled(False):
             yield DEVICE
     finally:
         torch._C._set_only_lift_cpu_tensors(False)
