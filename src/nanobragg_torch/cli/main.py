@@ -134,9 +134,10 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
         _warn(run_warnings(run))
         for text in printed(run, output.printout_pixel) if output.printout else ():
             _say(text, end="")
+        angles: list[float] = []
         with Bar(exp.n_pixels, sys.stderr, shown=output.progress) as bar:
-            image = simulate.render_window(run, threads, bar.add).cpu().numpy()
-        measured = statistics(run, image, threads)
+            image = simulate.render_window(run, threads, bar.add, angles).cpu().numpy()
+        measured = statistics(run, image, angles)
         made = make_outputs(run, image, measured, dump=output.dump_file)
         write_files(made.files)
     _warn(image_warnings(image, measured))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -26,8 +25,6 @@ _EXPONENTIAL = (
 _PI = (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33)
 _LN2 = (0.6931471805599453, 2.3190468138462996e-17)
 _PER_PI, _PER_LN2 = 1 / math.pi, 1 / math.log(2)
-_LOWEST_POWER = 545
-_POWERS = np.array([2.0**k for k in range(-_LOWEST_POWER, 525)])  # half of an exponent, twice
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 compiled = njit(**_OPTIONS)
@@ -57,7 +54,33 @@ def _vectorized(typing: Any) -> Any:
     return types.void(), generate
 
 
+def _power_of_two(typing: Any, k: Any) -> Any:
+    """2^k of a whole number in floating point, k from -1022 to 1023: the bits of k + TO_NEAREST end with those of k."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = context.get_value_type(types.int64)
+        shifted = builder.fadd(arguments[0], context.get_constant(types.float64, TO_NEAREST))
+        exponent = builder.shl(builder.bitcast(shifted, bits), bits(52))
+        return builder.bitcast(builder.add(exponent, bits(1023 << 52)), context.get_value_type(types.float64))
+
+    return types.float64(types.float64), generate
+
+
+def _unshared(typing: Any) -> Any:
+    """A promise that the arrays which a function is given lie apart: there are too many for LLVM to ask at run time."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for argument in builder.function.args[2:]:  # behind the result and the exception
+            if str(argument.type).endswith("*") or str(argument.type) == "ptr":
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 fma: Any = intrinsic(_fma)
+unshared: Any = intrinsic(_unshared)
+power_of_two: Any = intrinsic(_power_of_two)
 vectorized: Any = intrinsic(_vectorized)
 
 
@@ -102,8 +125,8 @@ def exponential(x):
     for i in (9, 8, 7, 6, 5, 4, 3, 2, 1, 0):
         s = fma(r, s, _EXPONENTIAL[i])
     value = 1.0 + fma(r * r, s, r)
-    whole = int(k) if k == k else 0  # a NaN is no place in a table
-    return value * _POWERS[(whole >> 1) + _LOWEST_POWER] * _POWERS[whole - (whole >> 1) + _LOWEST_POWER]
+    half = (k * 0.5 + TO_NEAREST) - TO_NEAREST  # in two steps it may end below the normal numbers
+    return value * power_of_two(half) * power_of_two(k - half)
 
 
 @inlined

@@ -9,6 +9,7 @@ from nanobragg_torch.kernel.parameters import (
     ACROSS,
     ALIVE,
     ALONG,
+    ANGLES,
     CACHED,
     CAPTURE,
     CURVED,
@@ -93,7 +94,9 @@ def _direct(run, w, n, area, oblique):
         w[DX + p], w[DY + p], w[DZ + p] = x / r, y / r, z / r
         if area != 0.0:
             omega = area / r / r
-            w[OMEGA + p] = omega * close / r if oblique else omega
+            omega = omega * close / r if oblique else omega
+            w[OMEGA + p] = omega
+            w[ANGLES + p] += omega
 
 
 @compiled

@@ -17,11 +17,11 @@ INCIDENT, WAVELENGTH, WEIGHT, UNIT, ACROSS, ALONG = 0, 3, 4, 5, 8, 11
 
 # Rows of all pixels of a chunk: the scattering vector (1/m), the diffracted direction, what is known of a pixel.
 SX, SY, SZ, DX, DY, DZ, TOTAL, POLAR = range(0, 8 * CHUNK, CHUNK)
-CACHED, ALIVE, OMEGA, CAPTURE, FAST, SLOW, STEADY, UNTIL_TERM = range(8 * CHUNK, 16 * CHUNK, CHUNK)
+CACHED, ALIVE, OMEGA, CAPTURE, FAST, SLOW, STEADY, UNTIL_TERM, ANGLES = range(8 * CHUNK, 17 * CHUNK, CHUNK)
 # Rows of those pixels of it whose terms are summed together: their scattering vector, sum and term.
-QX, QY, QZ, SUM, H, K, L, PLACE = range(16 * CHUNK, 24 * CHUNK, CHUNK)
-F, LATTICE, ADDED, RADIUS = range(24 * CHUNK, 28 * CHUNK, CHUNK)
-ROWS = 28
+QX, QY, QZ, SUM, H, K, L, PLACE = range(17 * CHUNK, 25 * CHUNK, CHUNK)
+F, LATTICE, ADDED, RADIUS = range(25 * CHUNK, 29 * CHUNK, CHUNK)
+ROWS = 29
 
 
 # What no pixel, source or orientation changes: lengths in metres, angles in radians, choices as numbered above.

@@ -10,6 +10,7 @@ from nanobragg_torch.kernel.geometry import cast, polarize, scatter
 from nanobragg_torch.kernel.parameters import (
     ADDED,
     ALIVE,
+    ANGLES,
     CACHED,
     CAPTURE,
     CHUNK,
@@ -168,6 +169,7 @@ def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evalua
 
 @compiled
 def _scale(run, w, n, values, at):
+    """What scales a pixel (semantics 6.7); returns the sum of the solid angles."""
     vectorized()
     scale, steps, omega, polar = run.scale, run.steps, run.omega == FINAL, run.polar == FINAL
     capture = run.capture == FINAL and run.captured
@@ -180,6 +182,10 @@ def _scale(run, w, n, values, at):
         if omega:
             value *= w[OMEGA + p]
         values[at + p] = value
+    angles = 0.0
+    for p in range(n):
+        angles += w[ANGLES + p]
+    return angles
 
 
 @compiled
@@ -191,13 +197,15 @@ def start(run, w, n, fast, slow, at, before):
         w[FAST + p], w[SLOW + p] = fast[at + p], slow[at + p]
     for p in range(n):
         w[TOTAL + p], w[POLAR + p] = background, polar
-        w[CACHED + p], w[ALIVE + p] = 0.0, 1.0
+        w[CACHED + p], w[ALIVE + p], w[ANGLES + p] = 0.0, 1.0, 0.0
         w[UNTIL_TERM + p] = run.tricubic_end - before - p * run.terms
 
 
 @kept_on_disk
 def render(run, sources, orientations, slots, grid, fast, slow, first, values, stop, version):
     """I_pixel_final of the pixels fast, slow (n,) into values (n,); the first of them is number `first` in scan order.
+
+    Returns the sum of their solid angles (sr): where these scale the final sum, of the first sub-pixels alone.
 
     run: a record of PARAMETERS. sources: (sources, 14), its columns as named there. orientations: a, b, c of each, (n,
     3, 3). slots: (2, n); an orientation's terms are kept in slot slots[0], and are those that an equal one left in
@@ -206,7 +214,7 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
     """
     w, chosen = np.zeros(ROWS * CHUNK), np.empty(CHUNK, np.int64)
     memory = np.empty((run.slots, CHUNK))
-    subpixels = run.layers * run.oversample * run.oversample
+    subpixels, angles = run.layers * run.oversample * run.oversample, 0.0
     for at in range(0, fast.size, CHUNK):
         n = min(CHUNK, fast.size - at)
         start(run, w, n, fast, slow, at, (first + at) * run.terms)
@@ -215,7 +223,7 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
             cast(run, w, n, subpixel)
             for s in range(sources.shape[0]):
                 if stop[0] != 0:
-                    return
+                    return angles
                 alive = scatter(run, sources[s], w, n)
                 if not known:
                     known = polarize(run, sources[s], w, n)
@@ -224,4 +232,5 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
                     _add_evaluation(
                         run, orientations, slots, memory, grid, w, n, sources[s, WEIGHT], evaluation, chosen
                     )
-        _scale(run, w, n, values, at)
+        angles += _scale(run, w, n, values, at)
+    return angles

@@ -20,6 +20,7 @@ from nanobragg_torch.kernel.functions import (
     nearest,
     sine_near_0,
     sine_up_to_sign,
+    unshared,
     vectorized,
 )
 from nanobragg_torch.kernel.parameters import (
@@ -96,21 +97,54 @@ def _sixth(x):
     return fma(fma(-6.0, quotient, x), 1.0 / 6.0, quotient)
 
 
+@inlined
+def _cubic(w0, w1, w2, w3, v0, v1, v2, v3):
+    """The cubic through four values, of the weights of its nodes."""
+    return -_sixth(w0 * v0) + w1 * v1 / 2.0 + -(w2 * v2 / 2.0) + _sixth(w3 * v3)
+
+
 @compiled
-def _cubics(index, values, into, n):
-    """The cubics through four values, at floor - 1 .. floor + 2 of an index: values (4, CHUNK)."""
+def _weights(index, n, weights):
+    """Of the nodes at floor - 1 .. floor + 2 of an index, what their distances make: (4, CHUNK)."""
     vectorized()
+    unshared()
     for p in range(n):
         x = index[p]
         below = floor(x)
         a, b, c, d = x - (below - 1.0), x - below, x - (below + 1.0), x - (below + 2.0)
-        first, fourth = _sixth(b * c * d * values[0, p]), _sixth(a * b * c * values[3, p])
-        into[p] = -first + a * c * d * values[1, p] / 2.0 + a * b * d * values[2, p] / -2.0 + fourth
+        weights[0, p], weights[1, p], weights[2, p], weights[3, p] = b * c * d, a * c * d, a * b * d, a * b * c
+
+
+@compiled
+def _fetch(grid, place, n, corner, k_step, values):
+    """F of four neighbours along l on each of four lines: (16, CHUNK). Vectors of such look-ups take longer."""
+    vectorized()
+    for p in range(n):
+        at = max(int(place[p]), 0) + corner
+        for line in range(0, 16, 4):
+            values[line, p], values[line + 1, p] = grid[at], grid[at + 1]
+            values[line + 2, p], values[line + 3, p] = grid[at + 2], grid[at + 3]
+            at += k_step
+
+
+@compiled
+def _plane(values, n, along_l, along_k, into):
+    """Interpolation along l on four lines, then along k, of the weights along them."""
+    vectorized()
+    unshared()
+    for p in range(n):
+        w0, w1, w2, w3 = along_l[0, p], along_l[1, p], along_l[2, p], along_l[3, p]
+        a = _cubic(w0, w1, w2, w3, values[0, p], values[1, p], values[2, p], values[3, p])
+        b = _cubic(w0, w1, w2, w3, values[4, p], values[5, p], values[6, p], values[7, p])
+        c = _cubic(w0, w1, w2, w3, values[8, p], values[9, p], values[10, p], values[11, p])
+        d = _cubic(w0, w1, w2, w3, values[12, p], values[13, p], values[14, p], values[15, p])
+        into[p] = _cubic(along_k[0, p], along_k[1, p], along_k[2, p], along_k[3, p], a, b, c, d)
 
 
 @compiled
 def _place_cubes(run, w, n, term):
-    """Where in the list the neighbours of h, k, l begin, -1 where interpolation is not in force or lacks some."""
+    """Where in the list the neighbours of h, k, l begin, -1 where interpolation is not in force or lacks some; whether
+    it is in force anywhere."""
     vectorized()
     h_low, k_low, l_low = run.lowest
     h_count, k_count, l_count = run.counts
@@ -123,37 +157,36 @@ def _place_cubes(run, w, n, term):
         served &= always | (term < w[UNTIL_TERM + p])
         h0, k0, l0 = floor(h) - 1.0 - h_low, floor(k) - 1.0 - k_low, floor(l) - 1.0 - l_low
         w[PLACE + p] = h0 * h_step + k0 * k_step + l0 if served else -1.0
+    most = -1.0
+    for p in range(n):
+        most = max(most, w[PLACE + p])
+    return most >= 0.0
 
 
 @compiled
-def _fetch(grid, w, n, corner, into):
-    """F of four neighbours along l into (4, CHUNK)."""
+def _choose(w, n, weights, planes):
+    """F where it is interpolated: along h at last."""
     vectorized()
     for p in range(n):
-        at = max(int(w[PLACE + p]), 0) + corner
-        into[0, p], into[1, p], into[2, p], into[3, p] = grid[at], grid[at + 1], grid[at + 2], grid[at + 3]
-
-
-@compiled
-def _choose(w, n, interpolated):
-    vectorized()
-    for p in range(n):
-        w[F + p] = interpolated[p] if w[PLACE + p] >= 0.0 else w[F + p]
+        f = _cubic(
+            weights[0, p], weights[1, p], weights[2, p], weights[3, p],
+            planes[0, p], planes[1, p], planes[2, p], planes[3, p],
+        )  # fmt: skip
+        w[F + p] = f if w[PLACE + p] >= 0.0 else w[F + p]
 
 
 @merged
 def _interpolate(run, grid, w, n, term):
     """F by tricubic interpolation where it is in force and has all its neighbours: along l, then k, then h."""
-    h_step, k_step = run.strides[0], run.strides[1]
-    along_l, along_k, along_h = np.empty((4, CHUNK)), np.empty((4, CHUNK)), np.empty((4, CHUNK))
-    _place_cubes(run, w, n, term)
-    for i in range(4):
-        for j in range(4):
-            _fetch(grid, w, n, i * h_step + j * k_step, along_l)
-            _cubics(w[L : L + CHUNK], along_l, along_k[j], n)
-        _cubics(w[K : K + CHUNK], along_k, along_h[i], n)
-    _cubics(w[H : H + CHUNK], along_h, along_l[0], n)
-    _choose(w, n, along_l[0])
+    if _place_cubes(run, w, n, term):
+        weights, planes, values = np.empty((3, 4, CHUNK)), np.empty((4, CHUNK)), np.empty((16, CHUNK))
+        _weights(w[H : H + CHUNK], n, weights[0])
+        _weights(w[K : K + CHUNK], n, weights[1])
+        _weights(w[L : L + CHUNK], n, weights[2])
+        for i in range(4):
+            _fetch(grid, w[PLACE : PLACE + CHUNK], n, i * run.strides[0], run.strides[1], values)
+            _plane(values, n, weights[2], weights[1], planes[i])
+        _choose(w, n, weights[0], planes)
 
 
 @inlined
@@ -204,28 +237,58 @@ def _radius(run, w, n):
             w[RADIUS + p] = h * h * na * na + k * k * nb * nb + l * l * nc * nc
 
 
+@compiled
+def _round(run, w, n):
+    """The transform of a ball of radius pi sqrt(rad2 fudge): 3 (sin(x)/x - cos(x)) / x^2."""
+    vectorized()
+    volume, fudge = run.cells[0] * run.cells[1] * run.cells[2] * 0.723601254558268, run.fudge
+    for p in range(n):
+        x = math.pi * math.sqrt(w[RADIUS + p] * fudge)
+        r, q = less_multiples_of_pi(x)
+        odd = q - 2.0 * ((q * 0.5 + TO_NEAREST) - TO_NEAREST)
+        sign = 1.0 - 2.0 * (odd * odd)
+        ball = 3.0 * (sine_near_0(r) * sign / x - cosine_near_0(r) * sign) / (x * x)
+        w[LATTICE + p] = volume * (ball if x != 0.0 else 1.0)
+
+
+@compiled
+def _gauss(run, w, n):
+    vectorized()
+    cells, fudge = run.cells[0] * run.cells[1] * run.cells[2], run.fudge
+    for p in range(n):
+        w[LATTICE + p] = cells * exponential(-(w[RADIUS + p] / 0.63 * fudge))
+
+
+@compiled
+def _tophat(run, w, n):
+    vectorized()
+    cells, fudge = run.cells[0] * run.cells[1] * run.cells[2], run.fudge
+    for p in range(n):
+        w[LATTICE + p] = cells if w[RADIUS + p] * fudge < 0.3969 else 0.0
+
+
 @merged
 def lattice(run, w, n):
     """The lattice factor of h, k, l."""
     if run.shape == SQUARE:
-        return _square(run, w, n)
-    _radius(run, w, n)
-    cells, fudge = run.cells[0] * run.cells[1] * run.cells[2], run.fudge
-    if run.shape == ROUND:
-        volume = cells * 0.723601254558268
-        for p in range(n):
-            x = math.pi * math.sqrt(w[RADIUS + p] * fudge)
-            r, q = less_multiples_of_pi(x)
-            odd = q - 2.0 * ((q * 0.5 + TO_NEAREST) - TO_NEAREST)
-            sign = 1.0 - 2.0 * (odd * odd)
-            ball = 3.0 * (sine_near_0(r) * sign / x - cosine_near_0(r) * sign) / (x * x)
-            w[LATTICE + p] = volume * (ball if x != 0.0 else 1.0)
-    elif run.shape == GAUSS or run.shape == GAUSS_Q24:
-        for p in range(n):
-            w[LATTICE + p] = cells * exponential(-(w[RADIUS + p] / 0.63 * fudge))
+        _square(run, w, n)
     else:
-        for p in range(n):
-            w[LATTICE + p] = cells if w[RADIUS + p] * fudge < 0.3969 else 0.0
+        _radius(run, w, n)
+        if run.shape == ROUND:
+            _round(run, w, n)
+        elif run.shape == GAUSS or run.shape == GAUSS_Q24:
+            _gauss(run, w, n)
+        else:
+            _tophat(run, w, n)
+
+
+@compiled
+def _multiply(w, n):
+    """F F F_latt F_latt, left to right."""
+    vectorized()
+    for p in range(n):
+        f = w[LATTICE + p]
+        w[ADDED + p] = w[F + p] * w[F + p] * f * f
 
 
 @compiled
@@ -248,8 +311,6 @@ def term(run, grid, w, n, weight, order, steady):
     if run.tricubic != NEVER:
         _interpolate(run, grid, w, n, order)
     lattice(run, w, n)
-    for p in range(n):
-        f = w[LATTICE + p]
-        w[ADDED + p] = w[F + p] * w[F + p] * f * f
+    _multiply(w, n)
     if not run.alike:
         _weigh(run, w, n, weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,9 @@ import torch
 
 from nanobragg_torch.physics import detector
 from nanobragg_torch.scan import evaluate
-from nanobragg_torch.scan.cores import available_cores
-from nanobragg_torch.scan.experiment import Application, Experiment
+from nanobragg_torch.scan.experiment import Experiment
 from nanobragg_torch.scan.rows import TOGETHER, in_window, row_blocks
 from nanobragg_torch.scan.summation import Run
-from nanobragg_torch.scan.threads import in_parallel
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,13 @@ class Statistics:
         return 100 * self.solid_angle_sr / 4 / math.pi
 
 
-def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Statistics:
+def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = None) -> Statistics:
     """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
 
     Sums run in scan order, in float64.
 
-    Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. threads: as in
-    `simulate`.
+    Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. angles: as the
+    rendering gives them (`simulate.render_pixels`), whose order plays no part; computed where they are not given.
     """
     exp = run.exp
     largest, at, n, total, squares, deviations, shown = 0.0, None, 0, 0.0, 0.0, 0.0, 0
@@ -66,7 +64,7 @@ def statistics(run: Run, image: np.ndarray, threads: int | None = None) -> Stati
         mean=mean,
         rms=math.sqrt(squares / (max(n, 2) - 1)),
         rmsd=math.sqrt(deviations / (max(shown, 2) - 1)),
-        solid_angle_sr=_solid_angle(exp, threads),
+        solid_angle_sr=_solid_angle(exp, angles),
     )
 
 
@@ -105,23 +103,9 @@ def _coordinate(exp: Experiment, index: torch.Tensor | None) -> float:
     return float(detector.detector_coordinate(index[0], last, exp.geometry.pixel, exp.oversample))
 
 
-def _solid_angle(exp: Experiment, threads: int | None) -> float:
+def _solid_angle(exp: Experiment, angles: Sequence[float] | None) -> float:
     """Sum over pixels, sub-pixels and layers of the solid angle in force, per step."""
-    blocks = list(_pixel_blocks(exp))
-    sums = [0.0] * len(blocks)
-
-    def worker() -> Callable[[int], None]:
-        def work(at: int) -> None:
-            fast, slow = exp.pixel_indices(*blocks[at])
-            if exp.factors.omega is Application.FINAL:
-                sums[at] = exp.n_subpixels * float(evaluate.final_solid_angle(exp, fast, slow).sum())
-                return
-            for sub in range(exp.n_subpixels):
-                sums[at] += float(evaluate.solid_angle(exp, evaluate.cast_rays(exp, fast, slow, sub, sub + 1)).sum())
-
-        return work
-
-    on_cpu = exp.cells.device.type == "cpu"
-    in_parallel(range(len(blocks)), worker, (threads or available_cores()) if on_cpu else 0)
+    if angles is None:
+        angles = [evaluate.total_solid_angle(exp, start, stop) for start, stop in _pixel_blocks(exp)]
     per = exp.n_steps if exp.config.quirks.on("Q39") else exp.n_subpixels
-    return sum(sums) / per if per else math.nan
+    return math.fsum(angles) / per if per else math.nan

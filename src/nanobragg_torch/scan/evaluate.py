@@ -7,6 +7,7 @@ domain); the pixel is always the last one. An evaluation is one (sub-pixel, sour
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -105,6 +106,15 @@ def solid_angle(exp: Experiment, rays: Rays) -> Tensor:
     if flags.point_pixel or (flags.curved and not quirks.on("Q17")):
         return corrections.facing_solid_angle(rays.distance, exp.geometry.pixel)
     return corrections.solid_angle(rays.distance, exp.geometry.close_distance, exp.geometry.pixel)
+
+
+def total_solid_angle(exp: Experiment, start: int, stop: int) -> float:
+    """Sum over the rendered pixels start .. stop-1 and their evaluations of the solid angle in force (sr)."""
+    fast, slow = exp.pixel_indices(start, stop)
+    if exp.factors.omega is Application.FINAL:
+        return exp.n_subpixels * float(final_solid_angle(exp, fast, slow).sum())
+    each = (solid_angle(exp, cast_rays(exp, fast, slow, sub, sub + 1)).sum() for sub in range(exp.n_subpixels))
+    return math.fsum(float(angle) for angle in each)
 
 
 def capture_fraction(exp: Experiment, rays: Rays) -> Tensor:

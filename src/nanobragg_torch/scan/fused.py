@@ -28,22 +28,31 @@ LARGEST_PHASE = 2.0**20  # radians: so far the reduction by pi in the kernel los
 MOST_ORIENTATIONS = 2**20  # beyond, their axes are not kept
 TERMS, MOST_PIXELS = 2**22, 2**15  # of a block: it takes some hundredths of a second
 
-Kernel = Callable[["Pixels", Tensor], None]
+Kernel = Callable[["Pixels", Tensor], float]
 Search = Callable[["Pixels"], int | None]
 
 
 def kernel(run: Run) -> Kernel | None:
-    """What renders pixels of `run` into a tensor (pixels,); None where the torch path has to serve (see `serves`)."""
+    """What renders pixels of `run` into a tensor (pixels,), and returns the sum of the solid angles of all their
+    evaluations (sr). None where the torch path has to serve (see `serves`)."""
     if not serves(run):
         return None
     from nanobragg_torch.kernel.render import render
 
     arguments, version = arguments_of(run), _version()
+    alike = bool(arguments[0]["alike"])
 
-    def work(pixels: Pixels, values: Tensor) -> None:
+    each = run.exp.n_subpixels if run.exp.factors.omega is Application.FINAL else 1
+
+    def work(pixels: Pixels, values: Tensor) -> float:
         fast, slow = (index.numpy() for index in run.exp.pixel_indices(pixels.start, pixels.stop))
-        render(*arguments, fast, slow, pixels.start, values.numpy(), stop_flag(), version)
+        torch.set_flush_denormal(alike)  # of this thread: GAUSS spots are full of numbers below 1e-308, which take long
+        try:
+            angles = render(*arguments, fast, slow, pixels.start, values.numpy(), stop_flag(), version)
+        finally:
+            torch.set_flush_denormal(False)
         check_stopped()
+        return each * float(angles)
 
     return work
 
@@ -234,7 +243,7 @@ def _tricubic(run: Run) -> int:
     from nanobragg_torch.kernel.parameters import INSIDE, NEVER, UNTIL
 
     grid = run.exp.grid
-    if not run.tricubic or grid.values is None or min(grid.counts) < 4:
+    if not run.tricubic or run.tricubic_end == 0 or grid.values is None or min(grid.counts) < 4:
         return NEVER
     return INSIDE if run.tricubic_end is None else UNTIL
 

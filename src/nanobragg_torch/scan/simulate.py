@@ -69,23 +69,30 @@ def render_image(run: Run, threads: int | None = None, rendered: Callable[[int],
 
 
 def render_window(
-    run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None
+    run: Run,
+    threads: int | None = None,
+    rendered: Callable[[int], None] = lambda pixels: None,
+    angles: list[float] | None = None,
 ) -> Tensor:
     """The region of interest (slow, fast) of the float image, 0 where a mask is. The rest as in `render_pixels`."""
     exp, roi = run.exp, run.exp.config.detector.rendered
     shape = max(roi.slow_max - roi.slow_min + 1, 0), max(roi.fast_max - roi.fast_min + 1, 0)
-    values = render_pixels(run, threads, rendered)
+    values = render_pixels(run, threads, rendered, angles)
     if exp.rendered is not None:
         values = values.new_zeros(shape[0] * shape[1]).index_put((exp.rendered,), values)
     return values.view(shape)
 
 
 def render_pixels(
-    run: Run, threads: int | None = None, rendered: Callable[[int], None] = lambda pixels: None
+    run: Run,
+    threads: int | None = None,
+    rendered: Callable[[int], None] = lambda pixels: None,
+    angles: list[float] | None = None,
 ) -> Tensor:
     """I_pixel_final of the rendered pixels (pixels,), in scan order. threads: as in `simulate`.
 
-    rendered: called from any thread with the number of pixels that have just been rendered.
+    rendered: called from any thread with the number of pixels that have just been rendered. angles: where given, the
+    sum of the solid angles of all their evaluations (sr) is put there, each time.
     """
     exp, like = run.exp, run.exp.cells
     workers = (threads or available_cores()) if like.device.type == "cpu" else 0
@@ -99,8 +106,12 @@ def render_pixels(
     def work(pixels: Pixels) -> None:
         if kernel is None or pixels.first is not None:
             values[pixels.start : pixels.stop] = pixel_values(run, pixels)
+            if angles is not None:
+                angles.append(evaluate.total_solid_angle(exp, pixels.start, pixels.stop))
         else:
-            kernel(pixels, values[pixels.start : pixels.stop])
+            angle = kernel(pixels, values[pixels.start : pixels.stop])
+            if angles is not None:
+                angles.append(angle)
         rendered(pixels.stop - pixels.start)
 
     blocks = pixel_blocks(run) if kernel is None else pixel_ranges(run, fused.block_size(exp))
