@@ -21,7 +21,7 @@ _EXPECTED = "expected h k l F (three integers and a number)"
 _REAL = re.compile(r"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"\s*([+-]?\d+)", re.ASCII)
 _BLANKS = re.compile(r"[ \t\v\f]+")
-_ODD = re.compile(r"[^\t\n\v\f\r -~]")  # numpy takes some of these for blanks
+_PLAIN = bytes((*range(9, 14), *range(32, 127)))  # numpy takes some other characters for blanks
 _PER_BYTE, _PER_BYTE_SLOWLY = 20, 48  # bytes of memory, where a line has eight
 
 
@@ -59,7 +59,7 @@ def read_hkl(path: Path, quirks: Quirks | None = None) -> Reflections:
 
 def _all_alike(path: Path, text: str) -> Reflections | None:
     """Read a list by numpy, quickly; return None unless every line holds three integers, a number and nothing else."""
-    if _ODD.search(text):
+    if not text.isascii() or text.encode().translate(None, _PLAIN):
         return None
     try:
         with warnings.catch_warnings():

@@ -128,43 +128,59 @@ def _find_steady(run, orientations, grid, w, n):
 
 
 @compiled
+def _sort(w, n, steady, moving):
+    """The numbers of the pixels that are summed with one F, and of those that are not; how many of each."""
+    vectorized()
+    first, second = 0, 0
+    for p in range(n):
+        steady[first], moving[second] = p, p
+        alive = w[ALIVE + p] != 0.0
+        first += alive & (w[STEADY + p] > 0.0)
+        second += alive & (w[STEADY + p] < 0.0)
+    return first, second
+
+
+@compiled
 def _gather(w, chosen, n):
-    """Scattering vectors and sums of the chosen pixels side by side; the last one fills up a whole vector."""
+    """Scattering vectors, sums and F of the chosen pixels side by side; the last one fills up a whole vector."""
     vectorized()
     whole = (n + LANES - 1) // LANES * LANES
+    for i in range(n, whole):
+        chosen[i] = chosen[n - 1]
     for i in range(whole):
-        p = chosen[min(i, n - 1)]
-        w[QX + i], w[QY + i], w[QZ + i], w[SUM + i] = w[SX + p], w[SY + p], w[SZ + p], w[TOTAL + p]
+        p = chosen[i]
+        w[QX + i], w[QY + i], w[QZ + i] = w[SX + p], w[SY + p], w[SZ + p]
+        w[SUM + i], w[F + i] = w[TOTAL + p], w[STEADY + p]
     return whole
+
+
+@compiled
+def _scatter_back(w, chosen, n):
+    vectorized()
+    for i in range(n):
+        w[TOTAL + chosen[i]] = w[SUM + i]
 
 
 @merged
 def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evaluation, chosen):
-    """All terms of one sub-pixel and source. chosen: (CHUNK,), memory.
+    """All terms of one sub-pixel and source. chosen: (2, CHUNK + LANES), memory.
 
     Where terms are alike, a pixel whose nearest reflection is the same in all orientations needs one F, and nothing
     else where that is 0.
     """
-    for steady in (True, False):
-        count = 0
-        if run.alike:
-            if steady:
-                _find_steady(run, orientations, grid, w, n)
-            for p in range(n):
-                chosen[count] = p
-                count += (w[ALIVE + p] != 0.0) & ((w[STEADY + p] > 0.0) if steady else (w[STEADY + p] < 0.0))
-        elif not steady:
-            count = n
-            for p in range(n):
-                chosen[p] = p
+    steady, moving = 0, n
+    if run.alike:
+        _find_steady(run, orientations, grid, w, n)
+        steady, moving = _sort(w, n, chosen[0], chosen[1])
+    else:
+        for p in range(n):
+            chosen[1, p] = p
+    for kind in range(2):
+        count = moving if kind == 1 else steady
         if count > 0:
-            whole = _gather(w, chosen, count)
-            if steady:
-                for i in range(whole):
-                    w[F + i] = w[STEADY + chosen[min(i, count - 1)]]
-            _add_orientations(run, orientations, slots, memory, grid, w, whole, weight, evaluation, steady)
-            for i in range(count):
-                w[TOTAL + chosen[i]] = w[SUM + i]
+            whole = _gather(w, chosen[kind], count)
+            _add_orientations(run, orientations, slots, memory, grid, w, whole, weight, evaluation, kind == 0)
+            _scatter_back(w, chosen[kind], count)
 
 
 @compiled
@@ -212,7 +228,7 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
     slot slots[1], where these are not negative. grid: F in C order. stop: (1,), not 0 to leave with what there is.
     version: see `scan.fused`.
     """
-    w, chosen = np.zeros(ROWS * CHUNK), np.empty(CHUNK, np.int64)
+    w, chosen = np.zeros(ROWS * CHUNK), np.empty((2, CHUNK + LANES), np.int64)
     memory = np.empty((run.slots, CHUNK))
     subpixels, angles = run.layers * run.oversample * run.oversample, 0.0
     for at in range(0, fast.size, CHUNK):

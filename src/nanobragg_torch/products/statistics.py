@@ -37,10 +37,9 @@ class Statistics:
 def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = None) -> Statistics:
     """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
 
-    Sums run in scan order, in float64.
-
-    Masked pixels count in rmsd alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. angles: as the
-    rendering gives them (`simulate.render_pixels`), whose order plays no part; computed where they are not given.
+    Sums are in float64, within rounding those that the reference adds up pixel by pixel. Masked pixels count in rmsd
+    alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. angles: as the rendering gives them
+    (`simulate.render_pixels`), whose order plays no part; computed where they are not given.
     """
     exp = run.exp
     largest, at, n, total, squares, deviations, shown = 0.0, None, 0, 0.0, 0.0, 0.0, 0
@@ -49,13 +48,13 @@ def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = Non
         if highest > largest:
             largest, at = highest, n + int(np.argmax(values == highest))
         n += values.size
-        total = _plus(total, values)
-        squares = _plus(squares, values * values)
+        total += float(values.sum())
+        squares += float((values * values).sum())
     mean = total / max(n, 1)
     for values in _window(exp, image):
         shown += values.size
         deviation = values - mean
-        deviations = _plus(deviations, deviation * deviation)
+        deviations += float((deviation * deviation).sum())
     fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
     return Statistics(
         max_I=largest,
@@ -88,11 +87,6 @@ def _rendered(exp: Experiment, image: np.ndarray) -> Iterator[np.ndarray]:
 
 def _pixel_blocks(exp: Experiment) -> Iterator[tuple[int, int]]:
     return ((start, min(start + TOGETHER, exp.n_pixels)) for start in range(0, exp.n_pixels, TOGETHER))
-
-
-def _plus(total: float, values: np.ndarray) -> float:
-    """`total` and the values, added one after the other."""
-    return float(np.cumsum(np.concatenate(((total,), values)))[-1])
 
 
 def _coordinate(exp: Experiment, index: torch.Tensor | None) -> float:
