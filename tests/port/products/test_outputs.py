@@ -96,7 +96,7 @@ def wide(*flags: str) -> tuple[Run, np.ndarray]:
     return run, image
 
 
-def test_sums_run_in_scan_order_over_all_blocks(tmp_path: Path) -> None:
+def test_sums_run_over_all_blocks(tmp_path: Path) -> None:
     keep = np.random.default_rng(4).integers(0, 2, (331, 900)).astype(np.uint16)
     keep[200, 500] = 1
     header = smv_header([("SIZE1", "900"), ("SIZE2", "331")])
@@ -113,9 +113,9 @@ def test_sums_run_in_scan_order_over_all_blocks(tmp_path: Path) -> None:
         for value in whole.ravel().tolist():
             deviations += (value - mean) ** 2
         found = statistics(run, image)
-        assert found.mean == pytest.approx(mean, rel=1e-13)
-        assert found.rms == pytest.approx(math.sqrt(squares / (len(values) - 1)), rel=1e-13)
-        assert found.rmsd == pytest.approx(math.sqrt(deviations / (whole.size - 1)), rel=1e-13)
+        assert found.mean == pytest.approx(mean, rel=1e-11)
+        assert found.rms == pytest.approx(math.sqrt(squares / (len(values) - 1)), rel=1e-11)
+        assert found.rmsd == pytest.approx(math.sqrt(deviations / (whole.size - 1)), rel=1e-11)
         assert found.max_I == 1234.5
         assert (found.max_fast_m, found.max_slow_m) == pytest.approx((500.5 * 2e-3, 200.5 * 2e-3), rel=1e-15)
 
