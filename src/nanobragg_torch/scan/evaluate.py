@@ -18,6 +18,8 @@ from nanobragg_torch.physics.beam import Sources, beyond_dmin, scattering_vector
 from nanobragg_torch.physics.vectors import to_tensor, unit
 from nanobragg_torch.scan.experiment import Application, Experiment
 
+SETTLED = 4  # times a direction is unitised until no bit of it changes any more, at the most
+
 
 @dataclass(frozen=True)
 class Rays:
@@ -174,9 +176,10 @@ def _reunitised(diffracted: Tensor, repolarized: Tensor) -> tuple[Tensor, Tensor
     times = repolarized.cumsum(1).unsqueeze(-1)
     before = times - repolarized.unsqueeze(-1).long()
     direction, left = diffracted.expand(*repolarized.shape, 3), diffracted
-    for count in range(1, int(times[:, -1].max()) + 1):
+    on_cpu = repolarized.device.type == "cpu"  # elsewhere a look at the numbers would wait for them
+    for count in range(1, (int(times[:, -1].max()) if on_cpu else min(repolarized.shape[1], SETTLED)) + 1):
         previous, diffracted = diffracted, unit(diffracted)
-        if torch.equal(previous, diffracted):
+        if on_cpu and torch.equal(previous, diffracted):
             break
         direction = torch.where(before >= count, diffracted, direction)
         left = torch.where(times[:, -1:] >= count, diffracted, left)

@@ -124,7 +124,8 @@ def default_block(device: torch.device) -> int:
     if device.type != "cuda":
         return BLOCK
     free, _ = torch.cuda.mem_get_info(device)
-    return max(free // BYTES_PER_TERM, BLOCK)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for later
+    return max((free + kept) // BYTES_PER_TERM, BLOCK)
 
 
 @torch.no_grad()

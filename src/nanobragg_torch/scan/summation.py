@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nanobragg_torch.physics import corrections
 from nanobragg_torch.physics.vectors import to_tensor, unit
-from nanobragg_torch.scan import evaluate
+from nanobragg_torch.scan import evaluate, on_device
 from nanobragg_torch.scan.evaluate import Scatter
 from nanobragg_torch.scan.experiment import Application, Experiment
 from nanobragg_torch.scan.threads import check_stopped
@@ -110,10 +110,15 @@ def pixel_sums(run: Run, pixels: Pixels) -> PixelSums:
     exp = run.exp
     fast, slow = exp.pixel_indices(pixels.start, pixels.stop)
     sums = empty_sums(exp, pixels.stop - pixels.start)
+    add = on_device.adder(exp, run.tricubic) if pixels.first is None and len(fast) > 1 else None
     for first, rays, scattered in scattered_blocks(run, sums, fast, slow):
         if first == 0:
             sums.omega = evaluate.solid_angle(exp, rays.first())[0]
-        _add_terms(run, pixels, sums, first, scattered, _weights(exp, rays, scattered))
+        weights = _weights(exp, rays, scattered)
+        if add is None:
+            _add_terms(run, pixels, sums, first, scattered, weights)
+        else:
+            add(scattered, weights.terms, weights.running, sums.intensity)
     return sums
 
 
@@ -203,7 +208,8 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
     exp = run.exp
     q = scattered.q.flatten(0, 1)
     alive = None if scattered.alive is None else scattered.alive.flatten(0, 1)
-    living = None if alive is None else alive.any(1).tolist()
+    on_cpu = exp.cells.device.type == "cpu"  # elsewhere a look at the numbers would wait for them
+    living = alive.any(1).tolist() if alive is not None and on_cpu else None
     for low, high, begin, end in term_blocks(run, q.shape[0], q.shape[1]):
         if living is not None and not any(living[low:high]):
             continue
