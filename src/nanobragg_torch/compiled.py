@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from pickle import UnpicklingError
 from typing import Any
 
 _IMPORT_SECONDS = 0.5  # numba's import, and one compiled function read from the disk
@@ -78,15 +77,19 @@ def _compiled(function: Function, *callees: Function | tuple[Function, Function]
 
     for callee in callees:
         _callable(*(callee if isinstance(callee, tuple) else (callee, callee)))
-    fast = njit(nogil=True, cache=True, error_model="numpy")(function)
+    return kept(njit(nogil=True, cache=True, error_model="numpy")(function))
+
+
+def kept(fast: Function) -> Function:
+    """`fast`, which numba keeps on the disk, so that nothing about the disk hinders it."""
 
     def call(*arguments: Any) -> Any:
         try:
             return fast(*arguments)
         except OSError:  # the disk of the cache is full; what could not be kept serves this process
             return fast(*arguments)
-        except (EOFError, UnpicklingError):  # files of the cache that a crash left empty or cut off
-            fast.recompile()
+        except Exception:  # files of the cache that a crash left empty, cut off or overwritten
+            fast.recompile()  # type: ignore[attr-defined]
             return fast(*arguments)
 
     return call

@@ -8,6 +8,8 @@ from typing import Any
 from numba import njit, types
 from numba.extending import intrinsic
 
+from nanobragg_torch.compiled import kept
+
 TO_NEAREST = 6755399441055744.0  # 1.5 * 2^52: to add and to take away rounds to a whole number
 _SINE = (
     -0.16666666666666666, 0.008333333333333316, -0.00019841269841254963, 2.755731921916006e-06,
@@ -30,7 +32,11 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 compiled = njit(**_OPTIONS)
 inlined = njit(forceinline=True, **_OPTIONS)
 merged = njit(inline="always", **_OPTIONS)
-kept_on_disk = njit(cache=True, **_OPTIONS)  # with all that it calls: what Python calls, and nothing else
+
+
+def kept_on_disk(function: Any) -> Any:
+    """With all that it calls: what Python calls, and nothing else."""
+    return kept(njit(cache=True, **_OPTIONS)(function))
 
 
 def _fma(typing: Any, x: Any, y: Any, z: Any) -> Any:

@@ -81,10 +81,12 @@ def _recall(w, n, memory):
 
 
 @merged
-def _add_orientations(run, orientations, slots, memory, grid, w, n, weight, evaluation, steady):
+def _add_orientations(run, orientations, slots, memory, grid, w, n, weight, evaluation, steady, stop):
     """The terms of all orientations of one sub-pixel and source. steady: F is there already."""
     count = orientations.shape[0]
     for o in range(count):
+        if stop[0] != 0:
+            break
         kept, again = slots[0, o], slots[1, o]
         if again >= 0:
             _recall(w, n, memory[again])
@@ -162,7 +164,7 @@ def _scatter_back(w, chosen, n):
 
 
 @merged
-def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evaluation, chosen):
+def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evaluation, chosen, stop):
     """All terms of one sub-pixel and source. chosen: (2, CHUNK + LANES), memory.
 
     Where terms are alike, a pixel whose nearest reflection is the same in all orientations needs one F, and nothing
@@ -179,7 +181,7 @@ def _add_evaluation(run, orientations, slots, memory, grid, w, n, weight, evalua
         count = moving if kind == 1 else steady
         if count > 0:
             whole = _gather(w, chosen[kind], count)
-            _add_orientations(run, orientations, slots, memory, grid, w, whole, weight, evaluation, kind == 0)
+            _add_orientations(run, orientations, slots, memory, grid, w, whole, weight, evaluation, kind == 0, stop)
             _scatter_back(w, chosen[kind], count)
 
 
@@ -246,7 +248,7 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
                 if alive:
                     evaluation = subpixel * sources.shape[0] + s
                     _add_evaluation(
-                        run, orientations, slots, memory, grid, w, n, sources[s, WEIGHT], evaluation, chosen
+                        run, orientations, slots, memory, grid, w, n, sources[s, WEIGHT], evaluation, chosen, stop
                     )
         angles += _scale(run, w, n, values, at)
     return angles

@@ -8,7 +8,7 @@ from nanobragg_torch.kernel.functions import compiled, kept_on_disk, vectorized
 from nanobragg_torch.kernel.geometry import cast, polarize, scatter
 from nanobragg_torch.kernel.parameters import ALIVE, CHUNK, FINAL, LATTICE, ROWS, SX, H, K, L
 from nanobragg_torch.kernel.render import start
-from nanobragg_torch.kernel.terms import has_neighbours, indices, lattice
+from nanobragg_torch.kernel.terms import indices, lacks_neighbours, lattice
 
 
 @compiled
@@ -19,8 +19,8 @@ def _lacking(run, w, n):
     h_count, k_count, l_count = run.counts
     known = False
     for p in range(n):
-        there = has_neighbours(w[H + p], h_low, h_count) & has_neighbours(w[K + p], k_low, k_count)
-        if there & has_neighbours(w[L + p], l_low, l_count) or w[ALIVE + p] == 0.0:
+        lacking = lacks_neighbours(w[H + p], h_low, h_count) | lacks_neighbours(w[K + p], k_low, k_count)
+        if not (lacking | lacks_neighbours(w[L + p], l_low, l_count)) or w[ALIVE + p] == 0.0:
             continue
         if run.dry and not known:
             lattice(run, w, n)
@@ -45,14 +45,14 @@ def first_lacking(run, sources, orientations, fast, slow, first, stop, version):
         for subpixel in range(subpixels):
             cast(run, w, n, subpixel)
             for s in range(sources.shape[0]):
-                if stop[0] != 0:
-                    return -1
                 alive = scatter(run, sources[s], w, n)
                 if run.polar != FINAL or run.polarized:
                     polarize(run, sources[s], w, n)
                 if not alive:
                     continue
                 for o in range(count):
+                    if stop[0] != 0:
+                        return -1
                     indices(w, n, w[SX : SX + 3 * CHUNK], orientations[o])
                     p = _lacking(run, w, found)
                     if p < found:

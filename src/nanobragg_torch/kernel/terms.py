@@ -85,9 +85,9 @@ def structure(run, grid, w, n):
 
 
 @inlined
-def has_neighbours(x, low, count):
-    """Whether x has its four neighbours; not so a NaN."""
-    return (x - low + 3.0 <= count) & (x - 2.0 >= low)
+def lacks_neighbours(x, low, count):
+    """Whether x lacks some of its four neighbours; not so a NaN."""
+    return (x - low + 3.0 > count) | (x - 2.0 < low)
 
 
 @inlined
@@ -151,12 +151,11 @@ def _place_cubes(run, w, n, term):
     h_step, k_step, always = run.strides[0], run.strides[1], run.tricubic != UNTIL
     for p in range(n):
         h, k, l = w[H + p], w[K + p], w[L + p]
-        served = (
-            has_neighbours(h, h_low, h_count) & has_neighbours(k, k_low, k_count) & has_neighbours(l, l_low, l_count)
-        )
-        served &= always | (term < w[UNTIL_TERM + p])
+        lacking = lacks_neighbours(h, h_low, h_count) | lacks_neighbours(k, k_low, k_count)
+        served = (always | (term < w[UNTIL_TERM + p])) & (not (lacking | lacks_neighbours(l, l_low, l_count)))
         h0, k0, l0 = floor(h) - 1.0 - h_low, floor(k) - 1.0 - k_low, floor(l) - 1.0 - l_low
-        w[PLACE + p] = h0 * h_step + k0 * k_step + l0 if served else -1.0
+        place = h0 * h_step + k0 * k_step + l0
+        w[PLACE + p] = place if served & (place >= 0.0) else -1.0  # no NaN
     most = -1.0
     for p in range(n):
         most = max(most, w[PLACE + p])
