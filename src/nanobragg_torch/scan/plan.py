@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MARGIN = 1.2
 PREFERRED = 2**17  # terms of a block: what nanobragg_torch.scan.simulate takes unless told
 GPU_CONTEXT = 600 * 2**20  # CUDA's own, on the device
+GPU_HOST = 600_000_000  # bytes of CUDA's libraries, and of Triton's, beside it: 470 MiB and MARGIN
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
 ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
 NUMBA = 46_000_000  # bytes of numba and of its work: 37 MiB and MARGIN
@@ -234,6 +235,7 @@ def plan(
     footprint = footprint_here() if footprint is None else footprint
     available = max(0, there.bytes - (ADDRESSES if there.source == "RLIMIT_AS" else 0)) * STOP_PERCENT // 100
     fixed = footprint.base + (footprint.outputs if wanted.outputs else 0) + (NUMBA if wanted.noise else 0)
+    fixed += GPU_HOST if gpu is not None else 0
     fixed += wanted.rotations * ROTATION + min(wanted.orientations, KEPT) * ORIENTATION
     a_pixel = footprint.pixel8 if wanted.itemsize == 8 else footprint.pixel4
     a_pixel += MASKED if wanted.masked else 0

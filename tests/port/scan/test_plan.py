@@ -18,6 +18,7 @@ from nanobragg_torch.memory import Limit
 from nanobragg_torch.scan.plan import (
     CUDA_BUILD,
     FOOTPRINT,
+    GPU_HOST,
     KERNEL,
     NUMBA,
     PREFERRED,
@@ -99,12 +100,12 @@ def test_an_address_space_limit_leaves_room_for_libraries():
 
 
 def test_on_a_gpu_the_blocks_fill_the_device():
-    made = plan(IMAGE, workers=2, there=there(1000), gpu=1500 * MIB, footprint=ROUND)
+    made = plan(IMAGE, workers=2, there=there(2000), gpu=1500 * MIB, footprint=ROUND)
     assert (made.rows, made.workers) == (1200 - 600 - 10 - 1, 1)
-    assert made.need == 110 * MIB + 2 * 1000 + 1250
+    assert made.need == 110 * MIB + GPU_HOST + 2 * 1000 + 1250
     assert "on the device 590 MiB of 1500 MiB; 1 worker with blocks of 589 rows" in made.line
-    assert plan(IMAGE, there=there(1000), gpu=90000 * MIB, footprint=ROUND).rows == 1024
-    for memory, device in ((100, 1500), (1000, 700)):
+    assert plan(IMAGE, there=there(2000), gpu=90000 * MIB, footprint=ROUND).rows == 1024
+    for memory, device in ((100, 1500), (2000, 700)):
         with pytest.raises(DoesNotFit, match="does not fit, nothing was started"):
             plan(IMAGE, there=there(memory), gpu=device * MIB, footprint=ROUND)
 
