@@ -145,7 +145,7 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     return 0
 
 
-def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None, bool]:
+def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None, bool | None]:
     """Threads, terms of a block, room for the kernel; what does not fit, or has no end, is refused before it starts."""
     from nanobragg_torch.memory import limit, own_memory
     from nanobragg_torch.scan.cores import available_cores
@@ -164,8 +164,8 @@ def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int |
     if wanted.compiled and not fits.kernel and gpu is None:
         _warn(["the compiled kernel does not fit into the memory that there is: this takes longer"])
     if fits.gpu is not None:
-        return threads, block, False
-    return fits.workers, min(block or fits.block, fits.block), fits.kernel
+        return threads, block, None
+    return fits.workers, min(block or fits.block, fits.block), None if fits.kernel else False
 
 
 def _say(text: str, end: str = "\n") -> None:

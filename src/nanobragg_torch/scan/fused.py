@@ -78,12 +78,12 @@ def serves(run: Run) -> bool:
     """Whether the kernel is used for `run`: in float64 on the CPU, with finite numbers, without a gradient, where numba
     can compile, and where it is sooner done even if numba has to be imported first."""
     exp = run.exp
-    if not run.kernel:
+    if run.kernel is False:
         return False
     if exp.cells.device.type != "cpu" or exp.cells.dtype != torch.float64 or exp.unbounded or not _bounded(exp):
         return False
     took = seconds(exp.n_pixels * terms_per_pixel(exp), tricubic=run.tricubic)
-    return took > WORTH and compiled.usable() is None
+    return (run.kernel is True or took > WORTH) and compiled.usable() is None
 
 
 def block_size(exp: Experiment) -> int:

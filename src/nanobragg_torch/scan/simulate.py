@@ -42,17 +42,18 @@ def simulate(
     block: int | None = None,
     threads: int | None = None,
     whole: bool = True,
+    kernel: bool | None = None,
 ) -> Tensor:
     """The float image of `config`: (slow, fast) of the whole detector, 0 outside the region of interest.
 
     whole: False for the image of the region of interest alone, in memory of its size.
     block: most terms x pixels that a thread evaluates at a time; it bounds the memory. threads: on the CPU, as
-    many as there are cores where None. Neither changes a bit of the result.
+    many as there are cores where None. Neither changes a bit of the result. kernel: as in `Run`.
     Raises InputError from the readers. Source: semantics 6.
     """
     if min(1 if block is None else block, 1 if threads is None else threads) < 1:
         raise ValueError(f"expected block and threads of at least 1, got {block} and {threads}")
-    run = start(prepare(loaded(config), device=device, dtype=dtype), block)
+    run = start(prepare(loaded(config), device=device, dtype=dtype), block, kernel=kernel)
     return render_image(run, threads) if whole else render_window(run, threads)
 
 
@@ -129,7 +130,7 @@ def default_block(device: torch.device) -> int:
 
 
 @torch.no_grad()
-def start(exp: Experiment, block: int | None = None, *, kernel: bool = True) -> Run:
+def start(exp: Experiment, block: int | None = None, *, kernel: bool | None = None) -> Run:
     """Find out what depends on the order of evaluations over the whole image. kernel: as in `Run`."""
     block = default_block(exp.cells.device) if block is None else block
     first = _first_evaluation(exp, block) if exp.first_differs else None

@@ -28,7 +28,8 @@ class Run:
     scan order and its number among the evaluations of that pixel (sub-pixels, each with its sources), where Q29 makes
     it unlike the others; else None. tricubic: whether F is interpolated at the start of the run. tricubic_end: how many
     terms, in scan order, come before the interpolation is switched off (Q25); None where it is not.
-    kernel: whether the compiled kernel may serve.
+    kernel: True for the compiled kernel wherever it can serve, False for the torch path; None for the kernel where it
+    is sooner done, which the number of terms decides.
     """
 
     exp: Experiment
@@ -36,7 +37,7 @@ class Run:
     first: tuple[int, int] | None
     tricubic: bool
     tricubic_end: int | None = None
-    kernel: bool = True
+    kernel: bool | None = None
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The compiled kernel against the torch path, which is its definition, and against the reference's images."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from mixtures import mixture
 from torch import Tensor
 
 from nanobragg_torch import compiled
-from nanobragg_torch.config import Config
+from nanobragg_torch.config import Config, Roi
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.table import TABLE
 from nanobragg_torch.io.load import loaded
@@ -22,27 +21,16 @@ from nanobragg_torch.scan.summation import Run
 Patch = pytest.MonkeyPatch
 
 
-@pytest.fixture(autouse=True)
-def kernel(monkeypatch: Patch) -> None:
-    """The kernel, however small the image."""
-    monkeypatch.setattr(fused, "WORTH", -1.0)
+def started(config: Config, *, kernel: bool = True) -> Run:
+    return simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64), kernel=kernel)
 
 
-def started(config: Config) -> Run:
-    return simulate.start(prepare(loaded(config), device="cpu", dtype=torch.float64))
-
-
-def both(config: Config, monkeypatch: Patch) -> tuple[Tensor, Tensor]:
+def both(config: Config) -> tuple[Tensor, Tensor]:
     """The window by the kernel and by the torch path; where interpolation ends is the same for both."""
-    run = started(config)
-    assert fused.serves(run)
-    ours = simulate.render_window(run, 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(fused, "WORTH", math.inf)
-        slow = started(config)
-        assert not fused.serves(slow)
-        assert run.tricubic_end == slow.tricubic_end
-        return ours, simulate.render_window(slow, 1)
+    ours, torch_path = started(config), started(config, kernel=False)
+    assert (fused.serves(ours), fused.serves(torch_path)) == (True, False)
+    assert ours.tricubic_end == torch_path.tricubic_end
+    return simulate.render_window(ours, 1), simulate.render_window(torch_path, 1)
 
 
 def assert_twins(ours: Tensor, torch_path: Tensor) -> None:
@@ -54,9 +42,9 @@ def assert_twins(ours: Tensor, torch_path: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_golden_image_by_the_kernel(name: str, monkeypatch: Patch) -> None:
+def test_every_golden_image_by_the_kernel(name: str) -> None:
     case = load(name)
-    ours, torch_path = both(case.config(), monkeypatch)
+    ours, torch_path = both(case.config())
     assert_twins(ours, torch_path)
     detector, roi, recorded = case.config().detector, case.config().detector.rendered, case.image()
     if recorded.size == detector.pixels_slow * detector.pixels_fast:
@@ -66,9 +54,9 @@ def test_every_golden_image_by_the_kernel(name: str, monkeypatch: Patch) -> None
 
 
 @pytest.mark.parametrize("seed", range(0, 100, 2))
-def test_random_mixtures_of_every_feature(seed: int, monkeypatch: Patch) -> None:
+def test_random_mixtures_of_every_feature(seed: int) -> None:
     config = parse(mixture(seed), [INPUTS])
-    assert_twins(*both(config, monkeypatch))
+    assert_twins(*both(config))
 
 
 def test_the_mixtures_have_every_flag_that_changes_the_float_image() -> None:
@@ -103,20 +91,29 @@ def test_threads_and_blocks_change_no_bit(extra: str, monkeypatch: Patch) -> Non
         assert torch.equal(again.view(torch.int64), plain.view(torch.int64)), (threads, terms)
 
 
+def test_the_number_of_terms_alone_decides_which_of_the_two_serves() -> None:
+    exp = prepare(loaded(load("supervisor_synthetic").config()), device="cpu", dtype=torch.float64)
+    assert exp.n_pixels * fused.terms_per_pixel(exp) == 100_000
+    assert not fused.serves(simulate.start(exp))
+    many = replace(exp.config.detector, roi=Roi(1000, 1499, 1000, 1399))
+    whole = prepare(replace(exp.config, detector=many), device="cpu", dtype=torch.float64)
+    assert fused.serves(simulate.start(whole))
+
+
 def test_equal_orientations_are_evaluated_once() -> None:
     """Ten phi steps, the first equal to the last (Q29)."""
     *_, slots, _ = fused.arguments_of(started(load("supervisor_synthetic").config()))
     assert np.array(slots).tolist() == [[0, *[-1] * 9], [*[-1] * 9, 0]]
 
 
-def test_straight_ahead_is_the_peak_of_the_grating(monkeypatch: Patch) -> None:
+def test_straight_ahead_is_the_peak_of_the_grating() -> None:
     """q = 0 exactly at the middle pixel: sin(N y) / sin(y) is N there."""
     flags = "-cell 50 60 70 90 90 90 -default_F 10 -lambda 1 -N 5 -nointerpolate -oversample 1 -phi 0 -osc 0"
     config = parse([*flags.split(), "-detpixels", "9", "-distance", "125"])
     pixel = 2.0**-11  # all lengths are powers of two: nothing is rounded
     flat = replace(config.detector, pixel_m=pixel, distance_m=0.125, x_beam_m=4 * pixel, y_beam_m=4 * pixel)
     config = replace(config, detector=flat)
-    ours, torch_path = both(config, monkeypatch)
+    ours, torch_path = both(config)
     assert_twins(ours, torch_path)
     run = started(config)
     scale = float(run.exp.r_e_sqr * run.exp.fluence * pixel**2 / 0.125**2)
@@ -125,7 +122,7 @@ def test_straight_ahead_is_the_peak_of_the_grating(monkeypatch: Patch) -> None:
 
 def test_where_numba_cannot_compile_the_torch_path_serves(monkeypatch: Patch) -> None:
     config = load("gauss_crystal").config()
-    ours, torch_path = both(config, monkeypatch)
+    ours, torch_path = both(config)
     monkeypatch.setattr(compiled, "usable", lambda: "numba is switched off by NUMBA_DISABLE_JIT")
     again = simulate.render_window(started(config), 1)
     assert torch.equal(again.view(torch.int64), torch_path.view(torch.int64))

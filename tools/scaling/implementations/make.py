@@ -115,7 +115,10 @@ class _InProcess:
 
         how = self.computing
         with torch.no_grad(), _refused():
-            full = simulate(self.config, device=torch.device(how.device), dtype=getattr(torch, how.dtype)).float()
+            # however small the image: what is compared is what large images are made with
+            full = simulate(
+                self.config, device=torch.device(how.device), dtype=getattr(torch, how.dtype), kernel=True
+            ).float()
         return _cropped(full, self.config)
 
 
