@@ -30,7 +30,7 @@ GPU_HOST = 600_000_000  # bytes of CUDA's libraries, and of Triton's, beside it:
 REFLECTION, CELL = 128, 30  # bytes a listed reflection while it is read, a cell
 ROTATION, ORIENTATION, KEPT = 1000, 1250, 2**16  # bytes a rotation (as in Sizes), an orientation; how many are kept
 NUMBA = 46_000_000  # bytes of numba and of its work: 37 MiB and MARGIN
-KERNEL = 285_000_000  # bytes where the image's kernel is compiled for the first time: 225 MiB and MARGIN
+KERNEL = 145_000_000  # bytes where the image's kernel is compiled for the first time: 112 MiB and MARGIN
 MASKED = 24  # bytes a pixel, where a mask names the rendered ones, which are computed apart
 
 

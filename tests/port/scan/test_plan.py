@@ -82,7 +82,7 @@ def test_what_each_size_adds():
     assert need(itemsize=4) - least == -5 * MIB
     assert need(outputs=True) - least == 20 * MIB
     assert need(outputs=True, noise=True) - least == 20 * MIB + NUMBA
-    assert need(compiled=True) - least == KERNEL - 129 * MIB
+    assert need(compiled=True) - least == KERNEL - 129 * MIB  # the larger of the two
     assert need(masked=True) - least == 24 * MIB
     assert need(cells=MIB, reflections=MIB) - least == (30 + 128) * MIB
     assert need(rotations=1002, orientations=1001) - least == 1000 * (1000 + 1250)
