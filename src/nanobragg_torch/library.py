@@ -75,10 +75,23 @@ def simulate_pixels(
     block: int | None = None,
     threads: int | None = None,
 ) -> Tensor:
-    """Simulate some pixels: `simulate(config, pixels=pixels)`, to which the arguments and errors belong.
+    """Simulate some pixels: the same as `simulate` with `pixels`.
+
+    Args:
+        config: as in `simulate`.
+        pixels: as in `simulate`.
+        device: as in `simulate`.
+        dtype: as in `simulate`.
+        block: as in `simulate`.
+        threads: as in `simulate`.
 
     Returns:
         The intensities (n,) in photons, in the order of `pixels`.
+
+    Raises:
+        InputError: as in `simulate`.
+        FlagError: as in `simulate`.
+        NoDevice: as in `simulate`.
     """
     return simulate(config, pixels=pixels, device=device, dtype=dtype, block=block, threads=threads)
 
