@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 _IMPORT_SECONDS = 0.5  # numba's import, and one compiled function read from the disk
@@ -83,6 +83,7 @@ def _compiled(function: Function, *callees: Function | tuple[Function, Function]
 def kept(fast: Function) -> Function:
     """`fast`, which numba keeps on the disk, so that nothing about the disk hinders it."""
 
+    @wraps(fast, updated=())
     def call(*arguments: Any) -> Any:
         try:
             return fast(*arguments)

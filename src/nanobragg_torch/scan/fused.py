@@ -41,11 +41,12 @@ def kernel(run: Run) -> Kernel | None:
 
     arguments, version = arguments_of(run), _version()
     alike = bool(arguments[0]["alike"])
-
+    none, flag = np.empty(0, np.int64), stop_flag()
+    render(*arguments, none, none, 0, np.empty(0), flag, version)  # compiled here, where Ctrl-C ends it at once
     each = run.exp.n_subpixels if run.exp.factors.omega is Application.FINAL else 1
 
     def work(pixels: Pixels, values: Tensor) -> float:
-        fast, slow = (index.numpy() for index in run.exp.pixel_indices(pixels.start, pixels.stop))
+        fast, slow = (_array(index) for index in run.exp.pixel_indices(pixels.start, pixels.stop))
         torch.set_flush_denormal(alike)  # of this thread: GAUSS spots are full of numbers below 1e-308, which take long
         try:
             angles = render(*arguments, fast, slow, pixels.start, values.numpy(), stop_flag(), version)
@@ -67,7 +68,7 @@ def search(run: Run) -> Search | None:
     version = _version()
 
     def work(pixels: Pixels) -> int | None:
-        fast, slow = (index.numpy() for index in run.exp.pixel_indices(pixels.start, pixels.stop))
+        fast, slow = (_array(index) for index in run.exp.pixel_indices(pixels.start, pixels.stop))
         order = first_lacking(record, sources, orientations, fast, slow, pixels.start, stop_flag(), version)
         return None if order < 0 else int(order)
 

@@ -90,9 +90,11 @@ def points() -> np.ndarray:
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="the exact values are those of a longer double")
 def test_at_most_two_units_in_the_last_place_off() -> None:
-    from nanobragg_torch.kernel.functions import compiled, exponential, sine_up_to_sign
+    from numba import njit
 
-    @compiled
+    from nanobragg_torch.kernel.functions import exponential, sine_up_to_sign
+
+    @njit
     def of_all(x, sines, exponentials):  # type: ignore[no-untyped-def]
         for i in range(x.size):
             sines[i], exponentials[i] = sine_up_to_sign(x[i]), exponential(x[i] / 1500.0)

@@ -100,6 +100,14 @@ def test_the_number_of_terms_alone_decides_which_of_the_two_serves() -> None:
     assert fused.serves(simulate.start(whole))
 
 
+def test_the_kernel_is_compiled_once_whatever_the_block_and_the_experiment() -> None:
+    from nanobragg_torch.kernel.render import render
+
+    for flags in ("-roi 0 4 0 4", "-roi 0 4 2 2", "-roi 3 3 0 4 -curved_det -interpolate -gauss_xtal -dispersion 1"):
+        simulate.render_window(started(load("supervisor_synthetic").config(*flags.split())), 1)
+    assert len(render.__wrapped__.signatures) == 1
+
+
 def test_equal_orientations_are_evaluated_once() -> None:
     """Ten phi steps, the first equal to the last (Q29)."""
     *_, slots, _ = fused.arguments_of(started(load("supervisor_synthetic").config()))
