@@ -282,7 +282,7 @@ def test_other_pixels_and_cases_are_refused(config, reference):
 def test_a_float32_run_is_rounding(config, reference):
     found = explain(reference, port(config, torch.float32), config)
     assert found.causes == () and abs(found.delta_rel) > 1e-6
-    assert "the port's trace is one of a float32 run: its noise floor is that of float32" in found.notes
+    assert "the candidate's trace is one of a float32 run: its noise floor is that of float32" in found.notes
 
 
 def test_nan_is_named_where_it_begins(config, reference):
@@ -299,7 +299,7 @@ def test_what_one_side_lacks_is_said(config, reference):
     trace = edited(config, r"TRACE_PY: (hkl_frac|R_distance_meters) .*\n", "")
     found = explain(reference, trace, config)
     rows = {row.name: row for row in found.quantities}
-    assert rows["hkl_frac"].verdict is Finding.UNKNOWN and rows["hkl_frac"].note == "not in the port's trace"
+    assert rows["hkl_frac"].verdict is Finding.UNKNOWN and rows["hkl_frac"].note == "not in the candidate's trace"
     assert "in the trace of the reference only: R_distance_meters, hkl_frac" in found.notes
     assert found.causes == ()
 

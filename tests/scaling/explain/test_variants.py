@@ -7,16 +7,20 @@ import torch
 
 from nanobragg_torch import quirks
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.products.trace import render, trace_pixel
 from tools.scaling.cases.case import find_case
-from tools.scaling.explain.defects import SIBLINGS
+from tools.scaling.explain.answer import explain
+from tools.scaling.explain.defects import SIBLINGS, measure
 from tools.scaling.explain.graph import evaluate
 from tools.scaling.explain.guesses.variants import QUIRKS, VARIANTS
 from tools.scaling.explain.pixel import prepared_pixel
 from tools.scaling.explain.rules import table as explain_rules
+from tools.scaling.explain.sides import lay
 from tools.scaling.studies.mutants import port, run
 from tools.scaling.studies.mutants.mistakes import fixed_mutants
 from tools.scaling.studies.mutants.rounding import false_alarms
 from tools.scaling.studies.mutants.text import study_markdown
+from tools.scaling.traces.read import parse_trace
 from tools.scaling.traces.schema import QUANTITIES, quantity
 
 PLACES = (("supervisor", 0), ("triclinic_misset", 0))
@@ -35,7 +39,10 @@ def subjects():
         pixel = prepared_pixel(parse(case.flags, folders=case.folders), *case.pixels[-1 if "cubic" in name else 0])
         graph = explain_rules.build(pixel)
         found.append((pixel, graph, _values(graph)))
-    return found
+    fixed = parse((*case.flags, "--mode", "bl831-phi0-fix"), folders=case.folders)
+    pixel = prepared_pixel(fixed, *case.pixels[0])
+    graph = explain_rules.build(pixel)
+    return [*found, (pixel, graph, _values(graph))]
 
 
 def _values(graph):
@@ -60,6 +67,48 @@ def test_variant_changes_its_quantity(variant, subjects):
                 if name in mine and mine[name].shape == theirs[name].shape:
                     changed.append(not torch.equal(mine[name], theirs[name]))
     assert any(changed)
+
+
+@pytest.mark.parametrize(
+    ("rules", "switch", "case", "cause"),
+    [
+        ("bl831-phi0-fix", "Q29=on", "supervisor_one_reflection", "of the step before at phi = 0 (Q29 on)"),
+        ("bl831-phi0-fix", "Q29=on", "phi_zero_carryover_mosaic", "of the step before at phi = 0 (Q29 on)"),
+        ("bl831-phi0-fix", "Q29=on", "phi_crosses_zero", "of the step before at phi = 0 (Q29 on)"),
+        ("bl831-subpixel-fix", "Q27=on", "oversample_flags", "as with Q27 on"),
+    ],
+)
+def test_a_quirk_that_the_mode_has_not_is_named(rules, switch, case, cause):
+    case = find_case(case)
+
+    def traced(*switches):
+        settings = case.config("--mode", rules, *switches)
+        lines = trace_pixel(settings, *case.pixels[0], device="cpu", dtype=torch.float64)
+        return parse_trace(render(lines).encode("ascii"), "made"), settings
+
+    (c, settings), (py, _) = traced(), traced("--quirk", switch)
+    assert cause in explain(c, py, settings).sentence
+
+
+@pytest.mark.parametrize(
+    ("mode", "case"), [("bl831-2022", "gauss_crystal"), ("bl831-2022", "tophat_crystal"),
+                       ("bl831-all-fixes", "oversample_flags"), ("bl831-phi0-fix", "phi_crosses_zero")],
+)  # fmt: skip
+def test_the_rules_are_those_of_the_mode(mode, case):
+    case = find_case(case)
+    settings = case.config("--mode", mode)
+    lines = trace_pixel(settings, *case.pixels[0], device="cpu", dtype=torch.float64)
+    trace = parse_trace(render(lines).encode("ascii"), "made")
+    graph = explain_rules.build(prepared_pixel(settings, *case.pixels[0]))
+    measured = measure(lay(graph, trace, trace), {})
+    broken = [
+        name
+        for name in graph.traced
+        if (
+            measured.own[name][0].reshape(*measured.floor[name].shape, -1).norm(dim=-1) > measured.own_floor[name]
+        ).any()
+    ]
+    assert broken == []
 
 
 def test_the_tables_name_what_exists(subjects):

@@ -179,7 +179,7 @@ def _unknown(sides: Sides, measured: Measured, assumed: bool) -> dict[str, str]:
     for name in sides.graph.traced:
         shown = sides.present[name]
         if bool(shown.any()) and not bool(sides.shown_by_both(name).any()):
-            side = "reference" if not bool(shown[C].any()) else "port"
+            side = "reference" if not bool(shown[C].any()) else "candidate"
             unknown[name] = f"not in the {side}'s trace"
         elif bool(_not_finite(sides, name).any()):
             unknown[name] = "not finite in the reference's trace"
@@ -364,7 +364,7 @@ def _defect_rel(sides: Sides, each: Group) -> float:
 
 def _remarks(sides: Sides, rows: tuple[ExplainedRow, ...]) -> list[str]:
     lines = []
-    for side, word in ((C, "reference"), (PY, "port")):
+    for side, word in ((C, "reference"), (PY, "candidate")):
         if how := sides.printing[side].words:
             lines.append(
                 f"the {word}'s trace prints {how}: what is smaller than half a unit of the last one is unknown"
@@ -374,8 +374,8 @@ def _remarks(sides: Sides, rows: tuple[ExplainedRow, ...]) -> list[str]:
     lost = [row.name for row in rows if row.note.startswith("not finite in")]
     if lost:
         lines.append(f"not finite in the reference's trace: {', '.join(lost)}")
-    for side, word in ((C, "the reference"), (PY, "the port")):
-        alone = [row.name for row in rows if row.note == f"not in {('the port', 'the reference')[side]}'s trace"]
+    for side, word in ((C, "the reference"), (PY, "the candidate")):
+        alone = [row.name for row in rows if row.note == f"not in the {('candidate', 'reference')[side]}'s trace"]
         more = f" and {len(alone) - _LISTED} more" if len(alone) > _LISTED else ""
         if alone:
             lines.append(f"in the trace of {word} only: {', '.join(alone[:_LISTED])}{more}")

@@ -10,7 +10,7 @@ from tools.scaling.implementations.run import Pixel
 SHORT = "-cell 30 40 50 90 90 90 -default_F 1 -lambda 1.1 -distance 100 -N 5 -oversample 1"
 BASE = f"{SHORT} -detpixels 8 -pixel 2"
 LISTED = BASE.replace("-default_F 1 ", "")
-GEOMETRY = "-adxv -Xbeam 7 -phi 30 -detector_rotx 2 -twotheta 5 -hdivrange 1 -hdivsteps 5 -square_div"
+GEOMETRY = "-Xbeam 7 -Ybeam 9 -phi 30 -detector_rotx 2 -twotheta 5 -hdivrange 1 -hdivsteps 5 -square_div"
 
 
 @dataclass(frozen=True)
@@ -126,21 +126,21 @@ PROBES: tuple[Probe, ...] = (
     _probe("given_origin", f"{BASE} -pix0_vector_mm 100 2 -3", "Q02 Q54"),
     _probe("given_axis", f"{BASE} -fdet_vector 0.6 0 0.8", "Q03", "Q54"),
     _probe("long_axis", f"{BASE} -twotheta_axis 0 0 2 -twotheta 20", "Q04", "Q54"),
-    _probe("centre_of_xds", f"{BASE} -xds -Xclose 5 -Ybeam 6", "Q05"),
+    _probe("centre_of_xds", f"{BASE} -xds -Xbeam 5 -Ybeam 6", "Q05"),
     _probe("pivot", f"{BASE} -pivot sample -twotheta 20", "Q06"),
-    _probe("curved", f"{BASE} -twotheta 20 -xds -distance 30 -curved_det 1", "Q08 Q17"),
+    _probe("curved", f"{BASE} -twotheta 20 -curved_det -xds -distance 30", "Q08 Q17"),
     Probe(
         "trace",
         f"{BASE} {GEOMETRY}",
         (
             Question(("Q09",), reads="rot_b_star_A_inv"),
-            Question(("Q37",), reads="initial_fdet"),
             Question(("Q38",), reads="scattering_vec_A_inv"),
             Question(("Q39",), reads="solid angle"),
         ),
         {},
         (1, 2),
     ),
+    _probe("traced_axis", f"{BASE} -adxv", "Q37", reads="initial_fdet", pixel=(1, 2)),
     _probe(
         "header_distance",
         f"{CELL_HEAD} -img own.img -distance 70",

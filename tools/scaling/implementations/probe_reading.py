@@ -211,6 +211,11 @@ def differing(seen: Seen, made: Seen, tolerance: float) -> tuple[float, str]:
     if seen.values.shape != made.values.shape:
         return 1e8, f"{seen.values.size} values, expected {made.values.size}"
     count = int(_beyond(seen, made.values, tolerance).sum())
+    text = f"{count} of {made.values.size} values differ"
+    for values, whose in ((made.values, "our port"), (seen.values, "the program")):
+        if odd := int((~np.isfinite(values)).sum()):
+            text += f", {odd} are not finite in {whose}"
     with np.errstate(all="ignore"):
-        worst = float(np.nanmax(np.abs(seen.values / made.values - 1.0), initial=0.0))
-    return count + min(worst, 1.0) / 2, f"{count} of {made.values.size} values differ, by up to {worst:.3g} relative"
+        far = np.abs(seen.values / made.values - 1.0)
+    worst = float(far[np.isfinite(far)].max(initial=0.0))
+    return count + min(worst, 1.0) / 2, text + (f", by up to {worst:.3g} relative" if worst else "")

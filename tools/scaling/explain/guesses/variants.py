@@ -20,7 +20,7 @@ from tools.scaling.base.errors import BadInput
 from tools.scaling.explain.defects import Group, Measured, length
 from tools.scaling.explain.graph import Graph, Values, evaluate, rule_of
 from tools.scaling.explain.guesses.forms import form
-from tools.scaling.explain.pixel import PRECISION, PreparedPixel, same
+from tools.scaling.explain.pixel import PRECISION, PreparedPixel, prepared_pixel, same
 from tools.scaling.explain.rules.table import build
 from tools.scaling.explain.sides import PY, C, Sides, lay, lay_over
 from tools.scaling.traces.read import parse_trace
@@ -114,11 +114,18 @@ def _scan(start: Callable[[Tensor, Tensor, int], Tensor], step: Callable[[Tensor
     return change
 
 
-def _no_carry_over(graph: Graph, pixel: PreparedPixel) -> Graph:
-    def nominal(phi: Tensor) -> Tensor:
-        return phi.unsqueeze(2).expand(-1, -1, graph.sizes["k"], -1)
+def _phi_zero(stale: bool) -> Change:
+    """Let a phi of 0 keep the orientation of the step before, or not, where the rules say otherwise (Q29)."""
 
-    return _rule("phi_in_force", nominal, whole=True)(graph, pixel)
+    def change(graph: Graph, pixel: PreparedPixel) -> Graph:
+        settings = pixel.run.exp.config
+        if settings.quirks.on("Q29") == stale:
+            return graph
+        switched = replace(settings, quirks=settings.quirks.switched("Q29", stale))
+        other = build(prepared_pixel(switched, pixel.slow, pixel.fast, device=str(pixel.run.exp.cells.device)))
+        return replace(graph, quantities=graph.quantities | {"phi_in_force": other.quantities["phi_in_force"]})
+
+    return change
 
 
 def _corner(graph: Graph, pixel: PreparedPixel) -> Graph:
@@ -237,7 +244,9 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("unit(sdet x fdet): the cross product the other way round", ("odet",),
             _rule("initial_odet", lambda f, s: vectors.unit(vectors.cross(s, f)), "initial_fdet initial_sdet")),
     Variant("rotated afresh at phi = 0 (Q29 off): the reference keeps the orientation of the step before", _TURNED,
-            _no_carry_over),
+            _phi_zero(stale=False)),
+    Variant("of the step before at phi = 0 (Q29 on): the reference rotates every step afresh", _TURNED,
+            _phi_zero(stale=True)),
     Variant("at the mid-points of the phi steps, not at their left edges", _PHI,
             _scan(lambda a, d, n: a + d / 2, lambda d, n: d)),
     Variant("at the right edges of the phi steps, not at their left ones", _PHI,
@@ -346,9 +355,9 @@ def name_variant(sides: Sides, measured: Measured, group: Group, pixel: Prepared
             continue
         if _reproduces(sides, measured, group, variant, pixel):
             return variant.text
-    off = _quirks_off(sides, measured, group, pixel)
-    group.alike = tuple(off[1:])
-    return off[0] if off else form(sides, measured, group)
+    texts = _switches(sides, measured, group, pixel)
+    group.alike = tuple(texts[1:])
+    return texts[0] if texts else form(sides, measured, group)
 
 
 # Which switches of nanobragg_torch.quirks can be at the bottom of a defect in these quantities.
@@ -382,8 +391,11 @@ QUIRKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
-    """Return the switches without which the port's own trace has the same defect; a number that is 0 tells none."""
+def _switches(sides: Sides, measured: Measured, group: Group, pixel: PreparedPixel) -> list[str]:
+    """Return the switches that, set the other way, give the port's own trace the same defect.
+
+    A number that is 0 tells none.
+    """
     settings = pixel.run.exp.config
     able = QUIRKS.get(group.label, QUIRKS.get(group.name, ()))
     if not any(bool((sides.values[name][PY] != 0).any()) for name in group.members):
@@ -392,7 +404,8 @@ def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedP
     for quirk in quirks.TABLE:
         if quirk.id not in able:
             continue
-        switched = with_quirks(settings, settings.quirks.switched(quirk.id, False))
+        on = not settings.quirks.on(quirk.id)
+        switched = with_quirks(settings, settings.quirks.switched(quirk.id, on))
         try:
             lines = trace_pixel(switched, pixel.slow, pixel.fast, device="cpu", dtype=PRECISION)
             trace = parse_trace(render(lines).encode("ascii"), quirk.id)
@@ -400,7 +413,8 @@ def _quirks_off(sides: Sides, measured: Measured, group: Group, pixel: PreparedP
         except (NanoBraggError, BadInput, ValueError, RuntimeError):
             continue
         if all(_same_defect(measured, name, other.own(PY, name), mask) for name, mask in group.members.items()):
-            texts.append(f"as with {quirk.id} off: {quirk.right} (the reference: {quirk.reference})")
+            does, rules = (quirk.reference, quirk.right) if on else (quirk.right, quirk.reference)
+            texts.append(f"as with {quirk.id} {'on' if on else 'off'}: {does} (the reference: {rules})")
     return texts
 
 

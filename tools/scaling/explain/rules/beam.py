@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nanobragg_torch.physics import beam, corrections, vectors
 from nanobragg_torch.scan import evaluate, summation
-from nanobragg_torch.scan.experiment import Experiment
+from nanobragg_torch.scan.experiment import Application, Experiment
 from tools.scaling.engine.tolerances import UNIT_ROUNDOFF
 from tools.scaling.explain.graph import Graph
 from tools.scaling.explain.pixel import PreparedPixel, same, window
@@ -149,39 +149,31 @@ def add_third_source(g: Graph, exp: Experiment) -> None:
 
 def add_intensity(g: Graph, exp: Experiment) -> None:
     """Add the sum over all terms and its scaling (semantics 6.6-6.9)."""
-    settings, sampling = exp.config, exp.config.sampling
-    g.root("-water", vectors.to_tensor(settings.water_m, exp.cells), "-water")
+    g.root("-water", vectors.to_tensor(exp.config.water_m, exp.cells), "-water")
     g.add("background", "fluence_photons_per_m2 -water", beam.water_background)
-    weights = [
-        name
-        for name, on in (("capture_all", sampling.thick), ("polar_all", sampling.polar), ("omega_all", sampling.omega))
-        if on
-    ]
+    applied = exp.factors
+    uses = (("capture_all", applied.capture), ("polar_all", applied.polar), ("omega_all", applied.omega))
+    of_terms, running = ([x for x, use in uses if use is kind] for kind in (Application.TERM, Application.RUNNING))
 
     def total(f_cell: Tensor, f_latt: Tensor, alive: Tensor, background: Tensor, *factors: Tensor) -> Tensor:
         terms = evaluate.intensity_term(f_cell, f_latt).flatten(3).flatten(1, 2)
         living = alive.flatten(1)
         terms = (terms * living.unsqueeze(-1)).permute(1, 2, 0)
-        if not weights:
+        columns = [_per_evaluation(x, alive) for x in factors]
+        for column in columns[: len(of_terms)]:
+            terms = terms * column.unsqueeze(1)
+        if not running:
             return background + terms.sum((0, 1))
         lattice = f_latt.flatten(3).flatten(1, 2).permute(1, 2, 0)
         counted = summation.counted(exp, lattice, living.T > 0)
-        columns = [_per_evaluation(x, alive) for x in factors]
-        return summation.add_weighted(background, terms, counted, columns)
+        return summation.add_weighted(background, terms, counted, columns[len(of_terms) :])
 
-    inputs = " ".join(("structure lattice alive background", *weights))
+    inputs = " ".join(("structure lattice alive background", *of_terms, *running))
     g.add("I_before_scaling", inputs, total, traced=True, sums=True)
     g.add("I_before_scaling_pre_polar", "I_before_scaling", same, traced=True)
     g.add("I_before_scaling_post_polar", "I_before_scaling polar", torch.mul, traced=True)
-    scaling = [
-        name
-        for name, on in (
-            ("capture_fraction", not sampling.thick),
-            ("polar", not sampling.polar),
-            ("omega_pixel", not sampling.omega),
-        )
-        if on
-    ]
+    finals = zip(("capture_fraction", "polar", "omega_pixel"), uses)
+    scaling = [name for name, (_, use) in finals if use is Application.FINAL]
 
     def scaled(intensity: Tensor, radius: Tensor, fluence: Tensor, steps: Tensor, *factors: Tensor) -> Tensor:
         return corrections.scale_pixel(intensity, radius, fluence, steps, factors)

@@ -154,8 +154,14 @@ def _other_shapes(g: Graph, exp: Experiment) -> None:
     def radius(hkl: Tensor, nearest: Tensor, cells: Tensor, *stars: Tensor) -> Tensor:
         return lattice_factor.spot_radius_squared(hkl - nearest, cells, *stars)
 
-    stars = " ".join(f"rot_{name}_star_A_inv" for name in "abc")
-    g.add("spot_radius", f"hkl nearest -N {stars}", radius, dims="skpd")
+    def cells_from_peak(hkl: Tensor, nearest: Tensor, cells: Tensor) -> Tensor:
+        return lattice_factor.cells_from_peak_squared(hkl - nearest, cells)
+
+    if exp.config.quirks.on("Q24"):
+        stars = " ".join(f"rot_{name}_star_A_inv" for name in "abc")
+        g.add("spot_radius", f"hkl nearest -N {stars}", radius, dims="skpd")
+    else:
+        g.add("spot_radius", "hkl nearest -N", cells_from_peak, dims="skpd")
 
     def near_edge(square: Tensor, cells: Tensor, fudge: Tensor, error: Tensor, *rest: Tensor) -> Tensor:
         near = (square * fudge - 0.3969).abs() <= error * fudge
