@@ -5,9 +5,12 @@ What needs torch is imported when it is needed: help, usage and refused flags do
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +39,8 @@ _OPTIONS = {"--device": "cpu", "--dtype": "float64", "--threads": "", "--block":
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process); returns the exit code."""
     open_closed()
+    if argv is None:
+        atexit.register(gc.freeze)  # else the end of the process looks for garbage in all of torch: 0.3 s
     compiled.listen(lambda line: tell(f"nanobragg_torch: {line}"))
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -100,8 +105,9 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     threads, block, kernel = _planned(config, options)
     config = loaded(config)
 
-    import numpy as np
-    import torch
+    with _no_garbage():
+        import numpy as np
+        import torch
 
     from nanobragg_torch.cli.facts import image_warnings, result_lines, run_warnings, setting_lines
     from nanobragg_torch.cli.progress import Bar
@@ -143,6 +149,18 @@ def _run(flags: Sequence[str], options: dict[str, str]) -> int:
     _warn(image_warnings(image, measured))
     _say("\n".join([*result_lines(measured), *_image_lines(output, made)]))
     return 0
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Do not look for garbage: imports make much that stays."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int | None, bool | None]:

@@ -151,9 +151,10 @@ def test_a_command_line_without_compiling_writes_the_same_image(
     assert [text for text in told if "compiled" in text] == [f"nanobragg_torch: {line}"]
 
 
-def test_a_small_noise_image_does_not_import_numba(tmp_path: Path) -> None:
+def test_a_small_noise_image_does_not_import_numba_and_garbage_is_looked_for_again(tmp_path: Path) -> None:
     script = (
-        "import sys; from nanobragg_torch.cli.main import main;"
-        f"main('{CRYSTAL} -detpixels 64 -oversample 1 -nopgm'.split()); sys.exit('numba' in sys.modules)"
+        "import gc, sys; from nanobragg_torch.cli.main import main;"
+        f"main('{CRYSTAL} -detpixels 64 -oversample 1 -nopgm'.split());"
+        "sys.exit('numba' in sys.modules or not gc.isenabled())"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True).returncode == 0
