@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.base.errors import GateFailed
+from tools.scaling.base.errors import BadInput, GateFailed
 from tools.scaling.base.files import write_text
 from tools.scaling.cli.options import MANY_CASES, AsJson, app, say, tell
 
@@ -29,6 +29,8 @@ def probe(
     from tools.scaling.implementations.probe import probe_program
     from tools.scaling.implementations.probe_text import against_line, probe_lines, profile_text
 
+    if out is not None and not out.absolute().parent.is_dir():
+        raise BadInput(f"{out}: expected an existing folder, got none at {out.parent}")
     with progress_bar(sys.stderr, what="probes") as done:
         report = probe_program(find_implementation(name), tolerance=tolerance, limit_s=limit, done=done)
     for line in [json.dumps(asdict(report))] if as_json else probe_lines(report):
