@@ -6,8 +6,11 @@ import pytest
 
 from tests.scaling.implementations.standins import PIXEL, stand_in
 from tools.scaling.base.errors import BadInput, Unavailable
+from tools.scaling.cases.case import find_case
 from tools.scaling.implementations.describe import find_implementation, of_command, refuse_same_name
+from tools.scaling.implementations.probe import probe_program
 from tools.scaling.implementations.run import ran
+from tools.scaling.matrix.run import run_matrix
 
 GOOD = 'name = "mine"\n[run]\ncommand = ["program", "{flags}"]\n'
 FILES = {
@@ -70,6 +73,13 @@ def test_a_program_that_is_not_there_is_missing(tmp_path):
         pass
     assert str(error.value) == "mine: expected a program that can be run, got none at ./no_such_program"
     assert error.value.exit_code == 3
+    program = find_implementation(str(path))
+    for begun in (
+        lambda: run_matrix([find_case("cubic_mosflm")], candidates=(program,)),
+        lambda: probe_program(program),
+    ):
+        with pytest.raises(Unavailable, match="^mine: expected a program that can be run, got none at"):
+            begun()
 
 
 def test_two_of_one_name_cannot_be_told_apart(tmp_path):

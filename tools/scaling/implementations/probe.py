@@ -19,6 +19,7 @@ from tools.scaling.base.errors import ScalingError, Unavailable
 from tools.scaling.implementations.describe import PORT, Implementation
 from tools.scaling.implementations.probe_cases import PROBES, Probe, Question
 from tools.scaling.implementations.probe_reading import Seen, apart, asked_port, asked_program, differing, same
+from tools.scaling.implementations.run import require
 
 if TYPE_CHECKING:
     from nanobragg_torch.quirks import Quirk
@@ -129,6 +130,7 @@ def probe_program(
 
     if not program.command and program is not PORT:
         raise Unavailable(f"{program.name}: expected a program that can be run, got what one has recorded")
+    require(program)
     with tempfile.TemporaryDirectory(prefix="probe-") as made:
         folders = {probe.name: _laid(probe, Path(made)) for probe in PROBES}
         port = _Port(folders, tolerance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tools.scaling.implementations.probe import OFF, ON, ProbeReport
+from tools.scaling.implementations.probe import NEITHER, OFF, ON, ProbeReport
 
 
 def probe_lines(report: ProbeReport) -> Iterator[str]:
@@ -27,6 +27,8 @@ def against_line(report: ProbeReport) -> str:
 
 def variant_line(report: ProbeReport) -> str:
     """Which known programs the answers agree with."""
+    if not any(answer.state in (ON, OFF, NEITHER) for answer in report.answers):
+        return "what program it is cannot be said, as it answered nothing"
     if report.alike:
         return f"it is as {' or '.join(report.alike)}"
     nearest, count = report.nearest

@@ -198,12 +198,22 @@ def read_trace(program: Implementation, run: Ran, pixel: Pixel) -> "Trace":
     return computed(trace, read_labels() | form.labels)
 
 
+def require(*programs: Implementation) -> None:
+    """Raises Unavailable where one of the implementations that are run is not there, or its checkout."""
+    for program in programs:
+        if program.checkout is not None and not program.checkout.is_dir():
+            raise Unavailable(f"{program.checkout}: expected the checkout of an implementation, got no folder")
+        if program.command:
+            _program(program, program.words(())[0])
+
+
 def record_of(program: Implementation) -> dict[str, Any]:
     """What the evidence says of an implementation: its name, variant, command, and the digests of its files.
 
     programs_sha256: of the program and of every file that its command names, so that a script counts, too.
     Raises Unavailable where the program is not there.
     """
+    require(program)
     words = program.words(())
     files = [Path(_program(program, words[0])), *map(Path, words[1:])] if words else []
     return {
@@ -222,8 +232,6 @@ def _commit(checkout: Path | None) -> str | None:
 
     if checkout is None:
         return None
-    if not checkout.is_dir():
-        raise Unavailable(f"{checkout}: expected the checkout of an implementation, got no folder")
     if not any((folder / ".git").exists() for folder in (checkout.absolute(), *checkout.absolute().parents)):
         files = sorted(path for path in checkout.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         listing = "".join(f"{digest(path)}  {path.relative_to(checkout)}\n" for path in files)

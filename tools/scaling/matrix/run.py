@@ -20,7 +20,7 @@ from tools.scaling.engine.tolerances import SAME_ORDER_ROUNDINGS
 from tools.scaling.implementations.describe import PORT, RECORDED, Implementation, refuse_same_name
 from tools.scaling.implementations.difference import diagnose_difference
 from tools.scaling.implementations.make import BY_DEFAULT, Computing, Maker, maker, unable
-from tools.scaling.implementations.run import gather_inputs
+from tools.scaling.implementations.run import gather_inputs, require
 from tools.scaling.matrix.judge import (
     CaseResult,
     FileResult,
@@ -74,7 +74,7 @@ def run_matrix(
     binary: the user's own nanoBragg, which is then run for every case instead of reading what is recorded.
     device, dtype, mode: of our port. command: what a person would type to have this run again. done: called after each
     case of each candidate. A case that cannot be compared fails, the others go on. Raises Unavailable without the
-    device, BadInput without a case, or where two implementations have one name.
+    device or one of the programs, BadInput without a case, or where two implementations have one name.
     """
     from tools.scaling.bundle.environment import environment_record
     from tools.scaling.engine.diff import open_device
@@ -82,6 +82,7 @@ def run_matrix(
     if not cases:
         raise BadInput("matrix: expected at least one case, got none")
     refuse_same_name(reference, *candidates)
+    require(reference, *candidates)
     open_device(device)
     computing = Computing(device, dtype, ("--mode", mode) if mode else ())
     rows: list[list[CaseResult]] = [[] for _ in candidates]
