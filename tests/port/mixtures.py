@@ -2,7 +2,7 @@
 
 import random
 
-from nanobragg_torch.quirks import TABLE
+from nanobragg_torch.quirks import TABLE, VARIANTS
 
 
 def mixture(seed: int) -> list[str]:
@@ -46,7 +46,34 @@ def mixture(seed: int) -> list[str]:
         f"--quirk {dice.choice(TABLE).id}={one_of('on', 'off')}",
         f"--quirk {dice.choice(TABLE).id}=off",
     )
-    for feature in some:
-        if dice.random() < 0.3:
-            flags += feature.split()
+    rare = (
+        f"-beam_vector 1 {number(-0.2, 0.2)} {number(-0.2, 0.2)}",
+        f"-polar_vector {number(-1, 1)} 1 {number(-1, 1)} -spindle_axis {number(-1, 1)} 1 {number(-1, 1)}",
+        one_of("-pivot beam", "-pivot sample"),
+        f"-Xbeam {number(-5, 20)} -Ybeam {number(-5, 20)}",
+        f"-ORGX {number(-5, 40)} -Yclose {number(-5, 20)}",
+        one_of("-sourcefile sources.txt", "-sourcefile sources.txt --quirk Q13=off"),
+        one_of("-mat A.mat", f"-misset random -misset_seed {dice.randint(1, 99)}"),
+        f"--vectors {one_of('as-given', 'odet', 'beam')}",
+        f"--mode {one_of('spec', *VARIANTS)}",
+        one_of("-N 1", "-Na 0 -Nb 33 -Nc -4"),
+        one_of("-fudge 0", "-fudge 50"),
+        one_of("-phi -1 -osc 2 -phisteps 4", "-phi 0 -osc 1 -phisteps 3", "-phi 0 -phistep 0 -phisteps 4 -osc 1"),
+        "-mosaic 1 -mosaic_dom 70",
+        one_of("-detpixels 1", "-detpixels_x 1"),
+        one_of("-detector_roty 90", "-detector_rotx 179", "-twotheta 120", "-distance 1e-7"),
+        one_of("-dmin 0.1", "-dmin 1e3"),
+        f"-detector_thick 450 -detector_abs {one_of('inf', '-50', '1e-3')} -thicksteps 7",
+        "-water 100 " + one_of("-oversample_omega", "-oversample_polar", "-oversample_thick"),
+        one_of("-default_F -5", "-default_F 1e100", "-default_F 1e-200"),
+        one_of("-hkl one.hkl", "-hkl one.hkl -default_F 2 -interpolate"),
+        one_of("-cell 5 5 5 90 90 90", "-cell 1000 10 10 60 60 60", "-lambda 10"),
+        one_of("-polar 3", "-roi -1 -1 -1 -1", "-roi 3 3 4 2"),
+        "-hdivrange 3 -vdivrange 2 -divsteps 4 " + one_of("-square_div", "-round_div"),
+        "-fluence 0",
+    )
+    for features, chance in ((some, 0.3), (rare, 0.05)):
+        for feature in features:
+            if dice.random() < chance:
+                flags += feature.split()
     return flags

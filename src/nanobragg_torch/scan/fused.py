@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_SLOTS = 64
 LARGEST_PHASE = 2.0**20  # radians: so far the reduction by pi in the kernel loses nothing
 MOST_ORIENTATIONS = 2**20  # beyond, their axes are not kept
+MOST_TERMS = 2**53  # of an image: the kernel counts them in float64
 TERMS, MOST_PIXELS = 2**22, 2**15  # of a block: it takes some hundredths of a second
 
 Kernel = Callable[["Pixels", Tensor], float]
@@ -83,7 +84,10 @@ def serves(run: Run) -> bool:
         return False
     if exp.cells.device.type != "cpu" or exp.cells.dtype != torch.float64 or exp.unbounded or not _bounded(exp):
         return False
-    took = seconds(exp.n_pixels * terms_per_pixel(exp), tricubic=run.tricubic)
+    terms = terms_per_pixel(exp)
+    if max(exp.n_pixels, 1) * terms > MOST_TERMS:
+        return False
+    took = seconds(exp.n_pixels * terms, tricubic=run.tricubic)
     return (run.kernel is True or took > WORTH) and compiled.usable() is None
 
 

@@ -36,6 +36,8 @@ def both(config: Config) -> tuple[Tensor, Tensor]:
 def assert_twins(ours: Tensor, torch_path: Tensor) -> None:
     """Within 1e-12, or where the lattice factor of a ROUND crystal is next to its zero within 1e-14 of the largest."""
     assert torch.equal(ours.isnan(), torch_path.isnan())
+    if ours.numel() == 0:
+        return
     known = torch_path.nan_to_num()
     apart = (ours.nan_to_num() - known).abs()
     assert bool((apart <= (1e-12 * known.abs()).clamp(min=1e-14 * float(known.abs().max()))).all())
@@ -137,6 +139,8 @@ def test_where_numba_cannot_compile_the_torch_path_serves(monkeypatch: Patch) ->
     assert not torch.equal(ours.view(torch.int64), torch_path.view(torch.int64))
 
 
-@pytest.mark.parametrize("flags", ["-lambda 1e-9", "-N 2000000"])
-def test_phases_too_large_for_the_sine_of_the_kernel_are_left_to_the_torch_path(flags: str) -> None:
+@pytest.mark.parametrize(
+    "flags", ["-lambda 1e-9", "-N 2000000", "-oversample 30000000 -detector_thick 1 -thicksteps 9000"]
+)
+def test_what_is_too_large_for_the_numbers_of_the_kernel_is_left_to_the_torch_path(flags: str) -> None:
     assert not fused.serves(started(load("adxv_convention").config(*flags.split())))
