@@ -179,7 +179,7 @@ def _planned(config: Config, options: dict[str, str]) -> tuple[int | None, int |
         raise FlagError(f"{terms:.1e} terms to sum: expected at most {most}, a larger --max-terms starts the run")
     if terms > MANY_TERMS:
         _warn([f"{terms:.1e} terms are to be summed, which takes hours; Ctrl-C ends it"])
-    if wanted.compiled and not fits.kernel and gpu is None:
+    if not fits.kernel:
         _warn(["the compiled kernel does not fit into the memory that there is: this takes longer"])
     if fits.gpu is not None:
         return threads, block, None

@@ -125,7 +125,8 @@ class MemoryPlan:
     """What a simulation needs and may take, in bytes, and how it is cut to fit.
 
     block: terms x pixels held at a time by each of `workers` threads. blocks: bytes of all of them. gpu: bytes
-    that the device offers, None on a CPU. kernel: whether there is room to compile the kernel, if it may serve.
+    that the device offers, None on a CPU. kernel: False where there is no room for the
+    compiled kernel, which would serve.
     """
 
     fixed: int
@@ -138,7 +139,7 @@ class MemoryPlan:
     available: int
     limit: Limit
     gpu: int | None = None
-    kernel: bool = False
+    kernel: bool = True
 
     @property
     def need(self) -> int:
@@ -245,14 +246,15 @@ def plan(
     if gpu is not None:  # one thread; the image is on both sides, the blocks fill the device
         workers, most = 1, max(1, wanted.rendered // wanted.row)
         room = -1 if room < 0 else gpu * STOP_PERCENT // 100 - GPU_CONTEXT - image - grid
-    kernel = wanted.compiled and gpu is None and room >= KERNEL
+    compiled = wanted.compiled and gpu is None
+    kernel = not compiled or room >= KERNEL
     for count in range(max(1, workers), 0, -1):
         held = count + (1 if wanted.searched and count > 1 else 0)
         rows = min(most, (room // held - footprint.worker) // row)
         if rows >= 1 or count == 1:
             cut = max(1, rows)
             blocks = held * (footprint.worker + cut * row)
-            blocks = max(blocks, KERNEL) if kernel else blocks  # one of the two is held
+            blocks = max(blocks, KERNEL) if compiled and kernel else blocks  # one of the two is held
             made = MemoryPlan(fixed, image, grid, cut * wanted.row, cut, count, blocks, available, there, gpu, kernel)
             if rows < 1:
                 raise DoesNotFit(f"does not fit, nothing was started: {made.line}")

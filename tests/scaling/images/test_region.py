@@ -174,7 +174,7 @@ def test_phase_m1_compares_the_image_and_shows_it(imaged):
     commands = (folder / "commands.txt").read_text()
     assert commands.count("| memory plan: ") == 2
     assert commands.index("| memory plan: ") < commands.index("tools.scaling harness")
-    assert '<img alt="The reference' in (folder / "report.html").read_text()
+    assert '<img alt="The images of the reference' in (folder / "report.html").read_text()
     assert "- Image: PASS, 6400 pixels, 0 not bitwise equal\n" in (checkout.root / "docs/fix_plan.md").read_text()
     assert Bundle(folder).problems() == []
 

@@ -227,6 +227,7 @@ def simulate(
     dtype: AnyDtype = Dtype.float64,
     block: Annotated[int | None, typer.Option(min=1, help="Most terms x pixels a thread holds at a time.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; the cores there are unless told.")] = None,
+    kernel: Annotated[bool, typer.Option(help="The compiled kernel, where it is sooner done than torch.")] = True,
 ) -> None:
     """Simulate a case's window or detector, and compare it with the reference's image; exit 1 if it differs."""
     from tools.scaling.images.region import find_region, plan_region, shown, simulate_region
@@ -236,13 +237,13 @@ def simulate(
     if block is None:  # else whoever chose it has planned
         fits = plan_region(region, device=device, dtype=dtype.value, workers=threads)
         if fits.gpu is None:
-            block, threads = fits.block, fits.workers
+            block, threads, kernel = fits.block, fits.workers, kernel and fits.kernel
     options = ["--case", case or "supervisor", "--extent", extent.value]
     options += [word for flag, value in (("--c", c), ("--mode", mode)) if value for word in (flag, str(value))]
     command = f"python -m tools.scaling simulate {shlex.join([*options, '--out', str(out)])}"
     with progress_bar(sys.stderr) as progress:
         report, written = simulate_region(
-            region, out, c=c, device=device, dtype=dtype.value, block=block, threads=threads,
+            region, out, c=c, device=device, dtype=dtype.value, block=block, threads=threads, kernel=kernel,
             command=command, progress=progress,
         )  # fmt: skip
     say(f"simulated {region.case.name}, {shown(region.window)}, {device} {dtype.value}")

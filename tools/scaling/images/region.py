@@ -133,6 +133,7 @@ def simulate_region(
     dtype: str,
     block: int | None = None,
     threads: int | None = None,
+    kernel: bool = True,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple["ImageReport | None", list[Path]]:
@@ -140,7 +141,7 @@ def simulate_region(
 
     Writes, all of it or nothing: image.bin (float32, slow-major), image.json with its digest, and what the
     comparison writes. Where `out` lies in a bundle, which is committed, image.bin is left out if larger than KEPT.
-    block, threads: as in `nanobragg_torch.scan.simulate`. Returns the comparison and the files. Raises BadInput:
+    block, threads: as in `nanobragg_torch.scan.simulate`. kernel: False for the torch path alone. Returns the comparison and the files. Raises BadInput:
     nothing is simulated where the reference is no image of the region, or `out` holds the comparison of another image.
     """
     from tools.scaling.engine.diff import open_device
@@ -157,7 +158,7 @@ def simulate_region(
     if path.exists() and not (out / IMAGE_RECORD).exists():
         raise BadInput(f"{path}: not written by this tool, and would be overwritten; expected another --out")
     make_folder(out)
-    values = _simulated(region, device, dtype, block, threads)
+    values = _simulated(region, device, dtype, block, threads, kernel)
     kept = len(values) <= KEPT or not (out.parent / PROVENANCE).is_file()
     record = {
         "case": region.case.name,
@@ -192,7 +193,7 @@ def _pixels(values: bytes, shape: tuple[int, int]) -> "Tensor":
         return torch.frombuffer(values, dtype=torch.float32).view(shape)
 
 
-def _simulated(region: Region, device: str, dtype: str, block: int | None, threads: int | None) -> bytes:
+def _simulated(region: Region, device: str, dtype: str, block: int | None, threads: int | None, kernel: bool) -> bytes:
     import torch
 
     from nanobragg_torch.errors import NanoBraggError
@@ -207,6 +208,7 @@ def _simulated(region: Region, device: str, dtype: str, block: int | None, threa
                 block=block,
                 threads=threads,
                 whole=False,
+                kernel=None if kernel else False,
             )
     except NanoBraggError as error:
         raise of_port(error) from error

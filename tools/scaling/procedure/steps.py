@@ -223,6 +223,7 @@ def image(run: ProcedureRun) -> None:
     settings, region = run.settings, _region(run)
     cut = _plan(run, region)
     options = [*_region_options(run, region), "--block", str(cut.block), "--threads", str(cut.workers)]
+    options += [] if cut.kernel else ["--no-kernel"]
     options += ["--c", settings.image_c] if settings.image_c else []
     run.stop_worker()  # the plan is of a new process, without what the steps before have left in this one
     done = run.scaling("simulate", *options, "--out", run.made.shown(IMAGE_FOLDER))
