@@ -141,8 +141,9 @@ def simulate_region(
 
     Writes, all of it or nothing: image.bin (float32, slow-major), image.json with its digest, and what the
     comparison writes. Where `out` lies in a bundle, which is committed, image.bin is left out if larger than KEPT.
-    block, threads: as in `nanobragg_torch.scan.simulate`. kernel: False for the torch path alone. Returns the comparison and the files. Raises BadInput:
-    nothing is simulated where the reference is no image of the region, or `out` holds the comparison of another image.
+    block, threads: as in `nanobragg_torch.scan.simulate`. kernel: False for the torch path alone.
+    Returns the comparison and the files. Raises BadInput: nothing is simulated where the reference is no image of the
+    region, or `out` holds the comparison of another image.
     """
     from tools.scaling.engine.diff import open_device
     from tools.scaling.images.compare import compare_opened, images_contents, images_marks
