@@ -21,7 +21,7 @@ from tools.scaling.studies.device.parts import PARTS
 # The tool with a device of our own, as a process of its own has it.
 ELSEWHERE = f"""
 import sys
-sys.path[:0] = [{str(ROOT / "tests" / "port")!r}]
+sys.path[:0] = [{str(ROOT / "tests" / "port")!r}, {str(ROOT)!r}, {str(ROOT / "src")!r}]
 from elsewhere import elsewhere
 from tools.scaling.cli import main
 with elsewhere():

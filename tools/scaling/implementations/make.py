@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Computing:
-    """How our port computes: where, in which type, with which flags of its own (--mode, --phi-mode, --vectors)."""
+    """How our port computes: where, in which type, with which flags of its own (--mode, --phi-mode, --vectors).
+
+    kernel: as in the port's `Run`: True for the compiled kernel, however small the image.
+    """
 
     device: str = "cpu"
     dtype: str = "float64"
     options: tuple[str, ...] = ()
+    kernel: bool | None = None
 
 
 BY_DEFAULT = Computing()
@@ -115,10 +119,8 @@ class _InProcess:
 
         how = self.computing
         with torch.no_grad(), _refused():
-            # however small the image: what is compared is what large images are made with
-            full = simulate(
-                self.config, device=torch.device(how.device), dtype=getattr(torch, how.dtype), kernel=True
-            ).float()
+            place, dtype = torch.device(how.device), getattr(torch, how.dtype)
+            full = simulate(self.config, device=place, dtype=dtype, kernel=how.kernel).float()
         return _cropped(full, self.config)
 
 

@@ -130,7 +130,8 @@ def probe_program(
 
     if not program.command and program is not PORT:
         raise Unavailable(f"{program.name}: expected a program that can be run, got what one has recorded")
-    require(program)
+    if ask is None:
+        require(program)
     with tempfile.TemporaryDirectory(prefix="probe-") as made:
         folders = {probe.name: _laid(probe, Path(made)) for probe in PROBES}
         port = _Port(folders, tolerance)

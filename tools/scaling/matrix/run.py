@@ -84,7 +84,7 @@ def run_matrix(
     refuse_same_name(reference, *candidates)
     require(reference, *candidates)
     open_device(device)
-    computing = Computing(device, dtype, ("--mode", mode) if mode else ())
+    computing = Computing(device, dtype, ("--mode", mode) if mode else (), kernel=True)
     rows: list[list[CaseResult]] = [[] for _ in candidates]
     for case in cases:
         for row, result in zip(rows, run_case(case, candidates, reference, computing, binary)):
