@@ -96,9 +96,9 @@ def test_a_device_that_is_not_there_is_exit_3(capsys, tmp_path):
     assert not (tmp_path / "x.log").exists()
 
 
-@pytest.mark.parametrize("devices", [["cpu:0"], ["cpu", "cpu:0"]])
-def test_the_mapped_tests_run_on_the_device_that_was_asked_for(devices):
+def test_the_mapped_tests_run_on_the_device_that_was_asked_for():
     """One process, as the worker is, collects the modules of the mapped tests several times."""
+    devices = ["cpu", "cpu:0"]
     code = "import sys; from tools.scaling import cli; cli.main(['collect'])\n"
     code += "".join(f"assert cli.main(['pytest', '--device', {device!r}]) == 0\n" for device in devices)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

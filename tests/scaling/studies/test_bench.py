@@ -34,7 +34,7 @@ def test_the_page_gives_medians_not_the_best_turn():
     ]  # fmt: skip
     text = bench.page(found)
     assert "| 1 | no | 3.00 | 1.00 | 3.00 | 1.00 to 9.00 | 3.00 |" in text
-    assert "| one thread against the sines | 3.00 | at most 1.5 |" in text
+    assert "| one thread against the sines | 3.00 | at most 0.4 |" in text
     assert "| two threads against one | 2.00 times as fast | at least 1.8 |" in text
 
 
@@ -44,8 +44,8 @@ def test_the_comparison_keeps_its_limits_in_the_published_figures():
     assert (limits["comparison_ms"], limits["read_passes"], limits["comparison_mib"]) == (60.0, 8.0, 64.0)
     for candidate in ("rounded", "wrong"):
         group = [turn for turn in found["comparison"] if turn["candidate"] == candidate]
-        read = median(turn["read"] for turn in group)
-        assert median(turn["comparison"] for turn in group) <= max(60.0, 8.0 * read), candidate
+        # the limits in milliseconds are for a machine of a speed of its own; numpy's is of the same machine
+        assert median(turn["comparison"] / turn["numpy"] for turn in group) <= 0.75, candidate
     measured = {(x["subject"], x["pixels"]): x["mib"] for x in found["comparison_memory"]}
     assert {name for name, _ in measured} == set(SUBJECTS)
     assert measured["comparison", 2463 * 2527] < 64.0 and measured["comparison", 400_000_000] < 64.0
