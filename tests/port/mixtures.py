@@ -5,23 +5,40 @@ import random
 from nanobragg_torch.quirks import TABLE, VARIANTS
 
 
+class Dice(random.Random):
+    def one_of(self, *choices: str) -> str:
+        return self.choice(choices)
+
+    def number(self, low: float, high: float) -> str:
+        return f"{self.uniform(low, high):.6g}"
+
+
 def mixture(seed: int) -> list[str]:
     """The flags of mixture `seed`: each feature is there or not, whatever the others are."""
-    dice = random.Random(seed)
+    dice = Dice(seed)
+    flags = _base(dice)
+    for features, chance in ((_usual(dice), 0.3), (_rare(dice), 0.05)):
+        for feature in features:
+            if dice.random() < chance:
+                flags += feature.split()
+    return flags
 
-    def one_of(*choices: str) -> str:
-        return dice.choice(choices)
 
-    def number(low: float, high: float) -> str:
-        return f"{dice.uniform(low, high):.6g}"
-
+def _base(dice: Dice) -> list[str]:
+    """What every image needs."""
+    one_of, number = dice.one_of, dice.number
     cells = [number(20, 90) for _ in range(3)] + one_of("90 90 90", "90 101.3 90", "85 96 107").split()
     flags = ["-cell", *cells, "-lambda", number(0.7, 1.6), "-distance", number(60, 250), "-pixel", number(0.1, 0.9)]
     flags += ["-detpixels_x", str(dice.randint(5, 27)), "-detpixels_y", str(dice.randint(5, 27))]
     flags += one_of("-N 5", "-Na 7 -Nb 1 -Nc 4", "-N 2", "-Na 12 -Nb 9 -Nc 3", "-xtalsize 0.0003").split()
     flags += one_of("-default_F 100", "-hkl p1.hkl", "-hkl p1.hkl -default_F 3").split()
     flags += ["-oversample", one_of("1", "1", "2", "3")]
-    some = (
+    return flags
+
+
+def _usual(dice: Dice) -> tuple[str, ...]:
+    one_of, number = dice.one_of, dice.number
+    return (
         f"-misset {number(-40, 40)} {number(-40, 40)} {number(-40, 40)}",
         f"-phi {number(-20, 20)} -osc {number(0.1, 3)} -phisteps {dice.randint(1, 4)}",
         f"-mosaic {number(0.1, 2)} -mosaic_dom {dice.randint(1, 5)}",
@@ -46,7 +63,12 @@ def mixture(seed: int) -> list[str]:
         f"--quirk {dice.choice(TABLE).id}={one_of('on', 'off')}",
         f"--quirk {dice.choice(TABLE).id}=off",
     )
-    rare = (
+
+
+def _rare(dice: Dice) -> tuple[str, ...]:
+    """Edges of every number, and what few command lines have."""
+    one_of, number = dice.one_of, dice.number
+    return (
         f"-beam_vector 1 {number(-0.2, 0.2)} {number(-0.2, 0.2)}",
         f"-polar_vector {number(-1, 1)} 1 {number(-1, 1)} -spindle_axis {number(-1, 1)} 1 {number(-1, 1)}",
         one_of("-pivot beam", "-pivot sample"),
@@ -72,8 +94,3 @@ def mixture(seed: int) -> list[str]:
         "-hdivrange 3 -vdivrange 2 -divsteps 4 " + one_of("-square_div", "-round_div"),
         "-fluence 0",
     )
-    for features, chance in ((some, 0.3), (rare, 0.05)):
-        for feature in features:
-            if dice.random() < chance:
-                flags += feature.split()
-    return flags

@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(f"nanobragg_torch: {sys.executable} has no {error.name}: expected an environment with numpy and torch")
         return EXIT_MISSING
     except KeyboardInterrupt:
+        exec("")  # of `python -m`: where a library's exec was interrupted, Python would end by the signal all the same
         tell("nanobragg_torch: interrupted")
         return EXIT_INTERRUPTED
 

@@ -66,9 +66,9 @@ CUDA_BUILD = 167_000_000  # what a torch that was built for CUDA holds more, use
 ADDRESSES = 2 * 2**30  # what libraries and stacks take of RLIMIT_AS without holding it
 
 
-NANOSECONDS, TRICUBIC = 60, 600  # of the torch path, a term
-WORTH = 0.1  # seconds of the torch path: about what numba's import takes. Whether it is imported already plays no part,
-# so that the last bits of an image depend on nothing but what is simulated.
+NANOSECONDS, TRICUBIC = 80, 2200  # of the torch path, a term: measured from 82 on, and 2250
+WORTH = 0.15  # seconds of the torch path. numba's import takes 0.25, but a process once; whether it is imported already
+# plays no part, so that the last bits of an image depend on nothing but what is simulated.
 
 
 def seconds(terms: float, *, tricubic: bool) -> float:

@@ -130,7 +130,7 @@ def test_an_endless_run_says_how_much_it_sums_and_can_be_interrupted(tmp_path: P
         time.sleep(0.5)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=60)
-    assert run.returncode in (130, -signal.SIGINT)  # at once, where it comes while a library is being loaded
+    assert run.returncode == 130
     assert "4.1e+12 terms are to be summed, which takes hours; Ctrl-C ends it" in errors
-    assert errors.endswith("nanobragg_torch: interrupted\n") or run.returncode < 0
+    assert errors.endswith("nanobragg_torch: interrupted\n")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full: the work is done all the same, and its exit code is true."""
+"""Standard streams that are closed or full, and interrupts: the exit code of `python -m` is true all the same."""
 
 import os
 import subprocess
@@ -56,3 +56,28 @@ def test_a_whole_run_passes_with_closed_streams(checkout):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     (bundle,) = checkout.bundles()
     assert (bundle / "sha256.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "work", "code", "line"),
+    [
+        ("nanobragg_torch.cli.main", "_run", 130, "nanobragg_torch: interrupted\n"),
+        ("tools.scaling.cli", "app", 5, "error: interrupted by SIGINT\n"),
+    ],
+)
+def test_an_interrupt_inside_a_librarys_exec_has_the_same_exit_code(module, work, code, line, tmp_path):
+    """Python remembers that an exec was interrupted, and would end a `python -m` by the signal itself."""
+    text = f"""
+import os, signal
+import {module} as cli
+def interrupted(*_, **__):
+    exec("os.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass", globals())
+cli.{work} = interrupted
+raise SystemExit(cli.main(["matrix"]))
+"""
+    (tmp_path / "interrupted.py").write_text(text)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join((".", str(ROOT / "src"), str(ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (code, line)

@@ -33,16 +33,6 @@ LEGACY, SPEC = -2.086116e-03, -1.446133e-01
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
-    return find_case("supervisor")
-
-
-@pytest.fixture(scope="module")
-def config(case: Case) -> Config:
-    return parse(case.flags, folders=case.folders)
-
-
-@pytest.fixture(scope="module")
 def reference(case: Case) -> Trace:
     assert case.c_trace is not None
     return read_trace(case.c_trace, source="c.log")

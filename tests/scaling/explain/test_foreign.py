@@ -31,16 +31,6 @@ GEOMETRY = re.compile(
 
 
 @pytest.fixture(scope="module")
-def case():
-    return find_case("supervisor")
-
-
-@pytest.fixture(scope="module")
-def config(case):
-    return parse(case.flags, folders=case.folders)
-
-
-@pytest.fixture(scope="module")
 def reference(case):
     return case.c_trace.read_text(encoding="ascii")
 

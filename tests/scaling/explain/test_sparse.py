@@ -21,16 +21,6 @@ TEN = ("diffracted_vec", "scattering_vec_A_inv", "rot_a_angstroms", "hkl_frac", 
 
 
 @pytest.fixture(scope="module")
-def case():
-    return find_case("supervisor")
-
-
-@pytest.fixture(scope="module")
-def config(case):
-    return parse(case.flags, folders=case.folders)
-
-
-@pytest.fixture(scope="module")
 def reference(case):
     return parse_trace(case.c_trace.read_bytes(), "c.log")
 

@@ -65,5 +65,6 @@ def _refuse_empty(argv: Sequence[str]) -> None:
 
 
 def _interrupted() -> int:
+    exec("")  # of `python -m`: where a library's exec was interrupted, Python would end by the signal all the same
     tell("error: interrupted by SIGINT")
     return Killed.exit_code

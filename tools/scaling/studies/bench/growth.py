@@ -76,7 +76,7 @@ def section(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         "",
         "Processor seconds of simulate with one thread, the preparation included, of a 64 x 64 image with one of each",
         "but for what grows. Slope: of the logarithms, over the last three counts. A curve that falls is one where the",
-        "compiled kernel takes over from the torch path, which it does from about 0.1 s of the latter on.",
+        "compiled kernel takes over from the torch path, which it does from about 0.15 s of the latter on.",
         "",
         "![Cost over count, both logarithmic](performance.png)",
         "",
