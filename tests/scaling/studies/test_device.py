@@ -77,6 +77,7 @@ def test_every_part_is_measured_on_the_device(evidence: tuple[Path, list[str]]) 
     assert 0 < memory["host peak MiB"] <= memory["host planned MiB"] and memory["device peak MiB"] is None
     assert "16 mapped tests pass on the device." in said
     assert sum(line.startswith("Matrix float64: 2 of 2 agree with the reference; 0 of 4,608") for line in said) == 1
+    assert sum(line.startswith("Matrix float32: measured beside the reference, not judged; ") for line in said) == 1
 
 
 def test_the_bundle_is_sealed_and_its_page_shows_every_row(evidence: tuple[Path, list[str]]) -> None:

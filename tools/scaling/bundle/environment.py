@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nanobragg_torch.scan.cores import available_cores
 from tools.scaling.base.discretion import discreet, without_words
 from tools.scaling.base.repo import EXPORTS, digest, relative
 
@@ -52,7 +53,7 @@ def environment_record() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
-        "cpu_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_usable": available_cores(),
         "torch": torch.__version__,
         "torch_git_version": torch.version.git_version,
         "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -4,7 +4,6 @@ The blocks and the order in which their sums are joined are fixed: the threads c
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from functools import partial
 
 import torch
 
+from nanobragg_torch.scan.cores import available_cores
 from nanobragg_torch.scan.threads import keep_freed_memory
 from tools.scaling.base.errors import BadInput
 from tools.scaling.cases.case import Window
@@ -56,7 +56,7 @@ def measure(
     with ExitStack() as stack:
         if device.type == "cpu":
             stack.callback(torch.set_num_threads, torch.get_num_threads())
-            pool = ThreadPoolExecutor(threads or _cores(), initializer=torch.set_num_threads, initargs=(1,))
+            pool = ThreadPoolExecutor(threads or available_cores(), initializer=torch.set_num_threads, initargs=(1,))
             stack.callback(pool.shutdown, cancel_futures=True)
             parts = pool.map(work, bands)
         else:
@@ -75,10 +75,6 @@ def _swept(sweep: BlockSweep, images: tuple[Image, Image], band: list[PixelBlock
         width = image.shape[1]
         image.release(band[0].slow * width + band[0].fast, (band[-1].slow_end - 1) * width + band[-1].fast_end)
     return sums
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _region(reference: Image, candidate: Image, roi: Window | None) -> Window:

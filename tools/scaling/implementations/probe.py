@@ -4,7 +4,6 @@ For each question our port makes the image for every state of the quirks that ac
 program's image have in common is known; what they have not is not told apart. Nothing is guessed.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanobragg_torch.scan.cores import available_cores
 from tools.scaling.base.errors import ScalingError, Unavailable
 from tools.scaling.implementations.describe import PORT, Implementation
 from tools.scaling.implementations.probe_cases import PROBES, Probe, Question
@@ -137,7 +137,7 @@ def probe_program(
         port = _Port(folders, tolerance)
         limited = replace(program, timeout_s=min(program.timeout_s, limit_s))
         runs = _Runs(ask or (lambda *case: asked_program(limited, *case)), folders, port.seconds, limited.timeout_s)
-        runs.workers = min(WORKERS, len(os.sched_getaffinity(0))) if ask is None and program is not PORT else 1
+        runs.workers = min(WORKERS, available_cores()) if ask is None and program is not PORT else 1
         questions = _answered(runs, done)
         knowledge = _deduced(questions, port)
         if _asked_again(questions, runs):

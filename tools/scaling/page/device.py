@@ -131,11 +131,10 @@ def _pixels(name: str, rows: Rows, beside: str) -> str:
     pixels, unequal = (sum(row["figures"][head] or 0 for row in rows) for head in ("pixels", "pixels that differ"))
     head = "float64, share of the brightest" if name == "images" else "share of the brightest"
     far = f"the farthest by {_worst(rows, 'ulp'):.0f} ulp; in all {_worst(rows, head):.1e} of the brightest at most"
-    agree = sum(row["verdict"] != "FAIL" for row in rows)
     title = name[0].upper() + name[1:]
-    return (
-        f"{title}: {agree} of {len(rows)} agree with {beside}; {unequal:,} of {pixels:,} float32 pixels differ, {far}."
-    )
+    judged = [row["verdict"] == "PASS" for row in rows if row["verdict"] != "MEASURED"]
+    agree = f"{sum(judged)} of {len(judged)} agree with {beside}" if judged else f"measured beside {beside}, not judged"
+    return f"{title}: {agree}; {unequal:,} of {pixels:,} float32 pixels differ, {far}."
 
 
 def _memory(rows: Rows) -> str:
