@@ -8,7 +8,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from oracle import Random
 
 from nanobragg_torch import compiled
 from nanobragg_torch.cli.main import main
@@ -16,6 +15,7 @@ from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.physics import generator, mosaic
 from nanobragg_torch.physics.generator import Generator
 from nanobragg_torch.products.noise import Noise
+from tools.scaling.oracle.deviates import Random
 
 CRYSTAL = "-cell 50 60 70 80 90 100 -default_F 10 -N 4 -distance 100"
 ALWAYS = 1e9  # seconds: to compile pays

@@ -1,14 +1,18 @@
-"""Random mixtures of flags against a scalar transcription of the semantics (oracle.py)."""
+"""Random mixtures of flags against a scalar transcription of the semantics (tools.scaling.oracle)."""
 
 import random
 
+import numpy as np
 import pytest
 import torch
-from golden_cases import CASES, INPUTS, load
-from oracle import Oracle
 
 from nanobragg_torch.flags.parse import parse
+from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan.simulate import simulate
+from tools.scaling.cases.case import SHIPPED, find_case
+from tools.scaling.oracle.image import Oracle
+
+INPUTS = SHIPPED[1] / "inputs"
 
 REL = 1e-12
 MIXTURES = 60
@@ -75,7 +79,7 @@ def mixture(seed: int) -> str:
 @pytest.mark.parametrize("seed", range(MIXTURES))
 def test_a_random_mixture_of_flags(seed: int) -> None:
     """Every pixel within 1e-12, or, where terms cancel, within what their rounding can leave."""
-    config = parse(mixture(seed).split(), [INPUTS])
+    config = loaded(parse(mixture(seed).split(), [INPUTS]))
     image = simulate(config, device="cpu", dtype=torch.float64)
     off = [
         (slow, fast, found, expected)
@@ -101,10 +105,10 @@ def test_the_mixtures_reach_the_features() -> None:
 def test_the_oracle_is_no_echo_of_the_port() -> None:
     """Against the golden images themselves, at the corner of each small case."""
     for name in ("cubic_mosflm", "tricubic_falls_out", "custom_sample_pivot_behind", "thick_detector"):
-        assert name in CASES
-        case = load(name)
-        config = case.config()
-        image = case.image()
+        case = find_case(name)
+        assert case.c_image is not None
+        config = loaded(case.config())
+        image = np.fromfile(case.c_image, "<f4")
         oracle = Oracle(config)
         for fast in range(8):
             value = oracle.one(config.detector.rendered.slow_min, config.detector.rendered.fast_min + fast)

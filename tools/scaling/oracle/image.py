@@ -1,114 +1,21 @@
+# mypy: ignore-errors
 # ruff: noqa: E741 -- l is a Miller index
 """Semantics 2 to 6 once more: one number at a time, plain floats, the reference's own loops and state.
 
-Nothing of the port is used but the Config and its readers. Slow on purpose: a few pixels of small cases.
+Nothing of the port is used but the Config, loaded. Slow on purpose: a few pixels of small cases.
 """
 
 import math
-import struct
 from dataclasses import dataclass
 
 from nanobragg_torch.config import Config
-from nanobragg_torch.io.hkl import read_hkl
+from tools.scaling.oracle.deviates import Random
+from tools.scaling.oracle.uncovered import Uncovered
+from tools.scaling.oracle.vectors import V, add, cross, dot, length, rot, rot_xyz, scale, unit
 
-V = tuple[float, float, float]
 EPS = 2.0**-52
 R_E_SQR = 7.94079248018965e-30
 TINY = 2.2250738585072014e-308
-
-
-def fl32(x: float) -> float:
-    return struct.unpack("<f", struct.pack("<f", x))[0]
-
-
-def dot(u: V, v: V) -> float:
-    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
-
-
-def cross(u: V, v: V) -> V:
-    return (u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0])
-
-
-def length(v: V) -> float:
-    return math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
-
-
-def unit(v: V) -> V:
-    n = length(v)
-    return (v[0] / n, v[1] / n, v[2] / n) if n != 0.0 else (0.0, 0.0, 0.0)
-
-
-def scale(k: float, v: V) -> V:
-    return (k * v[0], k * v[1], k * v[2])
-
-
-def add(*vectors: V) -> V:
-    x, y, z = vectors[0]
-    for v in vectors[1:]:
-        x, y, z = x + v[0], y + v[1], z + v[2]
-    return (x, y, z)
-
-
-def rot_xyz(v: V, rx: float, ry: float, rz: float) -> V:
-    x, y, z = v
-    if rx != 0.0:
-        c, s = math.cos(rx), math.sin(rx)
-        y, z = y * c - z * s, y * s + z * c
-    if ry != 0.0:
-        c, s = math.cos(ry), math.sin(ry)
-        x, z = x * c + z * s, -x * s + z * c
-    if rz != 0.0:
-        c, s = math.cos(rz), math.sin(rz)
-        x, y = x * c - y * s, x * s + y * c
-    return (x, y, z)
-
-
-def rot(v: V, n: V, t: float) -> V:
-    s, c = math.sin(t), math.cos(t)
-    d = (n[0] * v[0] + n[1] * v[1] + n[2] * v[2]) * (1.0 - c)
-    return (
-        n[0] * d + v[0] * c + (-n[2] * v[1] + n[1] * v[2]) * s,
-        n[1] * d + v[1] * c + (n[2] * v[0] - n[0] * v[2]) * s,
-        n[2] * d + v[2] * c + (-n[1] * v[0] + n[0] * v[1]) * s,
-    )
-
-
-class Random:
-    """The shared table of 3.4."""
-
-    def __init__(self) -> None:
-        self.table, self.y = [0] * 32, 0
-
-    def draw(self, x: int) -> tuple[float, int]:
-        if x <= 0 or self.y == 0:
-            x = max(1, -x)
-            for j in range(39, -1, -1):
-                x = x * 16807 % 2147483647
-                if j < 32:
-                    self.table[j] = x
-            self.y = self.table[0]
-        x = x * 16807 % 2147483647
-        j = self.y // 67108864
-        self.y, self.table[j] = self.table[j], x
-        return min(fl32(self.y * (1.0 / 2147483647.0)), fl32(1 - 1.2e-7)), x
-
-    def rotation(self, m: float, x: int) -> tuple[list[V], int]:
-        r = []
-        for _ in range(3):
-            u, x = self.draw(x)
-            r.append(2.0 * u - 1.0)
-        r1, r2, r3 = r
-        w = math.sqrt(1.0 - r2 * r2)
-        angle = fl32(fl32(m) * fl32(math.pow(fl32(1.0 - r3 * r3), fl32(1.0 / 3.0))))
-        v1, v2, v3 = w * math.sin(math.pi * r1), w * math.cos(math.pi * r1), r2
-        t, s = math.cos(angle), math.sin(angle)
-        q = 1.0 - t
-        return [
-            (t + q * v1 * v1, q * v1 * v2 - s * v3, q * v1 * v3 + s * v2),
-            (q * v1 * v2 + s * v3, t + q * v2 * v2, q * v2 * v3 - s * v1),
-            (q * v1 * v3 - s * v2, q * v2 * v3 + s * v1, t + q * v3 * v3),
-        ], x
-
 
 FRAMES: dict[str, tuple[V, ...]] = {  # beam fdet sdet odet twotheta polar spindle (4.1)
     "ADXV": ((0, 0, 1), (1, 0, 0), (0, -1, 0), (0, 0, 1), (-1, 0, 0), (1, 0, 0), (1, 0, 0)),
@@ -257,8 +164,10 @@ class Oracle:
         s = self.c.structure
         self.listed: dict[tuple[int, int, int], float] = {}
         self.low = self.high = (0, 0, 0)
-        if s.hkl_file is not None:
-            found = read_hkl(s.hkl_file)
+        found = s.reflections
+        if found is not None:
+            if found.hkl is None:
+                raise Uncovered("dump files")
             self.listed = {(int(h), int(k), int(l)): float(f) for (h, k, l), f in zip(found.hkl, found.F)}
             self.low = found.lowest
             self.high = tuple(low + n - 1 for low, n in zip(found.lowest, found.counts))  # type: ignore[assignment]
