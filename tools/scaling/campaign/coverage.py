@@ -1,0 +1,71 @@
+"""Which flags the cases of a campaign had, one by one and in pairs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from nanobragg_torch.flags.table import TABLE
+from tools.scaling.campaign.generator import NOT_DRAWN, flag_of, grouped
+from tools.scaling.campaign.record import Drawn
+
+NAMES = tuple(flag.names.split()[0].rstrip("*") for flag in TABLE)
+_PLACE = {name: place for place, name in enumerate(NAMES)}
+_SHOWN = 10  # of a long list, for a person
+
+
+def flags_of(drawn: Drawn) -> tuple[str, ...]:
+    """Return the flags of a case without their values: each once, under the first name of its row of the table."""
+    rows = (flag_of(group[0]) for group in grouped(drawn.flags))
+    return tuple(dict.fromkeys(NAMES[TABLE.index(row)] for row in rows if row is not None))
+
+
+class Coverage:
+    """How many cases had each flag and each pair of flags.
+
+    cases: how many were counted. pairs: int64, (flag, flag) in the order of NAMES; the flags themselves on the diagonal.
+    """
+
+    def __init__(self) -> None:
+        self.cases = 0
+        self.pairs = np.zeros((len(NAMES), len(NAMES)), dtype=np.int64)
+
+    def add(self, cases: Iterable[Sequence[str]]) -> None:
+        """Count cases, each given as its flags (`flags_of`); many at a time are fastest."""
+        listed = list(cases)
+        lengths = [len(flags) for flags in listed]
+        places = [_PLACE[flag] for flags in listed for flag in flags]
+        has = np.zeros((len(listed), len(NAMES)), dtype=np.float32)
+        has[np.repeat(np.arange(len(listed)), lengths), places] = 1.0
+        step = 2**20  # float32, for its fast product, counts to 2^24 exactly
+        for start in range(0, len(listed), step):
+            part = has[start : start + step]
+            self.pairs += (part.T @ part).astype(np.int64)
+        self.cases += len(listed)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cases had each flag."""
+        return dict(zip(NAMES, self.pairs.diagonal().tolist()))
+
+    def never(self) -> tuple[str, ...]:
+        """Return the flags that no case had, but for those that the generator leaves out for a reason."""
+        return tuple(name for name, count in self.counts.items() if count == 0 and name not in NOT_DRAWN)
+
+    def apart(self) -> list[tuple[str, str]]:
+        """Return the pairs of flags that no case had together, though each came with other flags."""
+        seen = self.pairs.diagonal() > 0
+        alone = np.triu((self.pairs == 0) & seen[:, None] & seen[None, :], 1)
+        return [(NAMES[i], NAMES[j]) for i, j in np.argwhere(alone)]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person should know: flags never drawn, the rarest ones, pairs never seen together."""
+        drawn = sorted((count, name) for name, count in self.counts.items() if count)
+        yield f"{self.cases} cases, {len(drawn)} of {len(NAMES)} flags"
+        for name, why in NOT_DRAWN.items():
+            yield f"{name}: not drawn: it {why}"
+        if self.never():
+            yield f"never drawn: {' '.join(self.never())}"
+        yield "rarest: " + ", ".join(f"{name} {count}" for count, name in drawn[:_SHOWN])
+        apart, pairs = self.apart(), len(drawn) * (len(drawn) - 1) // 2
+        shown = ", ".join(f"{one} with {other}" for one, other in apart[:_SHOWN])
+        yield f"{pairs - len(apart)} of {pairs} pairs seen together" + (f"; never: {shown}" if apart else "")

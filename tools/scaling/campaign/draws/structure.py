@@ -1,0 +1,142 @@
+"""Structure factors: a default, a list of any kind, a dump of an earlier run."""
+
+import struct
+
+from tools.scaling.campaign.draws.case import MOST_TRICUBIC, Draft
+from tools.scaling.campaign.draws.dice import Dice
+
+Index = tuple[int, int, int]
+
+_LISTS = ("p1.hkl", "refl.hkl", "f.txt")
+_MOST = 2000  # reflections of a list
+
+
+def draw_structure(draft: Draft) -> None:
+    """What the reflections' amplitudes are; where interpolation may be on, the case gets fewer terms."""
+    dice = draft.dice
+    kind = dice.whole(0, 19)
+    default = dice.of("1", "100", "100", dice.number(1, 500), dice.number(1, 500))
+    if dice.chance(0.03):
+        default = dice.of("-5", "1e12", "1e-15", "0.001")
+    if kind < 7:
+        draft.add("-default_F", default)
+    else:
+        if kind < 18:
+            draft.add("-hkl", draft.file(_LISTS, _reflections(draft)))
+        else:
+            _dump(draft)
+        draft.listed = True
+        if dice.chance(0.45):
+            draft.add("-default_F", default)
+    _interpolation(draft)
+
+
+def _interpolation(draft: Draft) -> None:
+    dice = draft.dice
+    if dice.chance(0.12):
+        draft.tricubic = True
+        draft.add("-interpolate")
+    elif dice.chance(0.1 if not draft.tricubic else 0.4):
+        draft.tricubic = False
+        draft.add("-nointerpolate")
+    elif not draft.on("Q51"):
+        draft.tricubic = True
+    if draft.tricubic and draft.listed:
+        draft.left = min(draft.left, MOST_TRICUBIC)
+
+
+def _amplitude(dice: Dice) -> str:
+    return dice.of(dice.number(1, 300), dice.number(1, 300), f"{dice.real(0, 100):.2f}", "0", dice.power(-2, 4))
+
+
+def _box(dice: Dice, most: int) -> list[Index]:
+    """All indices between two corners; the corners are anywhere about 0 0 0, or anywhere at all."""
+    half = [dice.whole(1, 6) for _ in range(3)]
+    while (2 * half[0] + 1) * (2 * half[1] + 1) * (2 * half[2] + 1) > most:
+        half[half.index(max(half))] -= 1
+    middle = [dice.of(0, 0, 0, dice.whole(-5, 5)) for _ in range(3)]
+    ranges = [range(m - n, m + n + 1) for m, n in zip(middle, half)]
+    return [(h, k, l) for h in ranges[0] for k in ranges[1] for l in ranges[2]]  # noqa: E741
+
+
+def _sparse(dice: Dice) -> list[Index]:
+    size = dice.of(4, 8, 20)
+    count = dice.whole(3, 120)
+    return [(dice.whole(-size, size), dice.whole(-size, size), dice.whole(-size, size)) for _ in range(count)]
+
+
+def _indices(dice: Dice) -> list[Index]:
+    kind = dice.whole(0, 19)
+    if kind < 12:
+        return _box(dice, dice.of(300, 300, 1000, _MOST))
+    if kind < 15:
+        return dice.some(_box(dice, 1000), dice.real(0.3, 0.95)) or [(0, 0, 1)]
+    if kind < 17:
+        return _sparse(dice)
+    if kind < 18:
+        return [(dice.whole(-3, 3), dice.whole(-3, 3), dice.whole(-3, 3))]
+    if kind < 19:
+        return [(-abs(h), -abs(k) - 1, -abs(l)) for h, k, l in _box(dice, 200)]
+    return [(0, k, l) for _, k, l in _box(dice, 200)]
+
+
+def _reflections(draft: Draft) -> bytes:
+    """Lines of h k l F; odd ones only where the switches say how they are read."""
+    dice = draft.dice
+    blank, end = dice.of(" ", " ", "\t", "   "), dice.of("\n", "\n", "\n", "\r\n", "\n\n")
+    indices = _indices(dice)
+    if dice.chance(0.2):
+        indices = dice.order(indices)
+    rows = [[str(h), str(k), str(l), _amplitude(dice)] for h, k, l in indices]
+    if dice.chance(0.1):  # the last one counts
+        rows += [[*dice.of(*rows)[:3], _amplitude(dice)] for _ in range(3)]
+    if dice.chance(0.05):
+        rows = [[f"+{word}" if not word.startswith("-") else word for word in row[:3]] + row[3:] for row in rows]
+    lines = [blank.join(row) for row in rows]
+    if not draft.quirks.strict("Q10", "Q11") and dice.chance(0.5):
+        lines = _odd(draft, rows, lines, blank)
+    if draft.on("Q10") and not draft.quirks.strict("Q10", "Q11") and dice.chance(0.1):
+        return blank.join(lines).encode("ascii")  # line ends do not count
+    return (end.join(lines) + (end if dice.chance(0.9) else "")).encode("ascii")
+
+
+def _odd(draft: Draft, rows: list[list[str]], lines: list[str], blank: str) -> list[str]:
+    """A comment, a further column, a decimal index: what is lost by them depends on Q10 and Q11."""
+    dice = draft.dice
+    at = dice.whole(1, len(lines))
+    kind = dice.whole(0, 2)
+    if kind == 0:
+        return [*lines[:at], "# h k l F", *lines[at:]]
+    if kind == 1 and not draft.on("Q10"):
+        return [f"{line}{blank}1.5" for line in lines]
+    if kind == 1 and draft.on("Q11"):  # amplitudes become indices: small ones, as their box is a grid
+        small = [[*row[:3], f"{dice.real(0, 6):.1f}", "1"] for row in rows]
+        return [blank.join(row) for row in small]
+    decimal = [f"{word}.0" for word in rows[at - 1][:3]]
+    return [*lines[: at - 1], blank.join([*decimal, rows[at - 1][3]]), *lines[at:]]
+
+
+def _dump(draft: Draft) -> None:
+    """A grid of an earlier run: named by a flag of the port, or by -dump where the program has that."""
+    dice = draft.dice
+    half = [dice.whole(1, 5) for _ in range(3)]
+    middle = [dice.of(0, 0, dice.whole(-3, 3)) for _ in range(3)]
+    bounds = [bound for m, n in zip(middle, half) for bound in (m - n, m + n)]
+    counts = [2 * n + 1 for n in half]
+    values: list[float] = []
+    for h in range(counts[0] + 1):
+        for k in range(counts[1] + 1):
+            for l in range(counts[2] + 1):  # noqa: E741
+                inside = h < counts[0] and k < counts[1] and l < counts[2]
+                values.append(round(dice.real(0, 200), 2) if inside else 0.0)
+    grid = bytearray(struct.pack(f"<{len(values)}d", *values))
+    if dice.chance(0.1):  # the first byte looks like white space (Q22)
+        grid[0] = dice.of(0x20, 0x0A, 0x0D)
+        draft.quiet = True
+    elif bytes(grid[:1]) in b"\t\n\v\f\r ":
+        grid[0] = 0x80
+    content = " ".join(map(str, bounds)).encode("ascii") + b"\n\f" + bytes(grid)
+    if draft.on("Q61") and dice.chance(0.5):
+        draft.add("-dump", draft.file(("cache.bin", "F.dump"), content))
+        return
+    draft.add("--fdump", draft.file(("Fdump.bin",), content))
