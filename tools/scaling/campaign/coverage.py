@@ -22,7 +22,7 @@ def flags_of(drawn: Drawn) -> tuple[str, ...]:
 class Coverage:
     """How many cases had each flag and each pair of flags.
 
-    cases: how many were counted. pairs: int64, (flag, flag) in the order of NAMES; the flags themselves on the diagonal.
+    cases: how many were counted. pairs: int64, (flag, flag) in the order of NAMES; each flag itself on the diagonal.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,11 @@
 """A seed -> a random command line and the files that it names; a command line -> its flags, each with its values."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.record import Flag
-from nanobragg_torch.flags.table import PORT, TABLE
+from nanobragg_torch.flags.table import TABLE
 from nanobragg_torch.io.numbers import number
 from tools.scaling.campaign.draws.beam import draw_beam, draw_scan
 from tools.scaling.campaign.draws.case import Draft
@@ -91,10 +92,14 @@ def grouped(flags: Sequence[str]) -> list[tuple[str, ...]]:
     return groups
 
 
+@cache
+def _spelled(name: str) -> Flag | None:
+    return next((flag for flag in TABLE if flag.matches(name)), None)
+
+
 def flag_of(word: str) -> Flag | None:
     """Return the row of the table that a word of the command line spells; None for a value."""
-    name = word.partition("=")[0]
-    return next((flag for flag in TABLE if flag.matches(name if flag in PORT else word)), None)
+    return _spelled(word.partition("=")[0] if word.startswith("--") else word) if word.startswith("-") else None
 
 
 def _taken(flag: Flag | None, word: str, rest: Sequence[str]) -> int:

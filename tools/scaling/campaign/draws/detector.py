@@ -197,9 +197,8 @@ def _place(draft: Draft) -> None:
 
     def at(length: float) -> str:
         middle = (int(length / pixel / 2) + 0.5) * pixel  # of a pixel: h is 0 there, or a whole number
-        return dice.of(
-            f"{middle:.9g}", dice.number(0, length), dice.number(0, length), dice.number(-length, 2 * length)
-        )
+        inside = dice.number(0, length)
+        return dice.of(f"{middle:.9g}", inside, inside, dice.number(-length, 2 * length))
 
     def index(count: int) -> str:
         return dice.of(str(count // 2 + 1), dice.number(0, count), dice.number(-count, 2 * count))
@@ -274,8 +273,11 @@ def draw_oversampling(draft: Draft) -> None:
         edge = max(edge, 1)
         draft.count(edge * edge)
         draft.add("-oversample", str(edge))
-    for name in ("-oversample_thick", "-oversample_polar", "-oversample_omega"):
-        draft.maybe(0.06, name)
+    names = dice.some(("-oversample_thick", "-oversample_polar", "-oversample_omega"), 0.06)
+    for name in names:
+        draft.add(name)
+    if "-oversample_omega" in names and ("-point_pixel",) in draft.groups:
+        draft.quiet = True  # factors of 100 on the running sum
 
 
 def _advised(draft: Draft) -> int | None:

@@ -3,8 +3,10 @@
 from tools.scaling.campaign.draws.case import Draft
 
 # Without a value at the end of the command line these are passed over (Q35).
-_LAST = ("-fudge", "-polar", "-oversample", "-lambda", "-distance", "-roi 0 1", "-misset 1", "-osc", "-scale", "-adc",
-         "-fdet_vector 1 0", "-mosaic_dom", "-water", "-hdivsteps", "-Xbeam", "-default_F", "-N", "-xtalsize")  # fmt: skip
+_LAST = (
+    "-fudge", "-polar", "-oversample", "-lambda", "-distance", "-roi 0 1", "-misset 1", "-osc", "-scale", "-adc",
+    "-fdet_vector 1 0", "-mosaic_dom", "-water", "-hdivsteps", "-Xbeam", "-default_F", "-N", "-xtalsize",
+)  # fmt: skip
 _CRASHING = ("-detector_abs", "-detector_thick", "-detector_thicksteps", "-thicksteps")
 # documented, but no flags of the program: their values, and whether they mean something without Q35
 _IGNORED = (

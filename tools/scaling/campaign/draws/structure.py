@@ -1,3 +1,4 @@
+# ruff: noqa: E741 -- l is a Miller index
 """Structure factors: a default, a list of any kind, a dump of an earlier run."""
 
 import struct
@@ -56,7 +57,7 @@ def _box(dice: Dice, most: int) -> list[Index]:
         half[half.index(max(half))] -= 1
     middle = [dice.of(0, 0, 0, dice.whole(-5, 5)) for _ in range(3)]
     ranges = [range(m - n, m + n + 1) for m, n in zip(middle, half)]
-    return [(h, k, l) for h in ranges[0] for k in ranges[1] for l in ranges[2]]  # noqa: E741
+    return [(h, k, l) for h in ranges[0] for k in ranges[1] for l in ranges[2]]
 
 
 def _sparse(dice: Dice) -> list[Index]:
@@ -126,7 +127,7 @@ def _dump(draft: Draft) -> None:
     values: list[float] = []
     for h in range(counts[0] + 1):
         for k in range(counts[1] + 1):
-            for l in range(counts[2] + 1):  # noqa: E741
+            for l in range(counts[2] + 1):
                 inside = h < counts[0] and k < counts[1] and l < counts[2]
                 values.append(round(dice.real(0, 200), 2) if inside else 0.0)
     grid = bytearray(struct.pack(f"<{len(values)}d", *values))
