@@ -36,6 +36,7 @@ if platform.python_version() not in SpecifierSet(PYTHONS):
 QUIET = [] if sys.stdout.isatty() else ["--quiet"]
 # One more than there are cores, as many tests wait for what they have started; each imports torch.
 SIDE_BY_SIDE = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile"]
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # hundreds of processes import the same modules
 QUICK = [  # what each dependency is used for
     "tests/scaling/engine/test_diff.py", "tests/port/test_quirks.py", "tests/port/scan/test_gradients.py",
     "tests/scaling/guard/test_child.py", "tests/scaling/bundle/test_verify.py", "tests/scaling/page/test_html.py",
@@ -162,7 +163,8 @@ def traps(session: nox.Session) -> None:
 @on_request()
 def tests(session: nox.Session) -> None:
     """The full suite."""
-    session.run(shared_python(session), "-m", "pytest", *SIDE_BY_SIDE, *session.posargs, external=True)
+    python = shared_python(session)
+    session.run(python, "-m", "pytest", *SIDE_BY_SIDE, *session.posargs, external=True, env=BYTECODE)
 
 
 @on_request()

@@ -70,6 +70,9 @@ def _copy(target: Path) -> Checkout:
         if (ROOT / name).is_file() and "scaling_validation/" not in name:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    for kept in (path for top in ("src", "tools") for path in (ROOT / top).glob("**/__pycache__/*.*[cbi]")):
+        (target / kept.relative_to(ROOT)).parent.mkdir(exist_ok=True)  # what Python and numba have compiled here
+        shutil.copy2(kept, target / kept.relative_to(ROOT))
     fix_plan = target / FIX_PLAN  # without the attempts of whoever runs the tests
     fix_plan.write_text(fix_plan.read_text().split(ATTEMPTS)[0] + ATTEMPTS + "\n")
     checkout = Checkout(target)
