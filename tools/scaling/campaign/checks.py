@@ -19,7 +19,8 @@ PIXELS = 4  # most pixels that it is asked for
 
 def flags(scene: Scene) -> Verdict:
     """The settings that the port reads of the command line and its files, against the oracle's own reading."""
-    from tools.scaling.oracle.command import differing, read_command
+    from tools.scaling.oracle.command import read_command
+    from tools.scaling.oracle.fields import differing
     from tools.scaling.oracle.uncovered import Uncovered
 
     try:

@@ -6,6 +6,7 @@ import math
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,11 +15,16 @@ from nanobragg_torch.quirks import Quirks
 from tools.scaling.oracle.uncovered import Uncovered
 from tools.scaling.oracle.variables import real
 
+Index: TypeAlias = tuple[int, int, int]
+
 _BLANK = b" \t\n\v\f\r"
 _INT = r"\s*+([+-]?\d++)"
 _FLOAT = r"\s*+([+-]?(?:(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+|(?i:inf|nan)))"
 _LISTED = re.compile(_INT * 3 + _FLOAT)
 _COUNTED = re.compile(_FLOAT * 4)
+_ORDINARY = re.compile(
+    r"(?:\s*+[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++(?:\.\d++)?+(?:e[+-]?\d++)?+(?=\s|\Z))++\s*+"
+)
 _DELIMITERS = " \t,;:!"
 _NUMERIC = frozenset("0123456789-+.EGeg")
 
@@ -42,35 +48,44 @@ def _reflections(text: str, by_tokens: bool, ending: bool) -> Reflections:
     if not by_tokens:
         lines = (line.partition("#")[0].split()[:4] for line in text.splitlines())
         text = "\n".join(" ".join(line) for line in lines if line)
-    counted, _ = _groups(_COUNTED, text)
+    if _ORDINARY.fullmatch(text):
+        table = np.fromstring(text, sep=" ").reshape(-1, 4)
+        indices = table[:, :3].astype(np.int64)
+        return Reflections(indices, table[:, 3], *_limits(indices.min(0).tolist(), indices.max(0).tolist()))
+    counted = _groups(_COUNTED, text)
     if not counted:
         raise Uncovered("a list without a reflection")
-    listed, _ = _groups(_LISTED, text) if ending else (counted, 0)
+    listed = _groups(_LISTED, text) if ending else counted
     indices = np.array([[int(float(word)) for word in row[:3]] for row in listed], np.int64).reshape(-1, 3)
-    lowest, counts = _box(counted)
-    return Reflections(indices, np.array([float(row[3]) for row in listed]), lowest, counts)
+    return Reflections(indices, np.array([float(row[3]) for row in listed]), *_box(counted))
 
 
-def _groups(pattern: re.Pattern[str], text: str) -> tuple[list[tuple[str, ...]], int]:
-    """Return what scanf reads until a group fails, and where that is."""
+def _groups(pattern: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
+    """Return what scanf reads until a group fails."""
     rows, at = [], 0
     while found := pattern.match(text, at):
         rows.append(found.groups())
         at = found.end()
-    return rows, at
+    return rows
 
 
-def _box(counted: list[tuple[str, ...]]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Return the lowest index and the number of indices along h, k, l."""
-    lowest, counts = [], []
+def _limits(lowest: list[int], highest: list[int]) -> tuple[Index, Index]:
+    """Return the lowest index along h, k, l and how many there are."""
+    counts = [high - low + 1 for low, high in zip(lowest, highest)]
+    return (lowest[0], lowest[1], lowest[2]), (counts[0], counts[1], counts[2])
+
+
+def _box(counted: list[tuple[str, ...]]) -> tuple[Index, Index]:
+    """Return the limits of the groups of four numbers, whose indices need not be whole."""
+    lowest, highest = [], []
     for axis in range(3):
         low, high = 1_000_000_000, -1_000_000_000
         for x in {float(row[axis]) for row in counted}:
             low = math.trunc(x) if x < low else low
             high = math.trunc(x) if x > high else high
         lowest.append(low)
-        counts.append(high - low + 1)
-    return (lowest[0], lowest[1], lowest[2]), (counts[0], counts[1], counts[2])
+        highest.append(high)
+    return _limits(lowest, highest)
 
 
 def read_dump(path: Path, quirks: Quirks) -> Reflections:
@@ -80,14 +95,13 @@ def read_dump(path: Path, quirks: Quirks) -> Reflections:
     if header is None:
         raise Uncovered(f"{path.name}: no dump")
     low_high = [int(word) for word in header.groups()]
-    lowest, highest = low_high[::2], low_high[1::2]
-    counts = [high - low + 1 for low, high in zip(lowest, highest)]
+    lowest, counts = _limits(low_high[::2], low_high[1::2])
     shape = tuple(count + 1 for count in counts)
     values = data[header.end() :]
     values = values.lstrip(_BLANK) if quirks.on("Q22") else values[2:]
     size = 8 * math.prod(shape)
     grid = np.frombuffer(values[:size].ljust(size, b"\0"), "<f8").reshape(shape)
-    return Reflections(None, grid, (lowest[0], lowest[1], lowest[2]), (counts[0], counts[1], counts[2]))
+    return Reflections(None, grid, lowest, counts)
 
 
 def read_sources(path: Path, quirks: Quirks) -> tuple[SourceRow, ...]:
