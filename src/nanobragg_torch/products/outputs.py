@@ -166,10 +166,11 @@ def noise_pieces(config: Config, image: np.ndarray, noise: Noise) -> Iterator[Pi
     def digits(values: np.ndarray) -> np.ndarray:
         return noise.digits(values.ravel()).reshape(values.shape)
 
-    return _pieces(config, image, np.dtype("<u2"), _offset(config, int(config.output.adc) & 0xFFFF), digits)
+    of_none = int(_whole(np.minimum(config.output.adc, _LARGEST))) & 0xFFFF
+    return _pieces(config, image, np.dtype("<u2"), _offset(config, of_none), digits)
 
 
-def _whole(level: np.ndarray) -> np.ndarray:
+def _whole(level: np.ndarray | np.float64) -> np.ndarray:
     """Truncated to an integer of 32 bits, and what is below the least one to that."""
     return np.maximum(level, -(2.0**31)).astype(np.int32)
 

@@ -37,9 +37,10 @@ class Statistics:
 def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = None) -> Statistics:
     """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
 
-    Sums are in float64, within rounding those that the reference adds up pixel by pixel. Masked pixels count in rmsd
-    alone, in its sum and its n. A maximum not above 0 is 0 at 0, 0. angles: as the rendering gives them
-    (`simulate.render_pixels`), whose order plays no part; computed where they are not given.
+    Sums are in float64, within rounding those that the reference adds up pixel by pixel; a square that counts for rms
+    is rounded to float32 first, and is infinite where that cannot hold it. Masked pixels count in rmsd alone, in its
+    sum and its n. A maximum not above 0 is 0 at 0, 0. angles: as the rendering gives them (`simulate.render_pixels`),
+    whose order plays no part; computed where they are not given.
     """
     exp = run.exp
     largest, at, n, total, squares, deviations, shown = 0.0, None, 0, 0.0, 0.0, 0.0, 0
@@ -49,7 +50,8 @@ def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = Non
             largest, at = highest, n + int(np.argmax(values == highest))
         n += values.size
         total += float(values.sum())
-        squares += float((values * values).sum())
+        with np.errstate(over="ignore"):
+            squares += float((values * values).astype(np.float32).sum(dtype=np.float64))
     mean = total / max(n, 1)
     for values in _window(exp, image):
         shown += values.size

@@ -108,7 +108,7 @@ def test_sums_run_over_all_blocks(tmp_path: Path) -> None:
         total = squares = deviations = 0.0
         for value in values:
             total += value
-            squares += value * value
+            squares += float(np.float32(value * value))
         mean = total / len(values)
         for value in whole.ravel().tolist():
             deviations += (value - mean) ** 2
@@ -118,6 +118,16 @@ def test_sums_run_over_all_blocks(tmp_path: Path) -> None:
         assert found.rmsd == pytest.approx(math.sqrt(deviations / (whole.size - 1)), rel=1e-11)
         assert found.max_I == 1234.5
         assert (found.max_fast_m, found.max_slow_m) == pytest.approx((500.5 * 2e-3, 200.5 * 2e-3), rel=1e-15)
+
+
+def test_squares_of_rms_are_float32_numbers() -> None:
+    """As in the reference, whose rms of bright images is infinite (-fluence 1e33 with water): rmsd is not."""
+    run, image = wide()
+    image[200, 500] = image[250, 9] = 2e19
+    found = statistics(run, image)
+    assert result_lines(found)[-1] == "mean= 1.53579e+14 rms= inf rmsd= 5.54218e+16"
+    image[:] = 1e-30
+    assert (statistics(run, image).rms, statistics(run, image).mean) == (0.0, pytest.approx(1e-30, rel=1e-6))
 
 
 def test_a_value_that_is_no_number_is_no_maximum() -> None:
@@ -148,6 +158,14 @@ def test_the_files_of_an_image_of_many_blocks() -> None:
     assert np.sort(noisy[inside])[:3].tolist() == [0, 0, 3]
     assert out.noise is not None
     assert out.noise.overloads == 0
+
+
+def test_an_offset_beyond_16_bits_is_the_same_outside_the_region_of_interest() -> None:
+    """Without Q43; as what has no counts within it, which is cut off above and wraps below."""
+    for adc, level in (("70000", 65535), ("-3", 65533), ("-1e12", 0)):
+        run, image, found = measured("-roi", "1", "2", "1", "2", "-adc", adc, "--quirk", "Q43=off", "-fluence", "0")
+        noise = contents(make_outputs(run, image, found))["noiseimage.img"]
+        assert set(np.frombuffer(noise[512:], "<u2")) == {level}
 
 
 def test_switches_and_names() -> None:

@@ -7,7 +7,11 @@ from tools.scaling.oracle.vectors import V
 
 
 def fl32(x: float) -> float:
-    return struct.unpack("<f", struct.pack("<f", x))[0]
+    """`x` rounded to float32; infinite where that cannot hold it."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", x))[0]
+    except OverflowError:
+        return math.copysign(math.inf, x)
 
 
 class Random:

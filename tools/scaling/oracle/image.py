@@ -90,6 +90,7 @@ class Oracle:
         self.distance = self.close / ratio
         self.fdet, self.sdet, self.odet, self.pix0 = fdet, sdet, odet, pix0
         self.beam, self.polar_axis, self.spindle, self.pixel = beam, polar, spindle, pixel
+        self.x_beam, self.y_beam = float(x), float(y)
 
     def crystal(self) -> None:
         k, wave = self.c.crystal, float(self.c.beam.wavelength_m)
