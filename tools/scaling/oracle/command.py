@@ -64,7 +64,7 @@ def _config(of: Variables, quirks: Quirks, folder: Path, mask: str | None) -> Co
         quirks=quirks,
         water_m=of.water,
         dmin_m=of.dmin,
-        output=_output(of, quirks),
+        output=_output(of, quirks, _cache(of, folder)),
     )
 
 
@@ -119,6 +119,11 @@ def _convention(of: Variables, quirks: Quirks) -> tuple[str, str]:
     return convention, "SAMPLE" if convention in ("XDS", "DIALS") else "BEAM"
 
 
+def _distance_wins(of: Variables, quirks: Quirks) -> bool:
+    """Without Q07 a -distance wins over the CLOSE_DISTANCE of a header."""
+    return not quirks.on("Q07") and "distance" in of.typed and "close_distance" not in of.typed
+
+
 def _detector(of: Variables, quirks: Quirks, mask: Path | None) -> Detector:
     convention, pivot = _convention(of, quirks)
     fast, slow, size_fast, size_slow = derived.pixels(of)
@@ -131,7 +136,7 @@ def _detector(of: Variables, quirks: Quirks, mask: Path | None) -> Detector:
         size_fast_m=size_fast,
         size_slow_m=size_slow,
         distance_m=of.distance,
-        close_distance_m=of.close_distance,
+        close_distance_m=None if _distance_wins(of, quirks) else of.close_distance,
         x_beam_m=of.Xbeam,
         y_beam_m=of.Ybeam,
         x_close_m=of.Xclose,
@@ -208,7 +213,13 @@ def _sampling(of: Variables, quirks: Quirks) -> Sampling:
     return Sampling(max(of.oversample, 0), thick, polar, of.oversample_omega)
 
 
-def _output(of: Variables, quirks: Quirks) -> Output:
+def _cache(of: Variables, folder: Path) -> Path:
+    """Where the grid of a list is written (Q61)."""
+    named = of.dump or "Fdump.bin"
+    return folder / named if of.dump and (folder / named).is_file() else Path(named)
+
+
+def _output(of: Variables, quirks: Quirks, cache: Path) -> Output:
     seed = -int(time.time()) if of.seed is None else of.seed
     return Output(
         float_file=Path(of.floatfile),
@@ -220,7 +231,7 @@ def _output(of: Variables, quirks: Quirks) -> Output:
         pgm_scale=of.pgmscale,
         adc=of.adc,
         seed=_restarting(seed, quirks),
-        dump_file=Path(of.dump or "Fdump.bin"),
+        dump_file=cache,
         printout=of.printout,
         printout_pixel=_pair(of.printout_pixel and of.printout_pixel[::-1]),
         progress=of.progress,

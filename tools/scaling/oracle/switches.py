@@ -29,14 +29,13 @@ _NOT_GOLDEN = frozenset(("Q53", "Q61", "Q62", "Q63", "Q65", "Q66"))
 
 def own_words(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the port's own flags, each with its value, and the words that are left for the reference."""
-    own, rest, at = [], [], 0
-    while at < len(argv):
-        if argv[at].startswith("--") and at + 1 < len(argv):
-            own.append((argv[at], argv[at + 1]))
-            at += 2
+    own, rest, words = [], [], iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            own.append((name, value if equals else next(words, "")))
         else:
-            rest.append(argv[at])
-            at += 1
+            rest.append(word)
     return own, rest
 
 
