@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from tools.scaling.base.files import one_line
 from tools.scaling.campaign.checks import CHECKS
 from tools.scaling.campaign.record import Drawn, Result, Status, Verdict
+from tools.scaling.campaign.relations import RELATIONS
 from tools.scaling.campaign.scene import How, Scene, scene_of
 
 Check = Callable[[Scene], Verdict]
+
+ALL: dict[str, Check] = {**CHECKS, **RELATIONS}
 
 
 def judge(drawn: Drawn, how: How = How(), checks: Sequence[str] = ()) -> Result:  # noqa: B008 -- it is frozen
@@ -20,7 +23,7 @@ def judge(drawn: Drawn, how: How = How(), checks: Sequence[str] = ()) -> Result:
 
     began = time.perf_counter()
     with scene_of(drawn, how) as scene:
-        verdicts = tuple(_verdict(name, check, scene) for name, check in CHECKS.items() if not checks or name in checks)
+        verdicts = tuple(_verdict(name, check, scene) for name, check in ALL.items() if not checks or name in checks)
     return Result(drawn.seed, flags_of(drawn), verdicts, time.perf_counter() - began)
 
 
