@@ -348,29 +348,26 @@ def test_what_lies_beside_an_output_and_is_not_ours_stays(capsys, tmp_path):
     shutil.copy(ROOT / "tests/golden/cubic_mosflm/float.bin", tmp_path / "c.bin")
     image = ("images", "--c", tmp_path / "c.bin", "--py", tmp_path / "c.bin", "--shape", "64", "64")
     traces = ("--c", GOLDEN, "--py", py)
-    for name, arguments in {
-        "metrics.json": ("compare", *traces, "--out", tmp_path / "out.md"),
-        "run_metadata.json": ("compare", *traces, "--out", tmp_path / "out.md"),
-        "out.json": ("explain", *traces, "--case", "supervisor", "--out", tmp_path / "out.md"),
-        "new_per_phi.json": ("harness", "--out", tmp_path / "new.log", "--dump-per-phi"),
-        "new_per_phi.log": ("harness", "--out", tmp_path / "new.log", "--dump-per-phi"),
-        "images.md": (*image, "--out", tmp_path),
-        "images.json": (*image, "--out", tmp_path),
-        "image.json": ("simulate", "--case", "cubic_mosflm", "--out", tmp_path),
-        "image.bin": ("simulate", "--case", "cubic_mosflm", "--out", tmp_path),
-        "matrix.json": ("matrix", "cubic_mosflm", "--out", tmp_path),
-    }.items():
-        mine = tmp_path / name
-        mine.write_text('{"loss": 0.5}\n')
-        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-        code, _, error = run(capsys, *arguments)
-        assert (code, one_line(error)) == (
-            2, f"error: {mine}: not written by this tool, and would be overwritten; expected another --out\n"
-        ), name  # fmt: skip
-        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-        mine.unlink()
+    for names, arguments in (
+        (("metrics.json", "run_metadata.json"), ("compare", *traces, "--out", tmp_path / "out.md")),
+        (("out.json",), ("explain", *traces, "--case", "supervisor", "--out", tmp_path / "out.md")),
+        (("new_per_phi.json", "new_per_phi.log"), ("harness", "--out", tmp_path / "new.log", "--dump-per-phi")),
+        (("images.md", "images.json"), (*image, "--out", tmp_path)),
+        (("image.json", "image.bin"), ("simulate", "--case", "cubic_mosflm", "--out", tmp_path)),
+        (("matrix.json",), ("matrix", "cubic_mosflm", "--out", tmp_path)),
+    ):
+        for name in names:
+            mine = tmp_path / name
+            mine.write_text('{"loss": 0.5}\n')
+            before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+            code, _, error = run(capsys, *arguments)
+            assert (code, one_line(error)) == (
+                2, f"error: {mine}: not written by this tool, and would be overwritten; expected another --out\n"
+            ), name  # fmt: skip
+            assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+            mine.unlink()
         for _ in range(2):  # what is ours is written again
-            assert run(capsys, *arguments)[0] == 0, name
+            assert run(capsys, *arguments)[0] == 0, names
         for path in tmp_path.iterdir():
             if path.name not in ("py.log", "c.bin"):
                 path.unlink()
