@@ -66,6 +66,6 @@ def test_records_are_read_as_they_were_written_and_a_broken_one_is_named(tmp_pat
     assert read_shrunk(tmp_path) == (SHRUNK,)
     path.write_text('{"signature": {}}')
     with pytest.raises(
-        BadInput, match=r"oracle-polar/shrunk\.json: expected the record of a shrunk case, got: 'check'"
+        BadInput, match=r"oracle-polar/shrunk\.json: expected the record of a shrunk case, got: 'quirks'"
     ):
         read_shrunk(tmp_path)

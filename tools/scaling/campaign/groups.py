@@ -140,10 +140,7 @@ def read_shrunk(folder: Path) -> tuple[ShrunkCase, ...]:
 def _read(path: Path) -> ShrunkCase:
     try:
         data = json.loads(read_file(path, _LARGEST))
-        marks = data["signature"]
-        known = Signature(*(str(marks[key]) for key in ("check", "label")), tuple(marks["quirks"]), marks["decade"])
-        texts = (str(data[key]) for key in ("command", "sentence", "cause", "folder"))
-        numbers = (int(data[key]) for key in ("trials", "given", "kept"))
-        return ShrunkCase(known, int(data["seed"]), tuple(map(str, data["flags"])), *texts, *numbers)
+        known = Signature(**data["signature"] | {"quirks": tuple(data["signature"]["quirks"])})
+        return ShrunkCase(**data | {"signature": known, "flags": tuple(data["flags"])})
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: expected the record of a shrunk case, got: {why(error)}") from error

@@ -30,10 +30,11 @@ Judge = Callable[[Drawn], Verdict | None]
 
 @dataclass(frozen=True)
 class Shrunk:
-    """drawn: the smallest case that was found, of the seed that it was shrunk from. verdict: on it. trials: judged."""
+    """drawn, verdict: the smallest case that was found, and how it fails; before: what it was shrunk from, likewise."""
 
     drawn: Drawn
     verdict: Verdict
+    before: tuple[Drawn, Verdict]
     trials: int
 
 
@@ -101,6 +102,7 @@ class Search:
         self, fails: Judge, drawn: Drawn, verdict: Verdict, most: int = MOST, until: float | None = None
     ) -> None:
         self.best, self.verdict, self.trials = drawn, verdict, 0
+        self.before = drawn, verdict
         self._fails, self._most, self._until = fails, most, until
         self._seen = {_key(drawn)}
 
@@ -158,7 +160,7 @@ def reduced(search: Search) -> Shrunk:
         before = search.best
         for step in (_fewer_flags, _plainer_flags, _smaller_detector, _fewer_files, _rounder_flags, _rounder_files):
             step(search)
-    return Shrunk(search.best, search.verdict, search.trials)
+    return Shrunk(search.best, search.verdict, search.before, search.trials)
 
 
 def _one_pixel(search: Search) -> None:
