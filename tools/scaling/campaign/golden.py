@@ -170,7 +170,9 @@ class _Told:
     def sentence_and_cause(self) -> tuple[str, str]:
         """What differs, for a person: by the traces, else by the images, else as the check has it; and the cause."""
         if (explanation := _tried(self._explained)) is not None and explanation.causes:
-            return explanation.sentence, explanation.causes[0].quantity
+            first = explanation.causes[0]
+            whose = "By the port's own rules, " if first.side == "reference" else ""  # which may be what is wrong
+            return f"{whose}{explanation.sentence}", first.quantity
         diagnosed = _tried(self._diagnosed) if self.verdict.check == "reference" else None
         return diagnosed or self.verdict.says, self.verdict.label or self.verdict.check
 
