@@ -59,6 +59,9 @@ def _(folder: Path) -> None:
     assert "-distance: has no effect, the header's CLOSE_DISTANCE wins (Q07)" in found.warnings
     right = config("-cell 30 -default_F 1", "-img own.img -distance 500 --quirk Q07=off", folder)
     assert float(detector.build_geometry(right, torch.empty(0)).distance) == pytest.approx(0.5)
+    for both in ("-close_distance 300 -distance 500", "-distance 500 -close_distance 300"):
+        typed = config("-cell 30 -default_F 1", f"-img own.img {both} --quirk Q07=off", folder)
+        assert (typed.detector.distance_m, typed.detector.close_distance_m) == (0.5, 0.3)  # as without a header
 
 
 @quirk("Q10")

@@ -221,7 +221,7 @@ def _distance_of_header(given: Given) -> None:
     if Given.close_distance in given.from_header:
         if given.on("Q07"):
             given.warnings.append("-distance: has no effect, the header's CLOSE_DISTANCE wins (Q07)")
-        else:
+        elif not given.typed(Given.close_distance):
             del given.close_distance
 
 

@@ -124,6 +124,12 @@ def _distance_wins(of: Variables, quirks: Quirks) -> bool:
     return not quirks.on("Q07") and "distance" in of.typed and "close_distance" not in of.typed
 
 
+def _centre_wins(of: Variables, quirks: Quirks, axis: str) -> bool:
+    """Without Q05 a centre that is typed wins over the ORGX or ORGY of a header."""
+    typed = not of.typed.isdisjoint((f"{axis}beam", f"{axis}close"))
+    return not quirks.on("Q05") and typed and f"ORG{axis}" not in of.typed
+
+
 def _detector(of: Variables, quirks: Quirks, mask: Path | None) -> Detector:
     convention, pivot = _convention(of, quirks)
     fast, slow, size_fast, size_slow = derived.pixels(of)
@@ -141,8 +147,8 @@ def _detector(of: Variables, quirks: Quirks, mask: Path | None) -> Detector:
         y_beam_m=of.Ybeam,
         x_close_m=of.Xclose,
         y_close_m=of.Yclose,
-        orgx_pixels=of.ORGX,
-        orgy_pixels=of.ORGY,
+        orgx_pixels=None if _centre_wins(of, quirks, "X") else of.ORGX,
+        orgy_pixels=None if _centre_wins(of, quirks, "Y") else of.ORGY,
         beam_vector=_vector(of.beam_vector),
         fdet_vector=_vector(of.fdet_vector),
         sdet_vector=_vector(of.sdet_vector),

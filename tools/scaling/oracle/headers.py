@@ -22,8 +22,10 @@ def read_header(path: Path, quirks: Quirks, into: Variables, *, mask: bool) -> N
         return _value(text, keyword, quirks)
 
     fast, slow = value("SIZE1"), value("SIZE2")
+    if fast == 0.0:
+        fast = slow = value("DETECTOR_DIMENSIONS")
     if not fast or not slow:
-        raise Uncovered(f"{path.name}: a header without SIZE1 and SIZE2")
+        raise Uncovered(f"{path.name}: a header without SIZE1 and SIZE2, which the program takes for -2^31")
     into.fpixels, into.spixels = int(fast), int(slow)
     for keyword, name, divisor in (
         ("PIXEL_SIZE", "pixel", 1000.0),

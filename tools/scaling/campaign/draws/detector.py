@@ -331,7 +331,7 @@ def _smv(draft: Draft, pixels: list[int]) -> bytes:
     head = ["{", f"HEADER_BYTES={size};", "DIM=2;", "BYTE_ORDER=little_endian;", "TYPE=unsigned_short;"]
     sides = [f"SIZE1={draft.fast};", f"SIZE2={draft.slow};"]
     if draft.fast == draft.slow and dice.chance(0.1):
-        sides = [f"DETECTOR_DIMENSIONS={draft.fast};"]
+        sides = ["SIZE1=0;", "SIZE2=0;", f"DETECTOR_DIMENSIONS={draft.fast};"]  # the program takes no SIZE1 for -2^31
     text = "\n".join([*head, *sides, *kept]) + "\n}\f"
     return text.encode("ascii").ljust(size) + struct.pack(f"<{len(pixels)}H", *pixels)
 
