@@ -43,11 +43,15 @@ def oracle_trace(config: "Config", pixel: Pixel) -> "Trace":
     return parse_trace(oracle_text(config, pixel).encode("ascii"), source="the oracle")
 
 
-def port_trace(config: "Config", pixel: Pixel) -> "Trace":
-    """The port's own trace of `pixel`, in float64 on the CPU. Raises what the port refuses it with."""
+def port_text(config: "Config", pixel: Pixel) -> str:
+    """The port's own trace of `pixel`, in float64 on the CPU, as a log. Raises what the port refuses it with."""
     import torch
 
     from nanobragg_torch.products.trace import render, trace_pixel
 
-    lines = trace_pixel(config, *pixel, device=torch.device("cpu"), dtype=torch.float64)
-    return parse_trace(render(lines).encode("ascii"), source="the port")
+    return render(trace_pixel(config, *pixel, device=torch.device("cpu"), dtype=torch.float64))
+
+
+def port_trace(config: "Config", pixel: Pixel) -> "Trace":
+    """The same, read. Raises as port_text does."""
+    return parse_trace(port_text(config, pixel).encode("ascii"), source="the port")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tools.scaling.base.errors import GateFailed, Unavailable
+from tools.scaling.base.errors import BadInput, GateFailed, Unavailable
 from tools.scaling.base.files import json_bytes, make_folder, write_all, write_text
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.text import marked, write_marked
@@ -108,6 +108,33 @@ def kills(
     wrong = sum(bool(ending.wrong) for ending in endings)
     if wrong:
         raise GateFailed(f"kills: {wrong} of {count} runs were not answered rightly")
+
+
+@study.command()
+def campaign(
+    count: Annotated[int, typer.Option(help="How many mistakes, from the first of the table on.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first case.", min=0)] = 0,
+    only: Annotated[str, typer.Option(metavar="NAME", help="Mistakes whose name has this in it.")] = "",
+    out: Page = None,
+) -> None:
+    """Plant mistakes in the port, one at a time; exit 1 unless a campaign finds all, and shrinks and names nine of ten.
+
+    Takes half an hour.
+    """
+    from tools.scaling.studies.campaign.defects import DEFECTS
+    from tools.scaling.studies.campaign.run import study as hunt
+    from tools.scaling.studies.campaign.text import hunt_lines, hunt_markdown, hunted_line
+
+    chosen = [defect for defect in DEFECTS if only in defect.name][:count]
+    if not chosen:
+        raise BadInput(f"--only {only}: expected a part of a name of the table, got none")
+    measured = hunt(seed, chosen, lambda each: say(hunted_line(each)))
+    for line in hunt_lines(measured):
+        say(line)
+    if out is not None:
+        write_text(out, hunt_markdown(measured))
+    if not measured.ok:
+        raise GateFailed("campaign: expected every mistake found, and 90 % of them shrunk and named")
 
 
 @study.command()

@@ -1,0 +1,66 @@
+"""`study campaign`: its table of mistakes, and what it says of them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools.scaling.base.repo import ROOT
+from tools.scaling.campaign.generator import draw
+from tools.scaling.studies.campaign.defects import DEFECTS, PlantedDefect
+from tools.scaling.studies.campaign.hunt import packed, unpacked
+from tools.scaling.studies.campaign.run import Hunt, Hunted
+from tools.scaling.studies.campaign.text import hunt_lines, hunt_markdown, hunted_line
+
+DEFECT = PlantedDefect("a name", "io/x.py", "1 + 1", "1 - 1", ("beam.kahn", "polar"))
+
+
+def test_each_mistake_can_be_planted_in_one_place() -> None:
+    for defect in DEFECTS:
+        whole = defect.path(ROOT).read_text("utf-8")
+        assert ast.dump(ast.parse(defect.planted(whole))) != ast.dump(ast.parse(whole)), defect.name
+        assert defect.right
+
+
+def test_there_are_fifty_in_all_rooms() -> None:
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) == 50
+    rooms = {"units", "flags", "config", "quirks", "io", "physics", "scan", "kernel", "products"}
+    assert {defect.room for defect in DEFECTS} == rooms
+
+
+def test_a_text_that_is_not_there_once_is_refused() -> None:
+    with pytest.raises(ValueError, match="a name: expected its text once in io/x.py, found it 2 times"):
+        DEFECT.planted("(1 + 1) * (1 + 1)")
+    assert DEFECT.planted("2 * (1 + 1)") == "2 * (1 - 1)"
+    assert DEFECT.path(Path("there")) == Path("there/src/nanobragg_torch/io/x.py")
+
+
+def test_a_name_is_right_as_it_stands_or_with_a_part_of_it() -> None:
+    assert all(DEFECT.named_by(cause) for cause in ("polar", "beam.kahn", "beam.kahn[1]", "beam.kahn.real"))
+    assert not any(DEFECT.named_by(cause) for cause in ("", "polarized", "beam", "beam.kahn_factor"))
+
+
+def test_a_case_comes_back_from_json_as_it_was() -> None:
+    drawn = next(each for each in map(draw, range(100)) if each.files)
+    assert unpacked(packed(drawn)) == drawn
+
+
+def test_what_is_told() -> None:
+    missed = Hunted(DEFECT, "", 2000)
+    right = Hunted(DEFECT, "oracle", 3, ("-default_F",), "-cell 1 -default_F 2", "polar", "it differs", 4.2)
+    wrong = Hunted(DEFECT, "oracle", 7, ("-a",) * 7, "-a", "F_cell", "it differs", 4.2)
+    assert hunted_line(missed) == "NOT FOUND in 2000 cases: a name"
+    assert hunted_line(right) == ("a name: oracle, 3 cases, 1 flags left, named polar (4 s): -cell 1 -default_F 2")
+    assert "7 flags left, NAMED WRONGLY F_cell" in hunted_line(wrong)
+    hunt = Hunt(0, (missed, right, wrong))
+    assert hunt_lines(hunt) == [
+        "- found within 2000 cases: 2 of 3; half of them within 7, all within 7",
+        "- shrunk to 6 flags or fewer: 1 of 3",
+        "- named rightly: 1 of 3",
+    ]
+    page = hunt_markdown(hunt)
+    assert "| a name | io/x.py | **not found** | 2000 | - | - | **no** | - |" in page
+    assert "| a name | io/x.py | oracle | 3 | 1 | polar | yes | `-cell 1 -default_F 2` |" in page
+    assert not hunt.ok
+    assert Hunt(0, (right,) * 9 + (Hunted(DEFECT, "oracle", 7, ("-a",) * 7, cause="F_cell"),)).ok
+    assert not Hunt(0, (right,) * 9 + (missed,)).ok

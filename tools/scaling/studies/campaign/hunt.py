@@ -1,0 +1,96 @@
+"""One process with a mistake in its port: judges case after case until one fails, and shrinks it.
+
+`python -m tools.scaling.studies.campaign.hunt FIRST COUNT` prints an object of JSON a line: each case that fails. To
+`next` on its input it goes on, to `shrink CHECK` it shrinks the case and prints what is left of it. It prints null
+where no case is left.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from tools.scaling.base.files import to_ascii
+from tools.scaling.campaign.generator import draw
+from tools.scaling.campaign.judge import judge
+from tools.scaling.campaign.record import Drawn, Verdict
+from tools.scaling.campaign.scene import How, scene_of
+from tools.scaling.campaign.shrink import shrink
+from tools.scaling.campaign.signature import port_text
+
+HOW = How()
+
+
+def main(first: int, count: int) -> None:
+    for seed in range(first, first + count):
+        drawn = draw(seed)
+        failures = judge(drawn, HOW).failures
+        if not failures:
+            continue
+        _tell({"case": packed(drawn), "failures": [_plain(verdict) for verdict in failures]})
+        answer = sys.stdin.readline().split()
+        if answer[:1] == ["shrink"]:
+            _tell(_shrunk(drawn, answer[1]))
+            return
+    _tell(None)
+
+
+def _shrunk(drawn: Drawn, check: str) -> dict[str, Any] | None:
+    found = shrink(drawn, HOW, check)
+    if found is None:
+        return None
+    return {
+        "case": packed(found.drawn),
+        "verdict": _plain(found.verdict),
+        "trials": found.trials,
+        "trace": _trace(found.drawn, found.verdict),
+    }
+
+
+def _trace(drawn: Drawn, verdict: Verdict) -> str:
+    """The defective port's trace of the pixel of the verdict; empty where it has none."""
+    if verdict.pixel is None:
+        return ""
+    with scene_of(drawn, HOW) as scene:
+        try:
+            return port_text(scene.config, verdict.pixel)
+        except Exception:  # whatever the mistake brings about
+            return ""
+
+
+def packed(drawn: Drawn) -> dict[str, Any]:
+    """A case as JSON holds it."""
+    files = {name: base64.b64encode(content).decode("ascii") for name, content in drawn.files.items()}
+    return {"seed": drawn.seed, "flags": list(drawn.flags), "files": files}
+
+
+def unpacked(case: dict[str, Any]) -> Drawn:
+    """The case of `packed`."""
+    files = {name: base64.b64decode(content) for name, content in case["files"].items()}
+    return Drawn(case["seed"], tuple(case["flags"]), files)
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "check": verdict.check,
+        "status": str(verdict.status),
+        "says": to_ascii(verdict.says),
+        "label": verdict.label,
+        "pixel": verdict.pixel,
+    }
+
+
+def _tell(content: Any) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def lines(stream: Any) -> Iterator[Any]:
+    """What a process of this module tells, object by object."""
+    for line in stream:
+        yield json.loads(line)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,188 @@
+"""The mistakes planted one at a time in a copy of the port, and what a campaign makes of each."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.base.repo import ROOT
+from tools.scaling.base.scratch import scratch
+from tools.scaling.campaign.generator import grouped
+from tools.scaling.campaign.judge import judge
+from tools.scaling.campaign.record import Drawn
+from tools.scaling.campaign.scene import How, scene_of
+from tools.scaling.campaign.signature import oracle_trace, port_trace
+from tools.scaling.studies.campaign.defects import DEFECTS, PACKAGE, PlantedDefect
+from tools.scaling.studies.campaign.hunt import unpacked
+
+CASES = 2000  # until which a mistake has to be found
+FEW = 6  # flags of a shrunk case, beyond BASE
+BASE = ("-cell", "-distance", "-lambda")
+SECONDS = 900.0  # of one mistake: what takes longer has broken the search itself
+SHRUNK, NAMED = 0.9, 0.9  # of all mistakes, at least
+# Where several checks fail on a case, the one that tells most is looked into: what the flags say comes before what is
+# made of them, and the kernel, which differs wherever the torch path is wrong, at last.
+_FIRST, _LAST = ("flags", "oracle", "trace", "reference", "outputs"), ("device", "compiled")
+
+
+@dataclass(frozen=True)
+class Hunted:
+    """What came of one mistake.
+
+    check: that failed, empty where none did. cases: how many were judged. left: the flags of the shrunk case beyond
+    BASE, None where it was not shrunk. command: the shrunk case. cause: what is named. says: what differs in the words
+    of the check.
+    """
+
+    defect: PlantedDefect
+    check: str
+    cases: int
+    left: tuple[str, ...] | None = None
+    command: str = ""
+    cause: str = ""
+    says: str = ""
+    seconds: float = 0.0
+
+    @property
+    def found(self) -> bool:
+        return bool(self.check)
+
+    @property
+    def few(self) -> bool:
+        return self.left is not None and len(self.left) <= FEW
+
+    @property
+    def right(self) -> bool:
+        return self.defect.named_by(self.cause)
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """What came of all mistakes. first: the seed of the first case."""
+
+    first: int
+    outcomes: tuple[Hunted, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the campaign is as good as it must be."""
+        found, few, right = (sum(getattr(each, name) for each in self.outcomes) for name in ("found", "few", "right"))
+        count = len(self.outcomes)
+        return found == count and few >= SHRUNK * count and right >= NAMED * count
+
+
+def study(
+    first: int,
+    defects: Sequence[PlantedDefect] = DEFECTS,
+    told: Callable[[Hunted], None] = lambda _: None,
+    cases: int = CASES,
+) -> Hunt:
+    """Plant each of `defects` and search it from seed `first` on, in at most `cases` cases. told: of each."""
+    outcomes = []
+    with scratch("campaign") as folder:
+        tree = shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("*.pyc"))
+        for defect in defects:
+            began = time.monotonic()
+            path, text = defect.path(folder), defect.path(ROOT)
+            path.write_text(defect.planted(text.read_text("utf-8")), "utf-8")
+            try:
+                outcomes.append(_hunted(defect, folder, first, cases, began))
+            finally:
+                # with its old time: numba keeps what it has compiled of a file that is the same
+                shutil.copy2(text, path)
+                for stale in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+                    stale.unlink()
+            told(outcomes[-1])
+        del tree
+    return Hunt(first, tuple(outcomes))
+
+
+def _hunted(defect: PlantedDefect, folder: Path, first: int, cases: int, began: float) -> Hunted:
+    """What the search in a process of its own gives; a process that breaks off has found the mistake, too."""
+    paths = [str(folder / PACKAGE.partition("/")[0]), str(ROOT)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "tools.scaling.studies.campaign.hunt", str(first), str(cases)]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            return _led(defect, process, first, cases, began)
+        finally:
+            process.kill()
+
+
+def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, cases: int, began: float) -> Hunted:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = json.loads(line)
+        if told is None:
+            return Hunted(defect, "", cases, seconds=time.monotonic() - began)
+        drawn = unpacked(told["case"])
+        failures = _new(drawn, told["failures"])
+        if not failures:
+            process.stdin.write("next\n")
+            process.stdin.flush()
+            continue
+        failure, count = min(failures, key=_rank), drawn.seed - first + 1
+        process.stdin.write(f"shrink {failure['check']}\n")
+        process.stdin.flush()
+        shrunk = json.loads(next(process.stdout, "null"))
+        return _outcome(defect, failure, shrunk, count, time.monotonic() - began)
+    error = process.stderr.read().strip().splitlines()[-1:] if process.stderr else []
+    return Hunted(defect, "", 0, says=" ".join(error), seconds=time.monotonic() - began)
+
+
+def _new(drawn: Drawn, failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The failures that the port without the mistake does not have."""
+    known = {verdict.check for verdict in judge(drawn, How()).failures}
+    return [failure for failure in failures if failure["check"] not in known]
+
+
+def _rank(failure: dict[str, Any]) -> tuple[int, bool]:
+    check = failure["check"]
+    if check in _FIRST:
+        return _FIRST.index(check), False
+    return len(_FIRST) + (1 + _LAST.index(check) if check in _LAST else 0), not failure["label"]
+
+
+def _outcome(
+    defect: PlantedDefect, failure: dict[str, Any], shrunk: dict[str, Any] | None, count: int, seconds: float
+) -> Hunted:
+    if shrunk is None:
+        named = failure["label"] or failure["check"]
+        return Hunted(defect, failure["check"], count, cause=named, says=failure["says"], seconds=seconds)
+    drawn, verdict = unpacked(shrunk["case"]), shrunk["verdict"]
+    left = tuple(group[0] for group in grouped(drawn.flags) if group[0] not in BASE)
+    cause = _explained(drawn, verdict["pixel"], shrunk["trace"]) or verdict["label"] or verdict["check"]
+    return Hunted(defect, failure["check"], count, left, " ".join(drawn.flags), cause, verdict["says"], seconds)
+
+
+def _explained(drawn: Drawn, pixel: list[int] | None, trace: str) -> str:
+    """What explain names, of the traces of the oracle, or else of the port without the mistake, and of that with it."""
+    from nanobragg_torch.errors import NanoBraggError
+    from tools.scaling.base.errors import BadInput
+    from tools.scaling.explain.answer import explain
+    from tools.scaling.oracle.uncovered import Uncovered
+    from tools.scaling.traces.read import parse_trace
+
+    if pixel is None or not trace:
+        return ""
+    place = (pixel[0], pixel[1])
+    with scene_of(drawn, How()) as scene:
+        try:
+            try:
+                known = oracle_trace(scene.config, place)
+            except Uncovered:
+                known = port_trace(scene.config, place)
+            explanation = explain(known, parse_trace(trace.encode("ascii"), source="the port"), scene.config)
+        except (BadInput, NanoBraggError):
+            return ""
+    return explanation.causes[0].quantity if explanation.causes else ""
