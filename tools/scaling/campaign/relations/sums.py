@@ -27,7 +27,7 @@ def additive(scene: Scene, roi: "Roi") -> "Config":
     config = scene.config
     return changed(
         config,
-        detector={"roi": roi, "mask": None},
+        detector={"roi": roi, "mask": None, "mask_file": None},
         beam={"polarized": False},
         sampling={**PLAIN, "oversample": scene.exp.oversample},
         water_m=0.0,
@@ -177,7 +177,9 @@ def sum_of_sub_pixels(scene: Scene, dice: random.Random) -> Images:
     n, roi = max(scene.exp.oversample, 2), part_of(scene, dice, edge=3)
     if n > 6:
         raise DoesNotHold(f"{n} x {n} sub-pixels are too many")
-    whole = changed(additive(scene, roi), detector={"sensor": Sensor(), "mask": None}, sampling={"oversample": n})
+    whole = additive(scene, roi)
+    quirks = whole.quirks.switched("Q30", True)  # one solid angle a pixel
+    whole = changed(whole, detector={"sensor": Sensor()}, sampling={"oversample": n}, quirks=quirks)
     coarse = scene.prepared(whole)
     part = Roi(roi.fast_min * n, roi.fast_max * n + n - 1, roi.slow_min * n, roi.slow_max * n + n - 1)
     counts = {"pixels_fast": detector.pixels_fast * n, "pixels_slow": detector.pixels_slow * n}
