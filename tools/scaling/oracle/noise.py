@@ -2,7 +2,8 @@
 
 import math
 
-from tools.scaling.oracle.deviates import Random, fl32
+from tools.scaling.oracle.arithmetic import fl32
+from tools.scaling.oracle.deviates import Random
 
 _LANCZOS = (
     76.18009172947146, -86.50532032941677, 24.01409824083091,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nanobragg_torch.config import Config
-from tools.scaling.oracle.deviates import Random, fl32
+from tools.scaling.oracle.arithmetic import fl32
+from tools.scaling.oracle.deviates import Random
 from tools.scaling.oracle.image import Oracle
 from tools.scaling.oracle.noise import Poisson
 from tools.scaling.oracle.smv import smv_header
@@ -76,8 +77,8 @@ def expected_lines(config: Config, image: Rows, oracle: Oracle | None = None) ->
 
 def _last(oracle: Oracle, index: int) -> float:
     """Fdet or Sdet of a pixel's last sub-pixel (semantics 4.5)."""
-    subpixel = oracle.pixel / oracle.over
-    return subpixel * (index * oracle.over + oracle.over - 1) + subpixel / 2.0
+    setup = oracle.setup
+    return setup.sub * (index * setup.over + setup.over - 1) + setup.sub / 2.0
 
 
 def _scan(config: Config, pixels: Rows) -> Iterator[tuple[int, int, float]]:

@@ -8,11 +8,11 @@ _RTD = 180.0 * 0.318309886183790671538
 
 def smv_header(oracle: Oracle) -> bytes:
     """Return what stands before the pixels: 512 bytes, or more where the text is longer."""
-    config, detector = oracle.c, oracle.c.detector
-    pixel, x, y, z = oracle.pixel, *oracle.pix0
-    beam = add(scale(oracle.distance, oracle.beam), scale(-1.0, oracle.pix0))
-    f_beam, s_beam = dot(oracle.fdet, beam), dot(oracle.sdet, beam)
-    f_close, s_close = -dot(oracle.pix0, oracle.fdet), -dot(oracle.pix0, oracle.sdet)
+    config, detector, mount = oracle.config, oracle.config.detector, oracle.setup.mount
+    pixel, x, y, z = mount.pixel, *mount.pix0
+    beam = add(scale(mount.distance, mount.beam), scale(-1.0, mount.pix0))
+    f_beam, s_beam = dot(mount.fdet, beam), dot(mount.sdet, beam)
+    f_close, s_close = mount.near_point()
     start, osc = float(config.scan.phi_start_rad) * _RTD, float(config.scan.osc_rad) * _RTD
     lines = [
         "HEADER_BYTES=512;",
@@ -22,10 +22,10 @@ def smv_header(oracle: Oracle) -> bytes:
         f"SIZE1={detector.pixels_fast};",
         f"SIZE2={detector.pixels_slow};",
         f"PIXEL_SIZE={pixel * 1000:g};",
-        f"DISTANCE={oracle.distance * 1000:g};",
+        f"DISTANCE={mount.distance * 1000:g};",
         f"WAVELENGTH={float(config.beam.wavelength_m) * 1e10:g};",
-        f"BEAM_CENTER_X={oracle.x_beam * 1000:g};",
-        f"BEAM_CENTER_Y={oracle.y_beam * 1000:g};",
+        f"BEAM_CENTER_X={mount.xbeam * 1000:g};",
+        f"BEAM_CENTER_Y={mount.ybeam * 1000:g};",
         f"ADXV_CENTER_X={f_beam * 1000:g};",
         f"ADXV_CENTER_Y={(float(detector.size_slow_m) - s_beam) * 1000:g};",
         f"MOSFLM_CENTER_X={(s_beam - 0.5 * pixel) * 1000:g};",
@@ -35,7 +35,7 @@ def smv_header(oracle: Oracle) -> bytes:
         f"DIALS_ORIGIN={1000 * z:g},{1000 * y:g},{-1000 * x:g}",
         f"XDS_ORGX={f_close / pixel + 0.5:g};",
         f"XDS_ORGY={s_close / pixel + 0.5:g};",
-        f"CLOSE_DISTANCE={oracle.close * 1000:g};",
+        f"CLOSE_DISTANCE={mount.close * 1000:g};",
         f"PHI={start:g};",
         f"OSC_START={start:g};",
         f"OSC_RANGE={osc:g};",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.campaign.relations.pair import DoesNotHold, Images, changed, image_of, part_of, relation, within
 from tools.scaling.campaign.scene import Scene
-from tools.scaling.oracle.image import FRAMES
+from tools.scaling.oracle.geometry import FRAMES
 
 if TYPE_CHECKING:
     import numpy as np
