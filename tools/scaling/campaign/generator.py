@@ -20,7 +20,7 @@ from tools.scaling.campaign.draws.detector import (
 )
 from tools.scaling.campaign.draws.dice import Dice
 from tools.scaling.campaign.draws.modes import draw_mode
-from tools.scaling.campaign.draws.output import draw_output, last_word
+from tools.scaling.campaign.draws.output import draw_more, draw_output, last_word
 from tools.scaling.campaign.draws.structure import draw_structure
 from tools.scaling.campaign.record import Drawn
 
@@ -46,8 +46,8 @@ def draw(seed: int) -> Drawn:
     ours = draft.groups
     draft.groups = []
     draw_crystal(draft)
-    draw_structure(draft)
     draw_scale(draft)
+    draw_structure(draft)
     draw_size(draft)
     draw_distance(draft)
     draw_detector(draft)
@@ -55,6 +55,7 @@ def draw(seed: int) -> Drawn:
         part(draft)
     draw_oversampling(draft)
     draw_output(draft)
+    draw_more(draft)
     groups = [*ours, *draft.groups]
     if draft.dice.chance(0.6):
         # the order of the port's own switches among each other counts, and stays

@@ -15,14 +15,17 @@ def draw_beam(draft: Draft) -> None:
         _divergence(draft)
     dice = draft.dice
     draft.maybe(0.12, f"-water {dice.of(dice.number(1, 20), dice.number(1, 100), '1e4')}")
-    draft.maybe(0.15, f"-dmin {dice.of(dice.number(1.5, 8), dice.number(1.5, 8), '0.1', '1e3', '-1')}")
+    # of reflections half way to the edge of the detector
+    spacing = 2 * sorted(draft.edges_a)[1] / max(draft.reach, 0.1)
+    near = f"{spacing * dice.real(0.4, 1.5):.4g}"
+    draft.maybe(0.15, f"-dmin {dice.of(near, near, near, near, dice.number(1.5, 8), dice.of('0.1', '1e3', '-1'))}")
 
 
 def _dose(draft: Draft) -> None:
     dice = draft.dice
     kind = dice.whole(0, 19)
     if kind < 3:
-        draft.add("-fluence", dice.of(dice.power(20, 30), dice.power(20, 30), dice.power(10, 32), "0"))
+        draft.add("-fluence", "0" if dice.chance(0.04) else dice.of(dice.power(20, 30), dice.power(10, 32)))
     elif kind < 6:
         draft.add("-flux", dice.power(8, 14))
         draft.maybe(0.7, f"-exposure {dice.of(dice.number(0.01, 5), '0.1', '0', '-1')}")

@@ -19,8 +19,10 @@ class Draft:
     edges_a: lengths of the cell's axes (A), about. cells: the largest of its numbers of cells. listed: whether it
     has a list of structure factors. tricubic: whether interpolation may be on. quiet: whether its pixels may be NaN,
     infinite or below 0, of which no integer image can be made: the reference's conversions are undefined there.
+    reach: indices of a cell of middle size between the centre of the detector and its edge, about.
     tilted: whether the detector may be turned, or its distance not what was typed. fast, slow: its pixels.
-    roi: as typed. masked: whether a header was drawn; swept: whether it gives a range of phi.
+    roi: as typed. masked: whether a header was drawn; swept: whether it gives a range of phi. fixed: whether the number
+    of sub-pixels is given.
     """
 
     dice: Dice
@@ -33,6 +35,7 @@ class Draft:
     listed: bool = False
     tricubic: bool = False
     quiet: bool = False
+    reach: float = 3.0
     tilted: bool = False
     wavelength_a: float = 1.0
     distance_mm: float = 100.0
@@ -40,6 +43,7 @@ class Draft:
     fast: int = 1
     slow: int = 1
     roi: tuple[int, int, int, int] | None = None
+    fixed: bool = False
     masked: bool = False
     swept: bool = False
 

@@ -28,6 +28,7 @@ def draw_scale(draft: Draft) -> None:
     pixel = 2 * half / max(draft.fast, draft.slow)
     if dice.chance(0.1):
         pixel = dice.of(0.25, 0.5, 1.0, 2.0)
+    draft.reach = 0.5 * pixel * max(draft.fast, draft.slow) * edge / (distance * wavelength)
     draft.pixel_mm = float(f"{pixel:.4g}")
     draft.wavelength_a = float(f"{wavelength:.6g}")
     draft.distance_mm = float(f"{distance:.6g}")
@@ -84,7 +85,7 @@ def _window(draft: Draft, most: int) -> int:
     low_f, low_s = dice.whole(0, draft.fast - 1), dice.whole(0, draft.slow - 1)
     high_f = dice.whole(low_f, min(draft.fast - 1, low_f + most - 1))
     high_s = dice.whole(low_s, min(draft.slow - 1, low_s + most - 1))
-    if most == 64 and dice.chance(0.25):
+    if most == 64 and dice.chance(0.15):
         bounds = dice.of(
             (-1, -1, -1, -1), (low_f, low_f, low_s, low_s), (3, 2, 0, draft.slow), (0, draft.fast, 0, draft.slow),
             (0, draft.fast + 9, low_s, draft.slow + 9), (-1, high_f, low_s, -3),
@@ -104,15 +105,19 @@ def _pixels(draft: Draft) -> None:
     """The number of pixels, by number or by length, and their size."""
     dice, fast, slow = draft.dice, draft.fast, draft.slow
     kind = dice.whole(0, 9)
+    early = dice.of("-detpixels 9", "-detsize 8", "-detsize_f 5 -detsize_s 3") if dice.chance(0.06) else ""
     if fast == slow and dice.chance(0.5):
-        draft.add("-detpixels", str(fast))
+        draft.add(early, "-detpixels", str(fast))
     elif kind < 8:
         x, y = dice.of("-detpixels_x", "-detpixels_f"), dice.of("-detpixels_y", "-detpixels_s")
         if draft.on("Q65"):
             x, y = "-detpixels_f", "-detpixels_s"
             draft.maybe(0.2, "-detpixels_x 7 -detpixels_y 3")
-        draft.add(x, str(fast))
-        draft.add(y, str(slow))
+        sides = [(x, str(fast)), (y, str(slow))]
+        if early:
+            draft.add(early, *sides[0], *sides[1])
+        else:
+            draft.groups += sides
     elif fast == slow:
         draft.add("-detsize", _length(draft, fast))
     else:
@@ -133,10 +138,9 @@ def draw_distance(draft: Draft) -> None:
     dice = draft.dice
     wavelength, distance = f"{draft.wavelength_a:.6g}", f"{draft.distance_mm:.6g}"
     if draft.wavelength_a != 1.0 or dice.chance(0.5):
-        if dice.chance(0.2):
-            draft.add("-energy", f"{12398.42 / draft.wavelength_a:.6g}")
-        else:
-            draft.add(draft.spell("-lambda", "-wave", "-wavelength"), wavelength)
+        name, energy = draft.spell("-lambda", "-wave", "-wavelength"), f"{12398.42 / draft.wavelength_a:.6g}"
+        early = dice.of(f"{name} 1.9", "-energy 9000") if dice.chance(0.04) else ""
+        draft.add(early, f"-energy {energy}" if dice.chance(0.2) else f"{name} {wavelength}")
     kind = dice.whole(0, 19)
     if kind < 17:
         draft.add("-distance", distance)
@@ -272,8 +276,12 @@ def draw_oversampling(draft: Draft) -> None:
             edge -= 1
         edge = max(edge, 1)
         draft.count(edge * edge)
+        draft.fixed = True
         draft.add("-oversample", str(edge))
-    names = dice.some(("-oversample_thick", "-oversample_polar", "-oversample_omega"), 0.06)
+    names = dice.some(("-oversample_polar", "-oversample_omega"), 0.06)
+    layered = any(group[0] == "-detector_thick" for group in draft.groups)
+    if dice.chance(0.3 if layered else 0.01):  # without a sensor the image is 0
+        names.append("-oversample_thick")
     for name in names:
         draft.add(name)
     if "-oversample_omega" in names and ("-point_pixel",) in draft.groups:
@@ -337,12 +345,14 @@ def _smv(draft: Draft, pixels: list[int]) -> bytes:
 
 
 def _range(draft: Draft) -> str:
-    """Of a rotation; above 0 it makes two phi steps, unless flags say more, which draw_scan then leaves."""
+    """Of a rotation, for which draw_scan then draws nothing but its start; above 0 it makes two phi steps."""
     dice = draft.dice
-    if draft.left < 2 or draft.swept or dice.chance(0.7):
-        return dice.of("0", "0", "-1") if not draft.swept else "0"
-    draft.count(2)
+    if dice.chance(0.5):
+        return "-1"  # not given
     draft.swept = True
+    if draft.left < 2 or dice.chance(0.5):
+        return "0"
+    draft.count(2)
     return dice.number(0.1, 2)
 
 

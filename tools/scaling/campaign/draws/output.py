@@ -7,6 +7,17 @@ _LAST = (
     "-fudge", "-polar", "-oversample", "-lambda", "-distance", "-roi 0 1", "-misset 1", "-osc", "-scale", "-adc",
     "-fdet_vector 1 0", "-mosaic_dom", "-water", "-hdivsteps", "-Xbeam", "-default_F", "-N", "-xtalsize",
 )  # fmt: skip
+# any of them may stand in any command line whose sub-pixels are counted
+_MORE = (
+    "-mosflm", "-adxv", "-denzo", "-xds", "-dials", "-pivot beam", "-pivot sample", "-Xbeam 3", "-Ybeam 2", "-Xclose 4",
+    "-Yclose 5", "-ORGX 7", "-ORGY 8.5", "-detector_rotx 2", "-detector_roty -3", "-detector_rotz 10", "-twotheta 4",
+    "-square_xtal", "-round_xtal", "-fudge 1.1", "-Na 4", "-Nb 5", "-Nc 6", "-N 3", "-sample_x 1e-5", "-width 1e-5",
+    "-misset 3 -5 8", "-misset_seed 9", "-mosaic_seed 4", "-density 1", "-spindle_axis 0 1 0", "-polar_vector 0 1 0",
+    "-curved_det 1", "-polar 0.3", "-nopolar", "-fluence 1e25", "-flux 1e12", "-exposure 0.5",
+    "-beamsize 0.2", "-water 2", "-dmin 1.5", "-phi 3", "-square_div", "-round_div", "-stolout s.out", "-coherent",
+    "-default_F 20", "-scale 2", "-adc 30", "-nonoise", "-nopgm", "-nointerpolate",
+    "-floatfile f2.bin", "-intfile i2.img",
+)  # fmt: skip
 _CRASHING = ("-detector_abs", "-detector_thick", "-detector_thicksteps", "-thicksteps")
 # documented, but no flags of the program: their values, and whether they mean something without Q35
 _IGNORED = (
@@ -66,6 +77,14 @@ def _inert(draft: Draft) -> None:
     if dice.chance(0.03):
         text, means = dice.of(*_IGNORED)
         if draft.on("Q35") or (means and draft.on("Q03")):
+            draft.add(text)
+
+
+def draw_more(draft: Draft) -> None:
+    """Now and then flags that have nothing to do with the rest, so that any two meet; none makes the case dearer."""
+    dice = draft.dice
+    if draft.fixed and dice.chance(0.12):
+        for text in dice.some(dice.order(_MORE)[:4], 0.7):
             draft.add(text)
 
 

@@ -27,7 +27,7 @@ def draw_structure(draft: Draft) -> None:
         else:
             _dump(draft)
         draft.listed = True
-        if dice.chance(0.45):
+        if dice.chance(0.65):
             draft.add("-default_F", default)
     _interpolation(draft)
 
@@ -50,12 +50,13 @@ def _amplitude(dice: Dice) -> str:
     return dice.of(dice.number(1, 300), dice.number(1, 300), f"{dice.real(0, 100):.2f}", "0", dice.power(-2, 4))
 
 
-def _box(dice: Dice, most: int) -> list[Index]:
-    """All indices between two corners; the corners are anywhere about 0 0 0, or anywhere at all."""
-    half = [dice.whole(1, 6) for _ in range(3)]
+def _box(draft: Draft, most: int) -> list[Index]:
+    """All indices between two corners: mostly those that the detector sees, now and then a box beside them."""
+    dice, edge = draft.dice, sorted(draft.edges_a)[1]
+    half = [1 + min(int(draft.reach * length / edge * dice.real(0.7, 1.8)), 15) for length in draft.edges_a]
     while (2 * half[0] + 1) * (2 * half[1] + 1) * (2 * half[2] + 1) > most:
         half[half.index(max(half))] -= 1
-    middle = [dice.of(0, 0, 0, dice.whole(-5, 5)) for _ in range(3)]
+    middle = [0, 0, 0] if dice.chance(0.9) else [dice.whole(-4, 4) for _ in range(3)]
     ranges = [range(m - n, m + n + 1) for m, n in zip(middle, half)]
     return [(h, k, l) for h in ranges[0] for k in ranges[1] for l in ranges[2]]
 
@@ -66,26 +67,27 @@ def _sparse(dice: Dice) -> list[Index]:
     return [(dice.whole(-size, size), dice.whole(-size, size), dice.whole(-size, size)) for _ in range(count)]
 
 
-def _indices(dice: Dice) -> list[Index]:
-    kind = dice.whole(0, 19)
-    if kind < 12:
-        return _box(dice, dice.of(300, 300, 1000, _MOST))
-    if kind < 15:
-        return dice.some(_box(dice, 1000), dice.real(0.3, 0.95)) or [(0, 0, 1)]
-    if kind < 17:
+def _indices(draft: Draft) -> list[Index]:
+    dice = draft.dice
+    kind = dice.whole(0, 39)
+    if kind < 27:
+        return _box(draft, dice.of(400, 1000, _MOST))
+    if kind < 33:
+        return dice.some(_box(draft, 1000), dice.real(0.3, 0.95)) or [(0, 0, 1)]
+    if kind < 36:
         return _sparse(dice)
-    if kind < 18:
-        return [(dice.whole(-3, 3), dice.whole(-3, 3), dice.whole(-3, 3))]
-    if kind < 19:
-        return [(-abs(h), -abs(k) - 1, -abs(l)) for h, k, l in _box(dice, 200)]
-    return [(0, k, l) for _, k, l in _box(dice, 200)]
+    if kind < 37:
+        return [(dice.whole(-2, 2), dice.whole(-2, 2), dice.whole(-2, 2))]
+    if kind < 38:
+        return [(-abs(h), -abs(k) - 1, -abs(l)) for h, k, l in _box(draft, 200)]
+    return [(0, k, l) for _, k, l in _box(draft, 200)]
 
 
 def _reflections(draft: Draft) -> bytes:
     """Lines of h k l F; odd ones only where the switches say how they are read."""
     dice = draft.dice
     blank, end = dice.of(" ", " ", "\t", "   "), dice.of("\n", "\n", "\n", "\r\n", "\n\n")
-    indices = _indices(dice)
+    indices = _indices(draft)
     if dice.chance(0.2):
         indices = dice.order(indices)
     rows = [[str(h), str(k), str(l), _amplitude(dice)] for h, k, l in indices]
