@@ -204,11 +204,11 @@ def build_axes(config: Config, like: Tensor) -> CrystalAxes:
         a_star, b_star, c_star = reciprocal_from_matrix(matrix, wavelength)
     misset = None
     if crystal.misset_seed is not None:
-        draws = to_tensor(mosaic.draws(crystal).misset, like)
+        draws = mosaic.draws(crystal).misset
         if config.quirks.on("Q19"):  # a "mosaic spread" of 90, which is taken as radians
             matrix = mosaic.rotation(to_tensor(90.0, like), draws)[0]
         else:
-            matrix = mosaic.uniform_rotation(draws)[0]
+            matrix = mosaic.uniform_rotation(to_tensor(draws, like))[0]
         misset = misset_angles(matrix)
     elif crystal.misset_rad is not None:
         misset = to_tensor(crystal.misset_rad, like)
@@ -256,7 +256,7 @@ def mosaic_domains(config: Config, like: Tensor) -> Tensor | None:
     spread = to_tensor(crystal.mosaic_spread_rad, like)
     if not bool(spread > 0):
         return None
-    matrices = mosaic.rotation(spread, to_tensor(mosaic.draws(crystal).domains, like))
+    matrices = mosaic.rotation(spread, mosaic.draws(crystal).domains)
     return torch.cat((torch.eye(3, device=like.device, dtype=like.dtype).unsqueeze(0), matrices[1:]))
 
 

@@ -179,7 +179,9 @@ def header_fields(exp: Experiment) -> list[tuple[str, str]]:
     """The SMV header of integer and noise image, after HEADER_BYTES (semantics 7.2)."""
     config, geometry, final = exp.config, exp.geometry, final_centre(exp.geometry)
     detector, centre = config.detector, exp.geometry.centre
-    x, y, z = (1000.0 * float(v) for v in geometry.pix0)
+    x, y, z = (float(v) for v in geometry.pix0)
+    # dot products with z, y and -x of the laboratory: the sums make 0 of a -0
+    dials = (x * 0.0 + y * 0.0 + z, x * 0.0 + y + z * 0.0, -x + y * 0.0 + z * 0.0)
     half = 0.5 * float(geometry.pixel)
     fast_beam, slow_beam = float(final.fast_beam), float(final.slow_beam)
     phi = f"{float(config.scan.phi_start_rad) * RTD:g}"
@@ -204,7 +206,7 @@ def header_fields(exp: Experiment) -> list[tuple[str, str]]:
         ("MOSFLM_CENTER_Y", mm(fast_beam - half)),
         ("DENZO_X_BEAM", mm(slow_beam)),
         ("DENZO_Y_BEAM", mm(fast_beam)),
-        ("DIALS_ORIGIN", f"{z:g},{y:g},{-x:g}"),
+        ("DIALS_ORIGIN", ",".join(f"{1000.0 * value:g}" for value in dials)),
         ("XDS_ORGX", f"{float(final.orgx):g}"),
         ("XDS_ORGY", f"{float(final.orgy):g}"),
         ("CLOSE_DISTANCE", mm(geometry.close_distance)),

@@ -55,8 +55,9 @@ def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = Non
     mean = total / max(n, 1)
     for values in _window(exp, image):
         shown += values.size
-        deviation = values - mean
-        deviations += float((deviation * deviation).sum())
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinite intensities no number is left
+            deviation = values - mean
+            deviations += float((deviation * deviation).sum())
     fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
     return Statistics(
         max_I=largest,

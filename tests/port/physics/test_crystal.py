@@ -1,6 +1,7 @@
 """Cells, matrices and orientations against independent formulas."""
 
 import math
+import platform
 from dataclasses import replace
 
 import numpy as np
@@ -116,14 +117,23 @@ def test_random_misset_needs_a_seed_and_is_a_rotation() -> None:
     flags = ["-default_F", "1", "-misset", "random", "-misset_seed", "5"]
     config = parse(["-cell", *map(str, LENGTHS + DEGREES), *flags])
     assert config.crystal.misset_seed == -5
-    matrix = mosaic.rotation(tensor(90.0), tensor(mosaic.deviates(1, -5)))[0]
+    matrix = mosaic.rotation(tensor(90.0), mosaic.deviates(1, -5))[0]
     assert (matrix @ matrix.T - torch.eye(3, dtype=torch.float64)).abs().max() < 1e-15
     degrees = crystal.misset_angles(matrix).rad2deg().tolist()
     assert degrees == pytest.approx([142.144470, 55.074207, 35.266329], abs=1e-6)  # Q19
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the number is glibc's")
+def test_cube_roots_are_those_of_the_c_library() -> None:
+    """The second is rounded otherwise than pow: a domain in 1,400 was turned by 1e-7 of its angle less."""
+    roots = mosaic.cube_roots(np.array([0.125, 1025 / 2**20], dtype=np.float32))
+    assert roots.dtype == np.float32
+    assert [float(root).hex() for root in roots] == [(0.5).hex(), "0x1.9681c40000000p-4"]
+    assert np.float32((1025 / 2**20) ** float(np.float32(1 / 3))).item().hex() == "0x1.9681c20000000p-4"
+
+
 def test_gradient_of_the_mosaic_spread() -> None:
-    draws = tensor(mosaic.deviates(3, -7))
+    draws = mosaic.deviates(3, -7)
     spread = tensor(0.01).requires_grad_()
     (found,) = torch.autograd.grad(mosaic.rotation(spread, draws)[2, 0, 1], spread)
     with torch.no_grad():

@@ -185,3 +185,16 @@ def test_a_header_longer_than_512_bytes_is_followed_by_the_data() -> None:
     end = data.index(b"}\f") + 2
     assert end > 512
     assert len(data) == end + 2 * image.size
+
+
+def test_an_origin_of_0_has_no_sign_in_the_header() -> None:
+    """x of the first pixel is 0, and of its negative the reference prints 0, not -0."""
+    run, image, found = measured("-adxv", "-Xbeam", "0")
+    assert b"DIALS_ORIGIN=100,6,0\n" in contents(make_outputs(run, image, found))["intimage.img"]
+
+
+def test_the_deviations_of_infinite_intensities_are_no_number() -> None:
+    """And nothing is warned about, nor is a scale made of it."""
+    *_, found = measured("-fluence", "1e300", "-nopgm")
+    assert math.isinf(found.max_I)
+    assert math.isnan(found.rmsd)

@@ -1,7 +1,10 @@
 """Arithmetic as C has it: a division by 0 gives an infinity or no number, a root of -1 none, and nothing raises."""
 
+import ctypes
 import math
 import struct
+from functools import cache
+from typing import Any
 
 NAN = math.nan
 _LEAST = -(2**31)
@@ -61,3 +64,19 @@ def fl32(x: float) -> float:
         return float(struct.unpack("<f", struct.pack("<f", x))[0])
     except OverflowError:
         return math.copysign(math.inf, x)
+
+
+@cache
+def _powf() -> Any:
+    try:
+        powf = ctypes.CDLL(None).powf
+    except (AttributeError, OSError, TypeError):
+        return None
+    powf.restype, powf.argtypes = ctypes.c_float, (ctypes.c_float, ctypes.c_float)
+    return powf
+
+
+def power32(base: float, exponent: float) -> float:
+    """powf of the C library, which rounds otherwise than pow now and then; pow rounded where there is no such thing."""
+    powf = _powf()
+    return fl32(math.pow(base, exponent)) if powf is None else float(powf(base, exponent))

@@ -2,7 +2,7 @@
 
 import math
 
-from tools.scaling.oracle.arithmetic import fl32, root
+from tools.scaling.oracle.arithmetic import fl32, power32, root
 from tools.scaling.oracle.vectors import V
 
 _THIRD = fl32(1.0 / 3.0)
@@ -41,7 +41,7 @@ def rotation(most: float, deviates: V) -> tuple[V, V, V]:
     """A rotation by at most `most`, its matrix by rows."""
     r1, r2, r3 = deviates
     w = root(1.0 - r2 * r2)
-    angle = fl32(fl32(most) * fl32(math.pow(fl32(1.0 - r3 * r3), _THIRD)))
+    angle = fl32(fl32(most) * power32(fl32(1.0 - r3 * r3), _THIRD))
     v1, v2, v3 = w * math.sin(math.pi * r1), w * math.cos(math.pi * r1), r2
     t, s = math.cos(angle), math.sin(angle)
     q = 1.0 - t

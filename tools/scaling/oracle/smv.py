@@ -32,7 +32,7 @@ def smv_header(oracle: Oracle) -> bytes:
         f"MOSFLM_CENTER_Y={(f_beam - 0.5 * pixel) * 1000:g};",
         f"DENZO_X_BEAM={s_beam * 1000:g};",
         f"DENZO_Y_BEAM={f_beam * 1000:g};",
-        f"DIALS_ORIGIN={1000 * z:g},{1000 * y:g},{-1000 * x:g}",
+        f"DIALS_ORIGIN={1000 * z + 0.0:g},{1000 * y + 0.0:g},{0.0 - 1000 * x:g}",
         f"XDS_ORGX={f_close / pixel + 0.5:g};",
         f"XDS_ORGY={s_close / pixel + 0.5:g};",
         f"CLOSE_DISTANCE={mount.close * 1000:g};",

@@ -72,8 +72,9 @@ def _inert(draft: Draft) -> None:
         draft.add(name, draft.file(("water.stol",), b"0.01 2.5\n0.05 2.4\n0.1 2.2\n"))
     draft.maybe(0.01, "-coherent")
     draft.maybe(0.01, "-stolout stol.out")
-    if draft.listed and not any(group[0] in ("-dump", "--fdump") for group in draft.groups):
-        draft.maybe(0.03, "-dump cache.bin")  # named, and written at the most
+    listed = draft.listed and not any(group[0] in ("-dump", "--fdump") for group in draft.groups)
+    if listed and (draft.on("Q61") or "Q61" in draft.quirks.chosen):  # without these a name of the port's own
+        draft.maybe(0.15, "-dump cache.bin")
     if dice.chance(0.03):
         text, means = dice.of(*_IGNORED)
         if draft.on("Q35") or (means and draft.on("Q03")):
