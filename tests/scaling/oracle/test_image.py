@@ -14,6 +14,7 @@ from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.simulate import render_window, start
+from tools.scaling.campaign.signature import first_divergence
 from tools.scaling.cases.case import SHIPPED, find_case
 from tools.scaling.oracle.image import Oracle, Value
 
@@ -152,3 +153,56 @@ def test_a_trace_is_the_reference_s_word_for_word(folder: Path) -> None:
     if case.config().structure.interpolate:  # the first line behind the end of interpolation is torn (semantics 8)
         found = [line for line in found if line in known or not line.startswith("TRACE_C: pix0_vector_meters")]
     assert found == known
+
+
+SMALL = "-cell 50 60 70 80 85 95 -default_F 10 -lambda 1 -N 3 -distance 100 -detpixels 4 -pixel 2 -oversample 1"
+# what a switch needs to change something
+NEEDS = {
+    "Q02": "-pix0_vector 0.1 0.01 0.02 -oversample 1",
+    "Q03": "-fdet_vector 0 0.1 1 -odet_vector 1 0.0004 0",
+    "Q04": "-twotheta_axis 0 0 2 -twotheta 20",
+    "Q05": "-xds -Xbeam 1 -Yclose 3",
+    "Q08": "-twotheta 20 -curved_det -N 4",
+    "Q09": "-phi 30",
+    "Q13": "-sourcefile weights.txt",
+    "Q15": "-detector_thick 300 -detector_abs 200 -thicksteps 3",
+    "Q16": "-point_pixel",
+    "Q17": "-curved_det -pixel 9",
+    "Q19": "-misset random -misset_seed 3",
+    "Q23": "-nopolar -oversample_polar",
+    "Q24": "-gauss_xtal -fudge 1e-3",
+    "Q25": "-hkl p1.hkl -interpolate -distance 120 -detpixels 40 -pixel 0.6 -Xbeam -0.3 -Ybeam -0.3",
+    "Q26": "-water 50 -oversample 2",
+    "Q27": "-phisteps 3 -phi 1 -osc 1 -oversample_omega",
+    "Q28": "-oversample_thick",
+    "Q29": "-phi 0 -osc 3 -phisteps 3",
+    "Q30": "-oversample 2 -pixel 9",
+    "Q34": "-N 300",
+    "Q37": "-detector_rotx 3",
+    "Q38": "",
+    "Q54": "-twotheta 20 -spindle_axis 0 1 0",
+    "Q58": "",
+    "Q66": "--quirk Q27=off -oversample_omega -water 50",
+}
+TRACED = {"Q09", "Q37", "Q38"}  # these change no pixel
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "weights.txt").write_text("-10 0 0 1 1e-10\n-10 0 0.1 3 1.02e-10\n")
+    return folder
+
+
+@pytest.mark.parametrize("quirk", NEEDS)
+def test_a_quirk_s_switch_changes_the_oracle_as_the_port(quirk: str, weights: Path) -> None:
+    words = [*SMALL.split(), *NEEDS[quirk].split()]
+    pixels = [(slow, fast) for slow in range(4) for fast in range(4)]
+    seen = []
+    for state in ("on", "off"):
+        config = loaded(parse([*words, "--quirk", f"{quirk}={state}"], [INPUTS, weights]))
+        assert differing(config, pixels) == []
+        assert first_divergence(config, (1, 2)) == ""
+        oracle = Oracle(config)
+        seen.append(oracle.trace(1, 2) if quirk in TRACED else [oracle.one(*pixel).value for pixel in pixels])
+    assert seen[0] != seen[1]

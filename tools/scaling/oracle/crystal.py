@@ -95,6 +95,13 @@ class Sample:
         self.oversample = asked if asked > 0 else self.recommended
 
     @property
+    def turned_by(self) -> float:
+        """All angles that the crystal is turned by, at the most, in radians."""
+        crystal = self.config.crystal
+        misset = 90.0 if crystal.misset_seed is not None else sum(map(abs, self._misset() or ()))
+        return misset + max(map(abs, self.phi)) + abs(float(crystal.mosaic_spread_rad))
+
+    @property
     def nearly_zero(self) -> bool:
         start = abs(float(self.config.scan.phi_start_rad))
         return self.quirks.on("Q29") and any(abs(phi) < 1e-6 * start for phi in self.phi)

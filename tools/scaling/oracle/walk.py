@@ -30,8 +30,7 @@ class Setup:
     """All that no pixel changes.
 
     capture, polar, omega: what each of the three factors multiplies (6.7, 6.9; Q15, Q27, Q30). start: what a pixel's
-    sum starts with; extra: what each term has of the water (Q26 off); share: what each term has of the background,
-    which `on_share` of the factors multiply (Q66).
+    sum starts with; extra: what each term has besides of the water, for I_bg its part of it (Q26, Q66).
     """
 
     def __init__(self, config: Config) -> None:
@@ -80,21 +79,18 @@ class Setup:
         self.running = RUNNING in self.applied
 
     def _background(self) -> None:
-        self.start = self.extra = self.share = 0.0
-        self.on_share = (False, False, False)
+        self.start = self.extra = 0.0
         if self.dry:
             return
         if not self.quirks.on("Q26"):
             self.extra = water_term(self.config)
             return
         self.start = background(self.config)
-        asked = (self.thick, self.repolar, self.config.sampling.omega)
-        escapes = self.quirks.on("Q66") and not self.quirks.on("Q27")
-        capture, polar, omega = (of == TERM and not (own and escapes) for of, own in zip(self.applied, asked))
-        self.on_share = (capture, polar, omega)
-        if any(self.on_share):
-            self.share = quotient(quotient(self.start, self.steps), 1.0 if capture else float(self.layers))
-            self.start = 0.0
+        asked = self.thick or self.repolar or self.config.sampling.omega
+        if TERM not in self.applied or (asked and self.quirks.on("Q66") and not self.quirks.on("Q27")):
+            return
+        self.extra = quotient(quotient(self.start, self.steps), 1.0 if self.capture == TERM else float(self.layers))
+        self.start = 0.0
 
 
 class Walk:
@@ -108,6 +104,8 @@ class Walk:
         self.spot = Spot(setup.config, setup.sample, eps)
         self.tricubic, self.doubt = setup.tricubic, False
         self.every_term_alone = not setup.quirks.on("Q25")
+        # angles are the same float64 for everybody; as float32 they are rounded
+        self.turn = 4.0 * eps * setup.sample.turned_by if eps > SINGLE else 0.0
 
     def pixel(self, slow: int, fast: int) -> tuple[float, float]:
         """I_pixel_final, and how far rounding can move it."""
@@ -153,7 +151,7 @@ class Walk:
         kept, left = exponential(above), exponential(below)
         tilt = 8.0 * self.eps + quotient(self.blur, abs(g))
         reach = tilt * (abs(above) * kept + abs(below) * left) + 2.0 * self.eps * (kept + left)
-        return Factor(kept - left, reach)
+        return Factor(kept - left, reach if above != below else 0.0)
 
     def scatter(self, index: int) -> bool:
         """The scattering vector of a source; whether its resolution is within -dmin."""
@@ -163,6 +161,7 @@ class Walk:
         self.q = over((d[0] - i[0], d[1] - i[1], d[2] - i[2]), wavelength)
         move = quotient(self.blur + 4.0 * self.eps, abs(wavelength))
         a, b, c = setup.sample.lengths
+        move += self.turn * length(self.q)
         self.moves: V = (move * a, move * b, move * c)
         if not setup.dmin > 0.0:
             return True
@@ -203,14 +202,11 @@ class Walk:
         return Factor(value, reach)
 
     def _weigh(self) -> None:
-        """What multiplies each term of this evaluation, what the sum after it, and its part of the background."""
+        """What multiplies each term of this evaluation, and what the sum after it."""
         setup, factors = self.setup, (self.capture, self.polar, self.omega)
         self.on_term = [Factor(self.weight, 0.0)] if setup.weighted else []
         self.on_term += [f for f, of in zip(factors, setup.applied) if of == TERM]
         self.on_sum = [f for f, of in zip(factors, setup.applied) if of == RUNNING]
-        self.share = setup.share * self.weight
-        for factor, counts in zip(factors, setup.on_share):
-            self.share *= factor.value if counts else 1.0
 
     def orientations(self, index: int) -> None:
         """The terms of one evaluation; `index`: of its source."""
@@ -222,7 +218,7 @@ class Walk:
         latest: index, nearest index, F_latt and F_cell of the last one; no F_cell where it was skipped."""
         dry, get, lattice = self.setup.dry, self.setup.listed.nearest, self.spot.at
         moves, (x, y, z), (mh, mk, ml) = self.moves, self.q, self.moves
-        plain = not (self.on_term or self.on_sum or self.share or self.setup.extra)
+        plain = not (self.on_term or self.on_sum or self.setup.extra)
         f: float | None = None
         hkl, whole, latt, moved = (0.0, 0.0, 0.0), (0, 0, 0), 0.0, 0.0
         for a1, a2, a3, b1, b2, b3, c1, c2, c3 in self.axes[begin:end]:
@@ -264,7 +260,7 @@ class Walk:
         term += self.setup.extra
         for value, reach in self.on_term:
             term, change = term * value, change * (abs(value) + reach) + abs(term) * reach
-        total, spread = self.intensity + (term + self.share), self.spread + change
+        total, spread = self.intensity + term, self.spread + change
         for value, reach in self.on_sum:
             total, spread = total * value, spread * (abs(value) + reach) + abs(total) * reach
         self.intensity, self.spread = total, spread
