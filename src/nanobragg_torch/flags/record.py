@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -121,8 +122,13 @@ class Flag:
 
     def matches(self, argument: str) -> bool:
         """Whether `argument` is a spelling of this flag."""
+        whole, beginnings = self._spellings
+        return argument in whole or argument.startswith(beginnings)
+
+    @cached_property
+    def _spellings(self) -> tuple[frozenset[str], tuple[str, ...]]:
         names = self.names.split()
-        return argument in names or any(argument.startswith(name[:-1]) for name in names if name.endswith("*"))
+        return frozenset(names), tuple(name[:-1] for name in names if name.endswith("*"))
 
     def converted(self, value: Any) -> Any:
         """`value` in the Config's unit."""
