@@ -5,7 +5,7 @@ it raises DoesNotHold for a case of which it says nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,11 +50,15 @@ class Images:
 
 @dataclass(frozen=True)
 class Settings:
-    """Two command lines, in words, and the settings that they give, which have to be equal."""
+    """Two settings, whole or some of their numbers by name, that have to be equal.
+
+    names: where they are from, in words. slack: how far apart numbers may be. besides: fields that count nothing.
+    """
 
     names: tuple[str, str]
-    reference: "Config"
-    candidate: "Config"
+    reference: "Config | dict[str, float]"
+    candidate: "Config | dict[str, float]"
+    slack: float = 0.0
     besides: tuple[str, ...] = ()
 
 
@@ -110,27 +114,27 @@ def _same_images(name: str, scene: Scene, pair: Images) -> Verdict:
 
 
 def _same_settings(name: str, pair: Settings) -> Verdict:
-    found = [each for each in unlike(pair.reference, pair.candidate) if each[0] not in pair.besides]
+    found = [each for each in _unlike(pair.reference, pair.candidate, pair.slack) if each[0] not in pair.besides]
     if not found:
         return Verdict(name, Status.ok)
     field, known, ours = found[0]
-    says = f"{field}: {pair.names[0]}: {known!r}; {pair.names[1]}: {ours!r}"
+    says = f"{field}: {pair.names[0]} gives {known!r}, {pair.names[1]} gives {ours!r}"
     return Verdict(name, Status.differs, says, label=field)
 
 
-def unlike(known: object, ours: object, name: str = "") -> list[tuple[str, object, object]]:
-    """(field, its values) where two records of settings differ; what is said to a person counts nothing."""
-    from dataclasses import fields, is_dataclass
-
+def _unlike(known: object, ours: object, slack: float, name: str = "") -> list[tuple[str, object, object]]:
+    """(field, its values) where two records differ; what is said to a person counts nothing."""
+    if isinstance(known, dict) and isinstance(ours, dict):
+        return [each for key, value in known.items() for each in _unlike(value, ours[key], slack, key)]
     if is_dataclass(known) and type(known) is type(ours):
-        names = [field.name for field in fields(known) if field.name not in ("warnings", "inputs", "mask")]
+        names = [field.name for field in fields(known) if field.name not in ("warnings", "inputs")]
         return [
             each
             for field in names
-            for each in unlike(getattr(known, field), getattr(ours, field), f"{name}.{field}".lstrip("."))
+            for each in _unlike(getattr(known, field), getattr(ours, field), slack, f"{name}.{field}".lstrip("."))
         ]
-    same = known == ours or (known != known and ours != ours)
-    return [] if same else [(name, known, ours)]
+    near = isinstance(known, float) and isinstance(ours, float) and abs(known - ours) <= slack
+    return [] if near or known == ours or (known != known and ours != ours) else [(name, known, ours)]
 
 
 def changed(record: Record, **values: Any) -> Record:
