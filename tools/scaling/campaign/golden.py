@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 COMMAND = "command.sh"
+_FIRST, _LAST = ("flags", "oracle", "reference", "outputs"), ("device", "compiled")
 ORACLE = "the oracle (tools/scaling/oracle)"
 SECONDS = 60.0  # for the trials of a group
 GROUPS = 20  # that are shrunk of themselves
@@ -263,7 +264,9 @@ def shrink_groups(
         if made is None:
             tell(f"seed {seed} does not fail {group.signature.check} when it is judged again")
     if len(wanted) > most:
-        tell(f"{len(wanted) - most} more groups are not shrunk; `campaign shrink SEED` shrinks a seed of them")
+        more = len(wanted) - most
+        are = "group is left as it is" if more == 1 else "groups are left as they are"
+        tell(f"{more} more {are}; `campaign shrink SEED` shrinks a seed of them")
     return read_shrunk(folder)
 
 
@@ -274,8 +277,22 @@ def shrink_seed(seed: int, how: How, check: str, folder: Path, *, seconds: float
     return None if found is None else write_shrunk(found, how, folder)
 
 
-def failing_checks(seed: int, how: How, check: str | None = None) -> tuple[Verdict, ...]:
-    """The verdicts of the checks that a seed fails; of `check` alone, where it is given. Raises BadInput."""
+def failing(seed: int, how: How, check: str | None = None) -> tuple[Verdict, ...]:
+    """The verdicts of the checks that a seed fails, of `check` alone where it is given; what tells most comes first.
+
+    Raises BadInput for a check that there is not.
+    """
     if check is not None and check not in CHECKS:
         raise BadInput(f"--check {check}: expected one of {', '.join(CHECKS)}, got another name")
-    return judge(draw(seed), how, (check,) if check else ()).failures
+    failures = judge(draw(seed), how, (check,) if check else ()).failures
+    return tuple(sorted(failures, key=lambda verdict: (telling(verdict.check), not verdict.label)))
+
+
+def telling(check: str) -> int:
+    """The rank of a check among those that fail on one case: what tells most is first.
+
+    What the flags say comes before what is made of them; the kernel differs wherever the torch path is wrong.
+    """
+    if check in _LAST:
+        return len(_FIRST) + 1 + _LAST.index(check)
+    return _FIRST.index(check) if check in _FIRST else len(_FIRST)

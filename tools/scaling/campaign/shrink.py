@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from nanobragg_torch.flags.values import INTEGER, NUMBER
 from tools.scaling.campaign.generator import flag_of, grouped
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Status, Verdict
@@ -230,7 +231,8 @@ _PLACES = ("-roi", "-trace_pixel", "-dump_pixel", "-printout_pixel", "-detpixels
 _SHORT = 12  # lines of a file whose numbers are rounded, too
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
-_LEVELS = ("default", "1", "2", "one digit", "two digits", "three digits")
+_DIGITS = {"one digit": 1, "two digits": 2, "three digits": 3}
+_LEVELS = ("default", "0", "1", "2", *_DIGITS)
 
 
 def _plain(level: str, word: str, flag: str, at: int) -> str | None:
@@ -238,16 +240,18 @@ def _plain(level: str, word: str, flag: str, at: int) -> str | None:
 
     flag: empty for a number in a file.
     """
-    from nanobragg_torch.flags.values import INTEGER
-
     row = flag_of(flag)
     if level == "default":
         words = _CELL[1:] if flag == _CELL[0] else row.default.split() if row else ()
         return words[at - 1] if at <= len(words) else None
-    if level in ("1", "2"):
-        return level if not flag or (row and row.kind is INTEGER) else None
-    value = float(f"{float(word):.{_LEVELS.index(level) - 2}g}")
-    return str(int(value)) if _WHOLE.fullmatch(word) else f"{value:g}"
+    if level in _DIGITS:
+        value = float(f"{float(word):.{_DIGITS[level]}g}")
+        return str(int(value)) if _WHOLE.fullmatch(word) else f"{value:g}"
+    if row is None:
+        return level
+    if flag == _CELL[0] or (level == "0" and row.kind in (NUMBER, INTEGER)) or (level == "2" and row.kind is NUMBER):
+        return None
+    return level
 
 
 def _rounded(words: Sequence[str], names: Sequence[tuple[str, int]], takes: Callable[[list[str]], bool]) -> None:
