@@ -51,7 +51,7 @@ def environment_record() -> dict[str, Any]:
         "os": _os_name(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
         "cpu_usable": available_cores(),
         "torch": torch.__version__,
@@ -153,7 +153,7 @@ def _os_name() -> str:
         return f"{platform.system()} {platform.release()}"
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """Return the model's name where Linux tells it, else what the platform calls the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

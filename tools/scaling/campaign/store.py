@@ -16,9 +16,10 @@ import hashlib
 import json
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -96,6 +97,14 @@ def of_seeds(seeds: Iterable[int]) -> list[range]:
 def key_digest(key: Mapping[str, Any]) -> str:
     """The sha256 of a key's canonical JSON, in hex."""
     return hashlib.sha256(json.dumps(key, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+class Unusable(BadInput):
+    """A file of a store that does not count. torn: it is half-written, or was changed."""
+
+    def __init__(self, message: str, torn: bool = False) -> None:
+        super().__init__(message)
+        self.torn = torn
 
 
 @dataclass(frozen=True)
@@ -257,13 +266,16 @@ def read(folder: Path, say: Say = lambda line: None) -> Iterator[Shard]:
     """
     seen: set[int] = set()
     for path in shard_files(folder):
-        shard = read_shard(path, say)
-        if shard is not None:
-            seeds = [seed for span in shard.seeds for seed in span]
-            skip = frozenset(seen.intersection(seeds))
-            seen.update(seeds)
-            if len(skip) < len(seeds):
-                yield Shard(path, shard.head, shard.lines, skip)
+        try:
+            shard = read_shard(path)
+        except Unusable as error:
+            say(str(error))
+            continue
+        seeds = [seed for span in shard.seeds for seed in span]
+        skip = frozenset(seen.intersection(seeds))
+        seen.update(seeds)
+        if len(skip) < len(seeds):
+            yield replace(shard, skip=skip)
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -271,9 +283,16 @@ def shard_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
-def read_shard(path: Path, say: Say = lambda line: None) -> Shard | None:
-    """One file; None, and a line for `say`, where it is torn or of another key. Raises BadInput for a newer format."""
-    content = path.read_bytes()
+def read_shard(path: Path) -> Shard:
+    """The shard in one file. Raises Unusable where it is torn or of another key, BadInput for another format."""
+    shard = unpack(path.read_bytes(), path)
+    if shard.head["digest"][:16] != path.parent.name:
+        raise Unusable(f"{path}: expected a shard of key {path.parent.name}, got one of {shard.head['digest'][:16]}")
+    return shard
+
+
+def unpack(content: bytes, path: Path = Path()) -> Shard:
+    """The shard in the content of the file at `path`. Raises Unusable where it is torn, BadInput for another format."""
     start, head_end = content.rfind(b"\n", 0, -1) + 1, content.find(b"\n")
     try:
         last = json.loads(content[start:])
@@ -281,13 +300,44 @@ def read_shard(path: Path, say: Say = lambda line: None) -> Shard | None:
     except (ValueError, TypeError, KeyError):
         whole = False
     if not whole:
-        say(f"{path}: torn: expected a last line with the sha256 of all before it")
-        return None
+        raise Unusable(f"{path}: torn: expected a last line with the sha256 of all before it", torn=True)
     head = json.loads(content[:head_end])
     if head["format"] != FORMAT:
         who = f"written by {'a newer' if head['format'] > FORMAT else 'an older'} version of these tools"
         raise BadInput(f"{path}: expected a store of format {FORMAT}, got {head['format']}: {who}")
-    if head["digest"][:16] != path.parent.name or key_digest(head["key"]) != head["digest"]:
-        say(f"{path}: expected a shard of key {path.parent.name}, got one of {head['digest'][:16]}")
-        return None
     return Shard(path, head, content[head_end + 1 : start - 1])
+
+
+@dataclass
+class Summary:
+    """What a store has of some seeds. cases, seconds: how many, and what they took together.
+
+    counts: (check, status) -> cases. failures: (seed, verdict, flags) of each, in the order of the seeds.
+    """
+
+    cases: int = 0
+    seconds: float = 0.0
+    counts: Counter[tuple[str, Status]] = field(default_factory=Counter)
+    failures: list[tuple[int, Verdict, tuple[str, ...]]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many cases have a failure."""
+        return len({seed for seed, _, _ in self.failures})
+
+
+def summary(folder: Path, seeds: Sequence[range]) -> Summary:
+    """What the folder of a key has of `seeds`; files that do not count are passed over in silence."""
+    made = Summary()
+    for shard in read(folder):
+        names = shard.head["flags"]
+        for seed, seconds, flags, verdicts in shard.rows():
+            if not any(seed in span for span in seeds):
+                continue
+            made.cases, made.seconds = made.cases + 1, made.seconds + seconds
+            for packed in verdicts:
+                verdict = shard.verdict(packed)
+                made.counts[verdict.check, verdict.status] += 1
+                if isinstance(packed, dict):
+                    made.failures.append((seed, verdict, tuple(names[flag] for flag in flags)))
+    return made

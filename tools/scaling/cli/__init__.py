@@ -8,6 +8,7 @@ from tools.scaling.base.errors import EXIT_OK, BadInput, Killed, ScalingError, U
 from tools.scaling.base.repo import EXPORTS, port_on_path
 from tools.scaling.cli import (  # noqa: F401 - they register their subcommands
     bundles,
+    campaign,
     images,
     matrix,
     parts,

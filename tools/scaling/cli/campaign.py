@@ -1,0 +1,199 @@
+"""`campaign`: any number of drawn cases, each held against everything, on the cores of this machine or of many."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tools.scaling.base.errors import BadInput, GateFailed
+from tools.scaling.base.repo import ROOT, relative
+from tools.scaling.base.text import counted
+from tools.scaling.cli.options import MANY_CASES, Device, Dtype, MemoryLimit, Menu, app, say, tell
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from tools.scaling.campaign.engine import Standing, Watcher
+    from tools.scaling.campaign.store import Summary
+
+campaign = typer.Typer(cls=Menu, rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(campaign, name="campaign", rich_help_panel=MANY_CASES)
+STORE = ROOT / "reports" / "campaign"
+MINUTE = 60.0
+SHOWN = 20  # groups of failures
+Store = Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.", show_default="reports/campaign")]
+
+
+@campaign.callback()
+def run(
+    context: typer.Context,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST:END,...", help="Cases, END not among them; a set, in any order; a seed alone, too."
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A program that is run on each case: a shipped name or a TOML file."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of a dask scheduler, whose workers compute; without it this machine does."
+        ),
+    ] = None,
+    store: Store = STORE,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes of this machine.", min=1, show_default="its cores; 1 for a GPU")
+    ] = None,
+    shard: Annotated[int, typer.Option(help="Cases that are handed out, and kept, together.", min=1)] = 100,
+    device: Device = "cpu",
+    dtype: Annotated[Dtype, typer.Option(help="In which the port computes once more.")] = Dtype.float32,
+    memory_limit: MemoryLimit = None,
+    work: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Hold drawn cases against everything that is known; what is in the store is not done again; exit 1 on failures.
+
+    Call it once more to go on, whatever ended it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from tools.scaling.campaign import engine
+    from tools.scaling.campaign import store as kept
+    from tools.scaling.campaign.key import JUDGE, Asked, absolute
+
+    if seeds is None:
+        raise BadInput("campaign: expected --seeds FIRST:END, got none")
+    if scheduler and workers:
+        raise BadInput("campaign: expected --scheduler or --workers, got both: a scheduler has its own workers")
+    wanted = kept.parse_seeds(seeds)
+    named = [span for word in seeds.split(",") for span in kept.parse_seeds(word)]
+    if any(later.start < earlier.stop for earlier, later in pairwise(named)):
+        tell(f"--seeds: taken as {kept.seeds_text(wanted)}")
+    asked = Asked(device, dtype.value, absolute(against), work or JUDGE)
+    crew = engine.Crew(scheduler or "", workers, memory_limit * 2**20 if memory_limit else None)
+    with _watcher() as watcher:
+        folder, standing = engine.run(asked, wanted, store, crew, shard, watcher)
+    found = kept.summary(folder, wanted)
+    for line in [*summary_lines(found), *group_lines(found), *standing_lines(standing), f"store: {relative(folder)}"]:
+        say(line)
+    if found.failures:
+        raise GateFailed(f"campaign: {found.failed:,} of {counted_cases(found.cases)} fail")
+    say(f"campaign: {counted_cases(found.cases)}, none fails")
+
+
+def counted_cases(number: int) -> str:
+    return f"{number:,} case{'s' * (number != 1)}"
+
+
+def summary_lines(found: "Summary") -> Iterator[str]:
+    """How each check ended, as a table."""
+    from tools.scaling.campaign.record import Status
+
+    checks = list(dict.fromkeys(check for check, _ in found.counts))
+    width = max(map(len, [*checks, "check"]))
+    yield "  ".join([f"{'check':<{width}}", *(f"{status.value:>9}" for status in Status)])
+    for check in checks:
+        yield "  ".join([f"{check:<{width}}", *(f"{found.counts[check, status]:>9,}" for status in Status)])
+
+
+def group_lines(found: "Summary") -> Iterator[str]:
+    """The failures by what they have in common, the largest groups first."""
+    from tools.scaling.campaign.groups import groups
+
+    made = groups(found.failures)
+    said = {(seed, verdict.check): verdict.says for seed, verdict, _ in found.failures}
+    for group in made[:SHOWN]:
+        sign, first = group.signature, group.seeds[0]
+        what = " ".join(filter(None, [sign.check, sign.label, *sign.quirks, sign.decade]))
+        more = ", ..." if group.count > 3 else ""
+        yield f"{counted_cases(group.count)}: {what}: seed {', '.join(map(str, group.seeds[:3]))}{more}"
+        yield f"    {said[first, sign.check]}"
+    if len(made) > SHOWN:
+        yield f"and {counted(len(made) - SHOWN, 'more group')} of failures"
+
+
+def standing_lines(standing: "Standing") -> Iterator[str]:
+    """How fast it was; nothing where all was in the store."""
+    if standing.cases:
+        share = standing.seconds / (standing.elapsed * max(standing.crew, 1))
+        yield (
+            f"{counted_cases(standing.cases)} in {standing.elapsed:.1f} s, {standing.rate:.1f} a second; "
+            f"{counted(standing.crew, 'worker')}, {share:.0%} of the time in cases"
+        )
+
+
+@contextmanager
+def _watcher() -> "Iterator[Watcher]":
+    """Who tells a person, or a log, how it goes."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+            yield _Bar(progress)
+        return
+    log = _Log()
+    try:
+        yield log
+    finally:
+        log.over.set()
+
+
+def _told(standing: "Standing") -> str:
+    left = (
+        "?"
+        if standing.left is None
+        else f"{standing.left // 3600:.0f}:{standing.left // 60 % 60:02.0f}:{standing.left % 60:02.0f}"
+    )
+    return (
+        f"{standing.rate:.1f}/s, {counted(standing.failed, 'failure')}, {counted(standing.crew, 'worker')}, {left} left"
+    )
+
+
+class _Bar:
+    """A progress bar."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self.progress = progress
+        self.task: TaskID | None = None
+
+    def tell(self, line: str) -> None:
+        self.progress.console.print(line, markup=False, highlight=False)
+
+    def begun(self, standing: "Standing", dashboard: str) -> None:
+        self.tell(f"dashboard: {dashboard}")
+        self.task = self.progress.add_task("", total=standing.total)
+
+    def advanced(self, standing: "Standing") -> None:
+        if self.task is not None:
+            self.progress.update(self.task, completed=standing.cases, description=_told(standing))
+
+
+class _Log:
+    """A line a minute, whether anything has happened or not."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def tell(self, line: str) -> None:
+        tell(line)
+
+    def begun(self, standing: "Standing", dashboard: str) -> None:
+        tell(f"{counted_cases(standing.total)} to do; dashboard: {dashboard}")
+        threading.Thread(target=self._minutes, args=(standing,), daemon=True).start()
+
+    def advanced(self, standing: "Standing") -> None:
+        pass
+
+    def _minutes(self, standing: "Standing") -> None:
+        while not self.over.wait(MINUTE):
+            tell(f"{standing.cases:,} of {counted_cases(standing.total)}, {_told(standing)}")
