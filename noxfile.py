@@ -107,6 +107,12 @@ def parity_matrix(session: nox.Session) -> None:
 
 
 @on_request()
+def campaign(session: nox.Session) -> None:
+    """Drawn cases held against everything that is known: -- --seeds 0:1000; the same call goes on where it ended."""
+    scaling(session, "campaign")
+
+
+@on_request()
 def inputs(session: nox.Session) -> None:
     """Give the port and the tools 400 bad inputs: none may end in a traceback, a hang or a kill."""
     scaling(session, "study", "inputs")

@@ -149,11 +149,7 @@ def _watcher() -> "Iterator[Watcher]":
 
 
 def _told(standing: "Standing") -> str:
-    left = (
-        "?"
-        if standing.left is None
-        else f"{standing.left // 3600:.0f}:{standing.left // 60 % 60:02.0f}:{standing.left % 60:02.0f}"
-    )
+    left = "?" if standing.left is None else str(timedelta(seconds=round(standing.left)))
     return (
         f"{standing.rate:.1f}/s, {counted(standing.failed, 'failure')}, {counted(standing.crew, 'worker')}, {left} left"
     )
