@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tools.scaling.base.errors import ScalingError
+from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import one_line
 from tools.scaling.bundle.environment import cpu_model
 from tools.scaling.campaign import store
@@ -17,7 +17,7 @@ from tools.scaling.campaign.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
 
 
-class Foreign(ScalingError):
+class Foreign(BadInput):
     """A worker computes something else than its caller."""
 
 

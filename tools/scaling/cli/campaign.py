@@ -85,7 +85,9 @@ def run(
     for line in [*summary_lines(found), *group_lines(found), *standing_lines(standing), f"store: {relative(folder)}"]:
         say(line)
     if found.failures:
-        raise GateFailed(f"campaign: {found.failed:,} of {counted_cases(found.cases)} fail")
+        raise GateFailed(
+            f"campaign: {found.failed:,} of {counted_cases(found.cases)} {'fails' if found.failed == 1 else 'fail'}"
+        )
     say(f"campaign: {counted_cases(found.cases)}, none fails")
 
 
