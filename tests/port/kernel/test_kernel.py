@@ -5,18 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from golden_cases import CASES, INPUTS, load
-from mixtures import mixture
+from golden_cases import CASES, load
 from torch import Tensor
 
 from nanobragg_torch import compiled
 from nanobragg_torch.config import Config, Roi
 from nanobragg_torch.flags.parse import parse
-from nanobragg_torch.flags.table import TABLE
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan import fused, simulate
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.summation import Run
+from tools.scaling.campaign.generator import draw
+from tools.scaling.campaign.judge import judge
+from tools.scaling.campaign.record import Status
 
 Patch = pytest.MonkeyPatch
 
@@ -56,15 +57,9 @@ def test_every_golden_image_by_the_kernel(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(0, 100, 2))
-def test_random_mixtures_of_every_feature(seed: int) -> None:
-    config = parse(mixture(seed), [INPUTS])
-    assert_twins(*both(config))
-
-
-def test_the_mixtures_have_every_flag_that_changes_the_float_image() -> None:
-    drawn = {word for seed in range(400) for word in mixture(seed)}
-    assert {"-curved_det", "-oversample_thick", "-interpolate", "-dmin", "-water", "-tophat_spots", "--quirk"} <= drawn
-    assert len(drawn & {flag for row in TABLE for flag in row.names.split()}) > 40
+def test_drawn_command_lines_of_every_feature(seed: int) -> None:
+    (verdict,) = judge(draw(seed), checks=("compiled",)).verdicts
+    assert verdict.status is Status.ok, verdict.says
 
 
 MANY = {

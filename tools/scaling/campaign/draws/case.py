@@ -21,8 +21,8 @@ class Draft:
     infinite or below 0, of which no integer image can be made: the reference's conversions are undefined there.
     reach: indices of a cell of middle size between the centre of the detector and its edge, about.
     tilted: whether the detector may be turned, or its distance not what was typed. fast, slow: its pixels.
-    roi: as typed. masked: whether a header was drawn; swept: whether it gives a range of phi. fixed: whether the number
-    of sub-pixels is given.
+    roi: as typed. header: whether one is read, of -img or -mask; masked: of -mask; swept: whether it gives a range of
+    phi. fixed: whether the number of sub-pixels is given.
     """
 
     dice: Dice
@@ -44,6 +44,7 @@ class Draft:
     slow: int = 1
     roi: tuple[int, int, int, int] | None = None
     fixed: bool = False
+    header: bool = False
     masked: bool = False
     swept: bool = False
 

@@ -293,7 +293,7 @@ def _advised(draft: Draft) -> int | None:
 
     Turned detectors have another distance, headers other settings; skew cells have longer axes than edges.
     """
-    if draft.tilted or draft.masked or draft.distance_mm < 1 or draft.edges_a[0] > 400:
+    if draft.tilted or draft.header or draft.distance_mm < 1 or draft.edges_a[0] > 400:
         return None
     longest = 1.3e-10 * max(draft.edges_a) * draft.cells
     spot = 1e-10 * min(draft.wavelength_a, 1.0) * min(draft.distance_mm, 60.0) / draft.pixel_mm
@@ -303,8 +303,8 @@ def _advised(draft: Draft) -> int | None:
 def _headers(draft: Draft) -> None:
     """-img, -mask or both, whose headers give the size; each keyword of the geometry is there or not."""
     dice = draft.dice
-    draft.masked = True
     which = dice.of("img", "mask", "mask", "both")
+    draft.header, draft.masked = True, which != "img"
     if which != "mask":
         draft.add("-img", draft.file(("own.img", "frame_001.img"), _smv(draft, [1] * (draft.fast * draft.slow))))
     if which != "img":
@@ -313,6 +313,7 @@ def _headers(draft: Draft) -> None:
     if dice.chance(0.6):
         draft.add("-pixel", f"{draft.pixel_mm:.4g}")
     draft.maybe(0.1, f"-detpixels_f {draft.fast}")
+    draft.maybe(0.1, dice.of("-detsize 9", "-detsize_f 4", "-detsize_s 4"))  # the number of pixels counts
 
 
 def _smv(draft: Draft, pixels: list[int]) -> bytes:

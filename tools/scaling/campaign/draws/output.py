@@ -62,20 +62,20 @@ def _printed(draft: Draft) -> None:
         name = draft.spell("-trace_pixel", "-dump_pixel") if not draft.on("Q61") else "-trace_pixel"
         draft.maybe(0.1, f"{name} {slow} {fast}")
         draft.maybe(0.03, f"-printout_pixel {fast} {slow}")
-    draft.maybe(0.01, "-printout")
+    draft.maybe(0.02, "-printout")
 
 
 def _inert(draft: Draft) -> None:
     dice = draft.dice
-    if dice.chance(0.02):
+    if dice.chance(0.03):
         name = dice.of("-stol", "-4stol", "-Q")
         draft.add(name, draft.file(("water.stol",), b"0.01 2.5\n0.05 2.4\n0.1 2.2\n"))
-    draft.maybe(0.01, "-coherent")
-    draft.maybe(0.01, "-stolout stol.out")
+    draft.maybe(0.02, "-coherent")
+    draft.maybe(0.02, "-stolout stol.out")
     listed = draft.listed and not any(group[0] in ("-dump", "--fdump") for group in draft.groups)
     if listed and (draft.on("Q61") or "Q61" in draft.quirks.chosen):  # without these a name of the port's own
         draft.maybe(0.15, "-dump cache.bin")
-    if dice.chance(0.03):
+    if dice.chance(0.1):
         text, means = dice.of(*_IGNORED)
         if draft.on("Q35") or (means and draft.on("Q03")):
             draft.add(text)

@@ -24,6 +24,8 @@ def draw_structure(draft: Draft) -> None:
     else:
         if kind < 18:
             draft.add("-hkl", draft.file(_LISTS, _reflections(draft)))
+            if dice.chance(0.02):  # not read beside a list
+                draft.add("--fdump", draft.file(("Fdump.bin",), _grid(draft)))
         else:
             _dump(draft)
         draft.listed = True
@@ -47,7 +49,10 @@ def _interpolation(draft: Draft) -> None:
 
 
 def _amplitude(dice: Dice) -> str:
-    return dice.of(dice.number(1, 300), dice.number(1, 300), f"{dice.real(0, 100):.2f}", "0", dice.power(-2, 4))
+    kind = dice.whole(0, 9)
+    if kind < 8:
+        return f"{dice.real(0, 300):.2f}"
+    return dice.power(-2, 4) if kind == 8 else dice.of("0", "7", "123.456789", ".5", "12.")
 
 
 def _box(draft: Draft, most: int) -> list[Index]:
@@ -71,9 +76,9 @@ def _indices(draft: Draft) -> list[Index]:
     dice = draft.dice
     kind = dice.whole(0, 39)
     if kind < 27:
-        return _box(draft, dice.of(400, 1000, _MOST))
+        return _box(draft, dice.of(300, 300, 300, 1000, _MOST))
     if kind < 33:
-        return dice.some(_box(draft, 1000), dice.real(0.3, 0.95)) or [(0, 0, 1)]
+        return dice.some(_box(draft, 500), dice.real(0.3, 0.95)) or [(0, 0, 1)]
     if kind < 36:
         return _sparse(dice)
     if kind < 37:
@@ -121,6 +126,13 @@ def _odd(draft: Draft, rows: list[list[str]], lines: list[str], blank: str) -> l
 
 def _dump(draft: Draft) -> None:
     """A grid of an earlier run: named by a flag of the port, or by -dump where the program has that."""
+    if draft.on("Q61") and draft.dice.chance(0.5):
+        draft.add("-dump", draft.file(("cache.bin", "F.dump"), _grid(draft)))
+    else:
+        draft.add("--fdump", draft.file(("Fdump.bin",), _grid(draft)))
+
+
+def _grid(draft: Draft) -> bytes:
     dice = draft.dice
     half = [dice.whole(1, 5) for _ in range(3)]
     middle = [dice.of(0, 0, dice.whole(-3, 3)) for _ in range(3)]
@@ -138,8 +150,4 @@ def _dump(draft: Draft) -> None:
         draft.quiet = True
     elif bytes(grid[:1]) in b"\t\n\v\f\r ":
         grid[0] = 0x80
-    content = " ".join(map(str, bounds)).encode("ascii") + b"\n\f" + bytes(grid)
-    if draft.on("Q61") and dice.chance(0.5):
-        draft.add("-dump", draft.file(("cache.bin", "F.dump"), content))
-        return
-    draft.add("--fdump", draft.file(("Fdump.bin",), content))
+    return " ".join(map(str, bounds)).encode("ascii") + b"\n\f" + bytes(grid)
