@@ -138,6 +138,21 @@ def campaign(
 
 
 @study.command()
+def campaign_kills(count: Annotated[int, typer.Option(help="How many kills.", min=1)] = 200, seed: Seed = 1) -> None:
+    """Kill workers, schedulers and callers of campaigns; exit 1 unless each case has one result at the end."""
+    from tools.scaling.studies.campaign_kills import kills_table
+    from tools.scaling.studies.campaign_kills import study as work
+
+    made = work(count, seed, say)
+    say(kills_table(made))
+    for line in made.wrong:
+        say(line)
+    say(f"{made.cases:,} cases, {made.blamed} of them blamed for the deaths of their workers")
+    if made.wrong:
+        raise GateFailed(f"campaign-kills: {len(made.wrong)} things are not right after {count} kills")
+
+
+@study.command()
 def diagnosis(
     count: Annotated[int, typer.Option(help="How many switches of each seed.", min=1)] = 100,
     seed: Annotated[list[int], typer.Option(help="Of the random draw; may be given several times.")] = [1],  # noqa: B006
