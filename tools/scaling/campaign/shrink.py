@@ -165,9 +165,16 @@ def reduced(search: Search) -> Shrunk:
 
 
 def _one_pixel(search: Search) -> None:
-    if search.verdict.pixel is not None:
-        slow, fast = (str(x) for x in search.verdict.pixel)
-        search.takes([*_without(search.flags, ("-roi",)), ("-roi", fast, fast, slow, slow)])
+    if (region := _region(search)) is not None:
+        search.takes([*_without(search.flags, ("-roi",)), region])
+
+
+def _region(search: Search) -> Group | None:
+    """The flag that renders the pixel alone that differs the most."""
+    if search.verdict.pixel is None:
+        return None
+    slow, fast = (str(x) for x in search.verdict.pixel)
+    return "-roi", fast, fast, slow, slow
 
 
 def _without(flags: Iterable[Group], names: Sequence[str]) -> list[Group]:
@@ -177,7 +184,9 @@ def _without(flags: Iterable[Group], names: Sequence[str]) -> list[Group]:
 
 
 def _fewer_flags(search: Search) -> None:
-    flags = fewest(search.flags, search.takes)
+    """No flag that is not needed, but for the region of one pixel."""
+    region = [group for group in search.flags if group == _region(search)]
+    flags = fewest(_without(search.flags, ("-roi",) if region else ()), lambda left: search.takes([*left, *region]))
     if len(flags) > _PAIRED:
         return
     for two in itertools.combinations(flags, 2):
@@ -227,7 +236,7 @@ def _is_text(content: bytes) -> bool:
     return content.isascii() and b"\0" not in content and not content.startswith(b"{")
 
 
-_PLACES = ("-roi", "-trace_pixel", "-dump_pixel", "-printout_pixel", "-detpixels*")  # numbers that count pixels
+_PLACES = ("-roi", "-trace_pixel", "-dump_pixel", "-printout_pixel")  # their numbers are indices of pixels
 _SHORT = 12  # lines of a file whose numbers are rounded, too
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
