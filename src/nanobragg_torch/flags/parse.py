@@ -19,7 +19,17 @@ from nanobragg_torch.flags.header import read_headers
 from nanobragg_torch.flags.hints import hint
 from nanobragg_torch.flags.record import Field, Flag
 from nanobragg_torch.flags.table import PORT, REFERENCE, Given
-from nanobragg_torch.flags.values import AS_GIVEN, CACHE_FILE, INPUT_FILE, LAST, MODE, PHI_MODE, QUIRK, LackingError
+from nanobragg_torch.flags.values import (
+    AS_GIVEN,
+    CACHE_FILE,
+    CELL,
+    INPUT_FILE,
+    LAST,
+    MODE,
+    PHI_MODE,
+    QUIRK,
+    LackingError,
+)
 from nanobragg_torch.io.inputs import kind_at
 from nanobragg_torch.io.numbers import leading_number, number
 from nanobragg_torch.io.sources import read_columns
@@ -177,7 +187,11 @@ def _store(word: _Word, given: Given) -> None:
     # Q54: any vector flag of the reference leaves the named convention
     if flag.sets and (flag.sets.get(Given.convention) != "CUSTOM" or given.on("Q54")):
         given.values.update(flag.sets)
-    given.values.update(dict.fromkeys(flag.fields, flag.converted(word.value)))
+    value = flag.converted(word.value)
+    if flag.kind is CELL and (earlier_numbers := given.cell[len(value) :]):
+        value += earlier_numbers
+        given.warnings.append("-cell: what it lacks is as in the -cell before it")
+    given.values.update(dict.fromkeys(flag.fields, value))
     for field in flag.fields:
         if field in _ALSO:
             _ALSO[field](given)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from golden_cases import CASES, INPUTS, load
 
-from nanobragg_torch.config import Scan, Sensor, Spread
+from nanobragg_torch.config import Cell, Scan, Sensor, Spread
 from nanobragg_torch.errors import FlagError, InputError
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.record import Field
 from nanobragg_torch.flags.table import INPUT_FLAGS, TABLE, Given
 from nanobragg_torch.quirks import IDS, MODES, Quirks
-from nanobragg_torch.units import RTD
+from nanobragg_torch.units import RTD, radians
 
 BASE = ["-cell", "50", "60", "70", "80", "95", "105", "-default_F", "1"]
 
@@ -205,6 +205,16 @@ def test_what_is_refused(flags: list[str], message: str) -> None:
     with pytest.raises(FlagError) as caught:
         parse([*BASE, *flags])
     assert str(caught.value) == message
+
+
+def test_a_shorter_cell_leaves_the_rest_of_the_one_before_it() -> None:
+    """Measured on the reference: six variables, of which -cell sets as many as it has numbers."""
+    found = parse([*BASE, "-cell", "35", "45", "-N", "3"])
+    assert found.crystal.cell == Cell(35.0, 45.0, 70.0, *map(radians, (80.0, 95.0, 105.0)))
+    assert found.warnings == ("-cell: what it lacks is as in the -cell before it",)
+    assert parse([*BASE, "-cell", "35", "45", "0", "0"]).crystal.cell == Cell(
+        35.0, 45.0, 35.0, *map(radians, (90.0, 95.0, 105.0))
+    )
 
 
 def test_what_must_be_there() -> None:

@@ -69,8 +69,8 @@ def _config(of: Variables, quirks: Quirks, folder: Path, mask: str | None) -> Co
 
 
 def _crystal(of: Variables, quirks: Quirks, folder: Path) -> Crystal:
-    if of.mat is None and of.cell[0] == 0.0:
-        raise Uncovered("neither a cell nor a matrix: the program prints its usage page")
+    if of.cell[0] == 0.0 and (of.mat is None or of.user_cell):
+        raise Uncovered("a cell without a: the program prints its usage page or, with a matrix, NaN")
     spread, domains = derived.mosaic(of)
     return Crystal(
         cell=_cell(of.cell) if of.user_cell else None,
@@ -180,8 +180,8 @@ def _beam(of: Variables, quirks: Quirks, sources: Path | None) -> Beam:
         fluence_per_m2=derived.fluence(of),
         kahn=of.kahn,
         polarized=not of.nopolar,
-        horizontal=derived.spread(of.hdivsteps, of.hdivrange, of.hdivstep),
-        vertical=derived.spread(of.vdivsteps, of.vdivrange, of.vdivstep),
+        horizontal=derived.divergence(of.hdivsteps, of.hdivrange, of.hdivstep, quirks),
+        vertical=derived.divergence(of.vdivsteps, of.vdivrange, of.vdivstep, quirks),
         dispersion=derived.dispersion(of, quirks),
         round_divergence=of.round_div,
         source_file=sources,
@@ -239,7 +239,7 @@ def _output(of: Variables, quirks: Quirks, cache: Path) -> Output:
         seed=_restarting(seed, quirks),
         dump_file=cache,
         printout=of.printout,
-        printout_pixel=_pair(of.printout_pixel and of.printout_pixel[::-1]),
+        printout_pixel=_pair(of.printout_pixel[::-1] if of.printout_pixel and of.printout_pixel[0] >= 0 else None),
         progress=of.progress,
         show_config=of.show_config,
     )

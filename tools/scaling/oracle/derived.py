@@ -71,7 +71,7 @@ def _steps_as_asked(steps: int, osc: float, step: float) -> tuple[int, float, fl
 
 
 def spread(steps: int, width: float, step: float) -> Spread:
-    """D6 and D11: the samples of an interval."""
+    """D6, D7 and D11: the samples of an interval."""
     if steps <= 0 and width < 0.0:
         steps, width = (2, step) if step > 0.0 else (1, 0.0)
     elif steps <= 0:
@@ -88,6 +88,15 @@ def spread(steps: int, width: float, step: float) -> Spread:
     return Spread(width, step, steps) if width > 0.0 and step > 0.0 and steps > 0 else Spread()
 
 
+def divergence(steps: int, width: float, step: float, quirks: Quirks) -> Spread:
+    """D6; without Q41 steps alone are no divergence."""
+    if not quirks.on("Q41") and width < 0.0 and step <= 0.0:
+        if steps > 1:
+            raise Uncovered("steps of a divergence alone, without Q41")
+        return Spread()
+    return spread(steps, width, step)
+
+
 def dispersion(of: Variables, quirks: Quirks) -> Spread:
     """D7; without Q42 as many wavelengths as were asked for, of which a single one is the mean."""
     if not quirks.on("Q42"):
@@ -100,7 +109,8 @@ def dispersion(of: Variables, quirks: Quirks) -> Spread:
 
 def sensor(of: Variables, quirks: Quirks) -> Sensor:
     """D8, D9 and D11: the layers."""
-    mu = 0.0 if quirks.on("Q62") and of.mu < 0.0 else of.mu
+    unset = 0.0 if quirks.on("Q62") else -1.0
+    mu = unset if of.mu is None else of.mu
     if of.thick <= 0.0:
         return Sensor(mu_per_m=mu)
     given = of.thicksteps > 0
@@ -108,7 +118,9 @@ def sensor(of: Variables, quirks: Quirks) -> Sensor:
     parts = layers - 1 if given else 2
     if not quirks.on("Q14"):
         layers = parts = of.thicksteps if given else 2
-    return Sensor(of.thick, layers, 1.0 / of.thick if mu < 0.0 else mu, parts)
+    if mu < 0.0 and not quirks.on("Q62"):
+        mu = 1.0 / of.thick
+    return Sensor(of.thick, layers, mu, parts)
 
 
 def mosaic(of: Variables) -> tuple[float, int]:

@@ -18,13 +18,14 @@ from tools.scaling.oracle.variables import real
 Index: TypeAlias = tuple[int, int, int]
 
 _BLANK = b" \t\n\v\f\r"
-_INT = r"\s*+([+-]?\d++)"
-_FLOAT = r"\s*+([+-]?(?:(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+|(?i:inf|nan)))"
+_INT = r"\s*+([+-]?+\d++)"
+_FLOAT = r"\s*+([+-]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+|(?i:inf|nan)))"
 _LISTED = re.compile(_INT * 3 + _FLOAT)
 _COUNTED = re.compile(_FLOAT * 4)
 _ORDINARY = re.compile(
     r"(?:\s*+[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++(?:\.\d++)?+(?:e[+-]?\d++)?+(?=\s|\Z))++\s*+"
 )
+_RARE = re.compile(r"0[xX]|[\d.][eE](?![+-]?\d)|(?i:nan|inf)[(\w]")  # which scanf reads in a way of its own
 _DELIMITERS = " \t,;:!"
 _NUMERIC = frozenset("0123456789-+.EGeg")
 
@@ -52,12 +53,17 @@ def _reflections(text: str, by_tokens: bool, ending: bool) -> Reflections:
         table = np.fromstring(text, sep=" ").reshape(-1, 4)
         indices = table[:, :3].astype(np.int64)
         return Reflections(indices, table[:, 3], *_limits(indices.min(0).tolist(), indices.max(0).tolist()))
+    if found := _RARE.search(text):
+        raise Uncovered(f"a number of the form {found[0]}")
     counted = _groups(_COUNTED, text)
     if not counted:
         raise Uncovered("a list without a reflection")
     listed = _groups(_LISTED, text) if ending else counted
     indices = np.array([[int(float(word)) for word in row[:3]] for row in listed], np.int64).reshape(-1, 3)
-    return Reflections(indices, np.array([float(row[3]) for row in listed]), *_box(counted))
+    lowest, counts = _box(counted)
+    if ((indices < lowest) | (indices > np.add(lowest, counts))).any():
+        raise Uncovered("a reflection that is written behind the grid")
+    return Reflections(indices, np.array([float(row[3]) for row in listed]), lowest, counts)
 
 
 def _groups(pattern: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
@@ -80,7 +86,9 @@ def _box(counted: list[tuple[str, ...]]) -> tuple[Index, Index]:
     lowest, highest = [], []
     for axis in range(3):
         low, high = 1_000_000_000, -1_000_000_000
-        for x in {float(row[axis]) for row in counted}:
+        for x in [float(row[axis]) for row in counted]:
+            if not math.isfinite(x):
+                raise Uncovered(f"an index {x}")
             low = math.trunc(x) if x < low else low
             high = math.trunc(x) if x > high else high
         lowest.append(low)

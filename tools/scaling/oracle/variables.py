@@ -89,7 +89,7 @@ class Variables:
     pixel: float = 0.1e-3
     curved: bool = False
     point_pixel: bool = False
-    mu: float = -1.0
+    mu: float | None = None
     thick: float = 0.0
     thicksteps: int = -1
     roi: tuple[int, ...] | None = None
