@@ -19,7 +19,7 @@ ROUNDING = 1e-13  # of a factor by its formula
 FINEST = 8  # sub-pixels along an edge that an image is made of once more
 
 
-@relation(6)
+@relation(32)
 def written_oversample(scene: Scene, dice: random.Random) -> Images:
     """-oversample written out is the automatic one."""
     config = changed(scene.config, detector={"roi": part_of(scene, dice, edge=2)}, sampling={"oversample": 0})
@@ -62,7 +62,7 @@ def _layer(scene: Scene, dice: random.Random) -> dict[str, Any]:
     return {"sensor": Sensor(dice.choice((1e-4, 4e-4)), 1, mu or dice.uniform(1e3, 1e4))}
 
 
-@relation(6)
+@relation(24)
 def flags_of_one_sub_pixel(scene: Scene, dice: random.Random) -> Images:
     """-oversample_thick, _polar and _omega change nothing where there is one of everything that they multiply."""
     roi = part_of(scene, dice)
@@ -75,7 +75,7 @@ def flags_of_one_sub_pixel(scene: Scene, dice: random.Random) -> Images:
     return Images(names, known, ours, roi, 2.0**-49 * known.abs())
 
 
-@relation(6)
+@relation(24)
 def final_factors(scene: Scene, dice: random.Random) -> Images:
     """Polarization, solid angle and capture fraction are each a factor of the image: the one of its formula."""
 
@@ -137,7 +137,7 @@ def _capture(exp: "Experiment") -> "Tensor":
     return -torch.expm1(-sensor.thickness_m * sensor.mu_per_m / (_directions(exp) @ exp.geometry.odet))
 
 
-@relation(6)
+@relation(32)
 def unreached_dmin(scene: Scene, dice: random.Random) -> Images:
     """A resolution limit finer than half of the shortest wavelength leaves nothing out."""
     config, roi = scene.config, part_of(scene, dice)
@@ -150,7 +150,7 @@ def unreached_dmin(scene: Scene, dice: random.Random) -> Images:
     return Images(("the image", "that with a dmin beyond all"), image_of(scene, config), image_of(scene, limited), roi)
 
 
-@relation(6)
+@relation(40)
 def traced_pixel(scene: Scene, dice: random.Random) -> Images:
     """The trace's I_pixel_final is the image's pixel, and it is the product of the factors that the trace has."""
     import torch

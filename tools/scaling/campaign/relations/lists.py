@@ -53,7 +53,7 @@ def _against(scene: Scene, known: "Config", structure: dict[str, Any], what: str
     return Images(("the image", what), base, ours, known.detector.rendered, slack * base.abs())
 
 
-@relation(6)
+@relation(24)
 def constant_list(scene: Scene, dice: random.Random) -> Images:
     """A list of one F everywhere is -default_F: the nearest of equal numbers, and the cubic through them."""
     import numpy as np
@@ -71,7 +71,7 @@ def constant_list(scene: Scene, dice: random.Random) -> Images:
     return _against(scene, known, listed, "that of a list of one F", ROUNDING if cubic else 0.0)
 
 
-@relation(6)
+@relation(16)
 def larger_list(scene: Scene, dice: random.Random) -> Images:
     """A list with -default_F around it is the same list."""
     import numpy as np
@@ -86,7 +86,7 @@ def larger_list(scene: Scene, dice: random.Random) -> Images:
     return _against(scene, _nearest(scene, part_of(scene, dice)), listed, "that of a list with default_F around it")
 
 
-@relation(6)
+@relation(20)
 def shuffled_list(scene: Scene, dice: random.Random) -> Images:
     """The order of a list counts nothing but for an index that comes twice, of which the last one counts."""
     import numpy as np
@@ -103,7 +103,7 @@ def shuffled_list(scene: Scene, dice: random.Random) -> Images:
     return _against(scene, config, mixed, "that of the list in another order")
 
 
-@relation(6)
+@relation(24)
 def inverted_crystal(scene: Scene, dice: random.Random) -> Images:
     """A crystal turned inside out with F of (-h, -k, -l) is the same crystal."""
     roi, crystal, config = part_of(scene, dice), scene.config.crystal, scene.config

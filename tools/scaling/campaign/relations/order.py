@@ -63,7 +63,7 @@ def _in_other_state(whole: "Experiment", part: "Experiment", image: "Tensor") ->
     return other
 
 
-@relation(3)
+@relation(12)
 def cut_by_roi(scene: Scene, dice: random.Random) -> Images:
     """An image cut by -roi is the whole image cut."""
     roi = part_of(scene, dice, edge=dice.choice((1, 3, 9)))
@@ -74,7 +74,7 @@ def cut_by_roi(scene: Scene, dice: random.Random) -> Images:
     return Images(("the whole image", "that of -roi"), within(scene, whole, roi), cut, roi, skipped=skipped)
 
 
-@relation(3)
+@relation(16)
 def masked(scene: Scene, dice: random.Random) -> Images:
     """A mask leaves out pixels and changes no other; one of ones changes none."""
     import numpy as np
@@ -92,7 +92,7 @@ def masked(scene: Scene, dice: random.Random) -> Images:
     return Images(("the image", "that with a mask"), known, image, skipped=skipped)
 
 
-@relation(3)
+@relation(16)
 def blocks(scene: Scene, dice: random.Random) -> Images:
     """The size of the blocks and the number of threads of the torch path change no bit."""
     exp = scene.exp
@@ -101,7 +101,7 @@ def blocks(scene: Scene, dice: random.Random) -> Images:
     return Images(("the image in one block", "that in several"), scene.definition, image)
 
 
-@relation(3)
+@relation(8)
 def kernel_blocks(scene: Scene, dice: random.Random) -> Images:
     """The size of the blocks and the number of threads of the compiled kernel change no bit."""
     import torch
@@ -133,7 +133,7 @@ def kernel_blocks(scene: Scene, dice: random.Random) -> Images:
     )
 
 
-@relation(3)
+@relation(8)
 def chosen_pixels(scene: Scene, dice: random.Random) -> Images:
     """Pixels asked for alone have every bit that they have in the image."""
     import torch

@@ -54,7 +54,7 @@ def _terms(exp: "Experiment") -> int:
     return exp.n_orientations * exp.n_sources * exp.n_subpixels
 
 
-@relation(6)
+@relation(12)
 def sum_of_directions(scene: Scene, dice: random.Random) -> Images:
     """The image of all directions of the beam is the mean of those of each."""
     beam = scene.config.beam
@@ -74,7 +74,7 @@ def sum_of_directions(scene: Scene, dice: random.Random) -> Images:
     return _mean("directions", roi, images, (n - 1, 1), _terms(exp))
 
 
-@relation(6)
+@relation(10)
 def sum_of_wavelengths(scene: Scene, dice: random.Random) -> Images:
     """The image of all wavelengths is the mean of those of each."""
     from nanobragg_torch.config import Spread
@@ -94,7 +94,7 @@ def sum_of_wavelengths(scene: Scene, dice: random.Random) -> Images:
     return _mean("wavelengths", roi, images, (n - 1, 1), _terms(exp))
 
 
-@relation(6)
+@relation(4)
 def sum_of_sources(scene: Scene, dice: random.Random) -> Images:
     """The image of all sources of a file is the mean of those of each: with their weights where these count (Q13)."""
     rows = scene.config.beam.sources
@@ -110,7 +110,7 @@ def sum_of_sources(scene: Scene, dice: random.Random) -> Images:
     return _mean("sources", roi, (scene.render(exp), some, last), (sum(weights[:-1]), weights[-1]), _terms(exp))
 
 
-@relation(6)
+@relation(10)
 def sum_of_domains(scene: Scene, dice: random.Random) -> Images:
     """The image of all mosaic domains is the mean of those of each; one more domain leaves the others as they are."""
     n = scene.config.crystal.mosaic_domains
@@ -127,7 +127,7 @@ def sum_of_domains(scene: Scene, dice: random.Random) -> Images:
     return _mean("domains", roi, images, (n - 1, 1), _terms(exp))
 
 
-@relation(6)
+@relation(20)
 def sum_of_phi_steps(scene: Scene, dice: random.Random) -> Images:
     """The image of all phi steps is the mean of those of each, each of them a still."""
     scan = scene.config.scan
@@ -148,7 +148,7 @@ def _still(phi: "Number") -> dict[str, object]:
     return {"phi_start_rad": phi, "phi_step_rad": 0.0, "phi_steps": 1}
 
 
-@relation(3)
+@relation(12)
 def stale_phi(scene: Scene, dice: random.Random) -> Images:
     """A phi of exactly 0 counts as the step before it, or as the last one where it is the first (Q29)."""
     scan, quirks = scene.config.scan, scene.config.quirks
@@ -166,7 +166,7 @@ def stale_phi(scene: Scene, dice: random.Random) -> Images:
     return replace(pair, names=("steps of which each rotates, the one at 0 as the one before it", "the image"))
 
 
-@relation(4)
+@relation(20)
 def sum_of_sub_pixels(scene: Scene, dice: random.Random) -> Images:
     """A pixel is the mean of the pixels of a finer detector that lie in it, each over its solid angle."""
     from nanobragg_torch.config import Roi, Sensor

@@ -89,13 +89,13 @@ def _against_image(scene: Scene, config: "Config", what: str) -> Images:
     return Images(("the image", what), within(scene, scene.definition, roi), image_of(scene, config), roi)
 
 
-@relation(6)
+@relation(24)
 def named_convention(scene: Scene, dice: random.Random) -> Images:
     """A convention is a set of vectors and a rule for the centre: written out they give the same image."""
     return _against_image(scene, _custom(scene, _top(scene, dice)), "that of its vectors, written out")
 
 
-@relation(6)
+@relation(24)
 def reversed_axes(scene: Scene, dice: random.Random) -> Images:
     """A spindle or twotheta axis turned round, with its angle of the other sign, turns the same way; the
     polarization has no sign."""
@@ -115,7 +115,7 @@ def _times(vector: Any, *signs: float) -> Any:
     return tuple(sign * x for sign, x in zip(signs * 3 if len(signs) == 1 else signs, vector))
 
 
-@relation(6)
+@relation(32)
 def half_turn(scene: Scene, dice: random.Random) -> Images:
     """Everything turned by half a turn about a lab axis: each step only changes signs, so that no bit changes."""
     config = _oriented(scene, _custom(scene, _top(scene, dice)))
@@ -173,7 +173,7 @@ def _oriented(scene: Scene, config: "Config") -> "Config":
     return changed(config, crystal={"matrix": matrix}, beam={"wavelength_m": 1e-10})
 
 
-@relation(6)
+@relation(32)
 def written_matrix(scene: Scene, dice: random.Random) -> Images:
     """A cell and the matrix of its own reciprocal axes are the same crystal."""
     config = changed(_top(scene, dice), beam={"wavelength_m": 1e-10}, sampling={"oversample": scene.exp.oversample})
@@ -185,7 +185,7 @@ def written_matrix(scene: Scene, dice: random.Random) -> Images:
     return Images(names, image_of(scene, config), image_of(scene, _oriented(scene, config)), roi)
 
 
-@relation(6)
+@relation(12)
 def transposed(scene: Scene, dice: random.Random) -> Images:
     """The detector's fast and slow axis exchanged: the image transposed."""
     from nanobragg_torch.config import Roi
@@ -229,7 +229,7 @@ def _exchanged(names: frozenset[str]) -> frozenset[str]:
     return frozenset(_other(name) for name in names)
 
 
-@relation(6)
+@relation(32)
 def any_turn(scene: Scene, dice: random.Random) -> Images:
     """Everything turned about any axis: the image within what rounding of the Miller indices can move."""
     import torch

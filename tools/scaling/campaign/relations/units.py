@@ -47,7 +47,7 @@ def _part(scene: Scene, dice: random.Random) -> "tuple[Config, Tensor, bool]":
     return config, within(scene, scene.compiled if kernel else scene.definition, roi), kernel
 
 
-@relation(4)
+@relation(20)
 def length_of_crystal(scene: Scene, dice: random.Random) -> Images:
     """Cell, crystal and wavelength in another unit of length: the same angles, the same image."""
     factor = dice.choice(FACTORS)
@@ -68,7 +68,7 @@ def length_of_crystal(scene: Scene, dice: random.Random) -> Images:
     return _scaled(scene, config, 1.0, f"cell and wavelength times {factor:g}", kernel=kernel, base=base)
 
 
-@relation(4)
+@relation(20)
 def length_of_detector(scene: Scene, dice: random.Random) -> Images:
     """Pixel, distance and centre in another unit of length: the same directions, the same image."""
     factor = dice.choice(FACTORS)
@@ -86,7 +86,7 @@ def length_of_detector(scene: Scene, dice: random.Random) -> Images:
     return _scaled(scene, config, area, f"detector and distance times {factor:g}", kernel=kernel, base=base)
 
 
-@relation(4)
+@relation(20)
 def photons(scene: Scene, dice: random.Random) -> Images:
     """Twice the fluence makes twice the image."""
     factor = dice.choice((*FACTORS, 2.0**40))
@@ -98,7 +98,7 @@ def photons(scene: Scene, dice: random.Random) -> Images:
     return _scaled(scene, config, factor, f"fluence times {factor:g}", kernel=kernel, base=base)
 
 
-@relation(4)
+@relation(20)
 def structure_factors(scene: Scene, dice: random.Random) -> Images:
     """Twice the structure factors make four times the image."""
     factor = dice.choice((*FACTORS, -1.0))

@@ -58,7 +58,7 @@ def _shown(groups: Sequence[Group], others: Sequence[Group]) -> str:
     return " ".join(own) if own else "the command line in its order"
 
 
-@relation(4)
+@relation(10)
 def other_spellings(scene: Scene, dice: random.Random) -> Settings:
     """Every spelling of a flag is the same flag."""
     groups = _groups(scene)
@@ -78,7 +78,7 @@ def _respelled(scene: Scene, group: Group, dice: random.Random) -> str:
     return dice.choice(own) if own and not (quirks.on("Q65") and group[0].endswith(("_x", "_y"))) else group[0]
 
 
-@relation(4)
+@relation(10)
 def flags_of_several(scene: Scene, dice: random.Random) -> Settings:
     """A flag for several axes is the flags of each of them."""
     del dice
@@ -100,7 +100,7 @@ def _parts(group: Group) -> list[Group]:
     return [(name.rstrip("*"), group[1]) for name in names] if all(names) else []
 
 
-@relation(4)
+@relation(8)
 def order_of_flags(scene: Scene, dice: random.Random) -> Settings:
     """Flags that give different things can be given in any order."""
     groups = _groups(scene)
@@ -136,7 +136,7 @@ def _given(group: Group) -> set[Any] | None:
     return found
 
 
-@relation(4)
+@relation(12)
 def energy_is_wavelength(scene: Scene, dice: random.Random) -> Settings:
     """-energy E is -lambda 12398.42/E."""
     energy = f"{dice.uniform(4000.0, 30000.0):.6g}"
@@ -145,7 +145,7 @@ def energy_is_wavelength(scene: Scene, dice: random.Random) -> Settings:
     return _both(scene, [("-energy", energy), *groups], [("-lambda", wavelength), *groups])
 
 
-@relation(4)
+@relation(12)
 def flux_is_fluence(scene: Scene, dice: random.Random) -> Settings:
     """-flux, -exposure and -beamsize make a fluence: photons over the beam's area."""
     flux, exposure, size = f"{dice.uniform(1, 9):.4g}e11", f"{dice.uniform(0.1, 3):.4g}", f"{dice.uniform(0.01, 1):.3g}"
@@ -161,7 +161,7 @@ def _has_header(scene: Scene) -> bool:
     return len(_without(groups, "-img", "-mask")) < len(groups)
 
 
-@relation(4)
+@relation(12)
 def size_is_pixels(scene: Scene, dice: random.Random) -> Settings:
     """-detpixels times -pixel is -detsize."""
     if _has_header(scene):
@@ -183,7 +183,7 @@ def _size(config: "Config") -> dict[str, float]:
     return {"pixels_fast": d.pixels_fast, "pixels_slow": d.pixels_slow, **{k: float(v) for k, v in widths.items()}}
 
 
-@relation(6)
+@relation(12)
 def header_read_again(scene: Scene, dice: random.Random) -> Settings:
     """The header of an image, read by -img in the place of the flags, gives the same geometry."""
     from nanobragg_torch.io.smv import smv_header
@@ -204,7 +204,7 @@ def header_read_again(scene: Scene, dice: random.Random) -> Settings:
     known, ours = (
         {
             **{f"pix0_{axis}": float(x) / length for axis, x in zip("xyz", each.geometry.pix0)},
-            "wavelength_m": float(each.config.beam.wavelength_m) * 1e10,
+            "wavelength_m": float(each.config.beam.wavelength_m) / float(scene.config.beam.wavelength_m),
             "pixel_m": float(each.geometry.pixel) / float(exp.geometry.pixel),
         }
         for each in (exp, again)
