@@ -36,18 +36,19 @@ def additive(scene: Scene, roi: "Roi") -> "Config":
     )
 
 
-def _mean(
-    what: str, roi: "Roi", images: tuple["Tensor", "Tensor", "Tensor"], shares: tuple[float, float], terms: int
-) -> Images:
-    """The relation of the image of all to those of all but one and of the last, which have these shares of it."""
+def _mean(what: str, roi: "Roi", whole: "Tensor", wanted: "Tensor", terms: int) -> Images:
+    """The relation of the image of all to the mean of its parts, which is a sum of `terms` terms."""
     import torch
 
-    whole, some, last = images
-    wanted = (shares[0] * some + shares[1] * last) / sum(shares)
     first = torch.zeros(whole.shape, dtype=torch.bool)
     first[:1, :1] = True  # its first evaluation is unlike the others (Q29)
     names = f"the mean of all {what} but one and of the last", f"the image of all {what}"
     return Images(names, wanted, whole, roi, (terms + 8) * ROUNDING * wanted.abs(), first)
+
+
+def _shared(some: "Tensor", last: "Tensor", n: float, share: float = 1.0) -> "Tensor":
+    """The mean of two images, of which the first counts as n and the other as `share`."""
+    return (n * some + share * last) / (n + share)
 
 
 def _terms(exp: "Experiment") -> int:
@@ -70,8 +71,8 @@ def sum_of_directions(scene: Scene, dice: random.Random) -> Images:
     some = changed(whole, beam={axis: {"count": n - 1}})
     last = changed(whole, beam={axis: {"count": 1, "step": 0.0, "width": -2.0 * angle}})
     exp = scene.prepared(whole)
-    images = scene.render(exp), image_of(scene, some), image_of(scene, last)
-    return _mean("directions", roi, images, (n - 1, 1), _terms(exp))
+    wanted = _shared(image_of(scene, some), image_of(scene, last), n - 1)
+    return _mean("directions", roi, scene.render(exp), wanted, _terms(exp))
 
 
 @relation(10)
@@ -90,8 +91,8 @@ def sum_of_wavelengths(scene: Scene, dice: random.Random) -> Images:
     # not as the wavelength of the beam, which a matrix is scaled by
     last = changed(whole, beam={"sources": ((None, None, None, 1.0, wavelength),)})
     exp = scene.prepared(whole)
-    images = scene.render(exp), image_of(scene, some), image_of(scene, last)
-    return _mean("wavelengths", roi, images, (n - 1, 1), _terms(exp))
+    wanted = _shared(image_of(scene, some), image_of(scene, last), n - 1)
+    return _mean("wavelengths", roi, scene.render(exp), wanted, _terms(exp))
 
 
 @relation(4)
@@ -107,7 +108,8 @@ def sum_of_sources(scene: Scene, dice: random.Random) -> Images:
     whole = additive(scene, roi)
     exp = scene.prepared(whole)
     some, last = (image_of(scene, changed(whole, beam={"sources": part})) for part in (rows[:-1], rows[-1:]))
-    return _mean("sources", roi, (scene.render(exp), some, last), (sum(weights[:-1]), weights[-1]), _terms(exp))
+    wanted = _shared(some, last, sum(weights[:-1]), weights[-1])
+    return _mean("sources", roi, scene.render(exp), wanted, _terms(exp))
 
 
 @relation(10)
@@ -123,8 +125,8 @@ def sum_of_domains(scene: Scene, dice: random.Random) -> Images:
     assert turned.domains is not None
     alone = replace(turned, domains=turned.domains[-1:])  # which no setting can ask for
     last = replace(exp, orientations=alone, n_steps=exp.n_steps // n, steps=exp.steps / n)
-    images = scene.render(exp), image_of(scene, some), scene.render(last)
-    return _mean("domains", roi, images, (n - 1, 1), _terms(exp))
+    wanted = _shared(image_of(scene, some), scene.render(last), n - 1)
+    return _mean("domains", roi, scene.render(exp), wanted, _terms(exp))
 
 
 @relation(20)
@@ -140,8 +142,8 @@ def sum_of_phi_steps(scene: Scene, dice: random.Random) -> Images:
     some = changed(whole, scan={"phi_steps": n - 1})
     last = changed(whole, scan=_still(scan.phi_start_rad + scan.phi_step_rad * (n - 1)))
     exp = scene.prepared(whole)
-    images = scene.render(exp), image_of(scene, some), image_of(scene, last)
-    return _mean("phi steps", roi, images, (n - 1, 1), _terms(exp))
+    wanted = _shared(image_of(scene, some), image_of(scene, last), n - 1)
+    return _mean("phi steps", roi, scene.render(exp), wanted, _terms(exp))
 
 
 def _still(phi: "Number") -> dict[str, object]:
@@ -162,7 +164,7 @@ def stale_phi(scene: Scene, dice: random.Random) -> Images:
     kept = angles[angles.index(0.0) - 1]  # the last one before the first
     zero, before = (image_of(scene, changed(stale, scan=_still(phi))) for phi in (0.0, kept))
     known, ours = n * image_of(scene, fresh) + before, n * scene.render(exp) + zero
-    pair = _mean("phi steps", roi, (ours, known, known), (1.0, 0.0), _terms(exp))
+    pair = _mean("phi steps", roi, ours, known, _terms(exp))
     return replace(pair, names=("steps of which each rotates, the one at 0 as the one before it", "the image"))
 
 
@@ -194,7 +196,7 @@ def sum_of_sub_pixels(scene: Scene, dice: random.Random) -> Images:
     image, sub = scene.render(coarse), scene.render(fine) / solid_angle(fine)
     tall, wide = image.shape
     wanted = sub.view(tall, n, wide, n).mean((1, 3)) * solid_angle(coarse)
-    pair = _mean("sub-pixels", roi, (image, wanted, wanted), (1.0, 0.0), _terms(coarse))
+    pair = _mean("sub-pixels", roi, image, wanted, _terms(coarse))
     return replace(pair, names=("the mean of a finer detector's pixels", "the image of sub-pixels"))
 
 

@@ -196,6 +196,8 @@ def transposed(scene: Scene, dice: random.Random) -> Images:
         raise DoesNotHold("the two turns that curve a detector are not exchanged")
     if exp.oversample > 1 and (config.sampling.thick or config.sampling.polar or config.sampling.omega):
         raise DoesNotHold("factors on the running sum depend on the order of sub-pixels (Q27)")
+    if exp.oversample > 1 and config.dmin_m > 0 and config.beam.polarized:
+        raise DoesNotHold("the polarization is that of the first sub-pixel that dmin leaves (Q30)")
     if (exp.first_differs and (detector.mask is not None or config.dmin_m > 0)) or (
         exp.interpolate and quirks.on("Q25")
     ):
