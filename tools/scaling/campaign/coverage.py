@@ -11,6 +11,7 @@ from tools.scaling.campaign.record import Drawn
 NAMES = tuple(flag.names.split()[0].rstrip("*") for flag in TABLE)
 _PLACE = {name: place for place, name in enumerate(NAMES)}
 _SHOWN = 10  # of a long list, for a person
+_BY_CHANCE = 8  # cases of a pair that are likely: with none of them, something keeps the two apart
 
 
 def flags_of(drawn: Drawn) -> tuple[str, ...]:
@@ -51,10 +52,12 @@ class Coverage:
         """Return the flags that no case had, but for those that the generator leaves out for a reason."""
         return tuple(name for name, count in self.counts.items() if count == 0 and name not in NOT_DRAWN)
 
-    def apart(self) -> list[tuple[str, str]]:
-        """Return the pairs of flags that no case had together, though each came with other flags."""
-        seen = self.pairs.diagonal() > 0
-        alone = np.triu((self.pairs == 0) & seen[:, None] & seen[None, :], 1)
+    def apart(self, expected: float = 0.0) -> list[tuple[str, str]]:
+        """Return the pairs of flags that no case had together, though each came with others: those of which more than
+        `expected` cases would have been there by chance."""
+        counts = self.pairs.diagonal()
+        chance = np.outer(counts, counts) / max(self.cases, 1)
+        alone = np.triu((self.pairs == 0) & (chance > expected), 1)
         return [(NAMES[i], NAMES[j]) for i, j in np.argwhere(alone)]
 
     def lines(self) -> Iterator[str]:
@@ -67,5 +70,7 @@ class Coverage:
             yield f"never drawn: {' '.join(self.never())}"
         yield "rarest: " + ", ".join(f"{name} {count}" for count, name in drawn[:_SHOWN])
         apart, pairs = self.apart(), len(drawn) * (len(drawn) - 1) // 2
-        shown = ", ".join(f"{one} with {other}" for one, other in apart[:_SHOWN])
-        yield f"{pairs - len(apart)} of {pairs} pairs seen together" + (f"; never: {shown}" if apart else "")
+        yield f"{pairs - len(apart)} of {pairs} pairs seen together"
+        unlikely = [f"{one} with {other}" for one, other in self.apart(_BY_CHANCE)]
+        if unlikely:
+            yield f"never, though {_BY_CHANCE} or more cases were likely: {', '.join(unlikely[:_SHOWN])}"

@@ -3,13 +3,18 @@
 from tools.scaling.campaign.draws.case import Draft
 from tools.scaling.campaign.draws.dice import Dice
 
+_UNUSED = ("-dispersion 1", "-dispsteps 3", "-hdivrange 1", "-hdivsteps 3", "-vdivrange 2", "-vdivsteps 2",
+           "-hdivstep 0.7", "-vdivstep 0.6", "-divergence 3", "-divsteps 4")  # fmt: skip
+
 
 def draw_beam(draft: Draft) -> None:
     _dose(draft)
     _polarization(draft)
     if draft.dice.chance(0.12):
         _source_file(draft)
-        draft.maybe(0.1, "-dispersion 1 -dispsteps 3 -hdivrange 1")  # not used beside it
+        if draft.dice.chance(0.15):  # not used beside it
+            for text in draft.dice.some(_UNUSED, 0.4):
+                draft.add(text)
     else:
         _dispersion(draft)
         _divergence(draft)
@@ -65,7 +70,8 @@ def _divergence(draft: Draft) -> None:
         edge = draft.count(dice.whole(2, 4))
         edge = edge if draft.count(edge) == edge and edge > 1 else 0
         if edge:
-            draft.add(f"-divergence {dice.number(0.1, 5)} -divsteps {edge}")
+            early = dice.of("-hdivrange 1 -vdivsteps 3", "-vdivrange 2 -hdivsteps 3") if dice.chance(0.2) else ""
+            draft.add(early, f"-divergence {dice.number(0.1, 5)} -divsteps {edge}")
     elif dice.chance(0.25):
         for axis in dice.some(("h", "v"), 0.7):
             _axis(draft, axis)

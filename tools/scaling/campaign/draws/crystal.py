@@ -139,7 +139,7 @@ def _shape(draft: Draft) -> None:
     elif dice.chance(0.15):
         # far below 1 the numerator of a ROUND spot's sinc3 cancels, and nothing but rounding is left
         draft.add("-fudge", dice.of(dice.number(0.3, 2), dice.number(0.3, 2), "0", "50"))
-    draft.maybe(0.03, dice.of("-square_xtal", "-round_xtal"))
+    draft.maybe(0.05, dice.of("-square_xtal", "-round_xtal", "-gauss_xtal", "-binary_spots"))
 
 
 def _misset(draft: Draft) -> None:

@@ -121,8 +121,11 @@ def _pixels(draft: Draft) -> None:
     elif fast == slow:
         draft.add("-detsize", _length(draft, fast))
     else:
-        draft.add("-detsize_f", _length(draft, fast))
-        draft.add("-detsize_s", _length(draft, slow))
+        sides = [("-detsize_f", _length(draft, fast)), ("-detsize_s", _length(draft, slow))]
+        if dice.chance(0.1):
+            draft.add("-detsize 77", *sides[0], *sides[1])
+        else:
+            draft.groups += sides
     if not (draft.pixel_mm == 0.1 and dice.chance(0.5)):
         draft.add("-pixel", f"{draft.pixel_mm:.4g}")
 
@@ -191,7 +194,8 @@ def _vectors(draft: Draft) -> None:
     if dice.chance(0.1) and (draft.on("Q02") or (turn is None and consistent)):
         corner = [draft.distance_mm, draft.pixel_mm * draft.slow / 2, -draft.pixel_mm * draft.fast / 2]
         name, per = dice.of(("-pix0_vector", 1e-3), ("-pix0_vector_mm", 1.0))
-        draft.add(name, *(f"{per * value:.8g}" for value in corner))
+        early = "-pix0_vector 1 0 0" if dice.chance(0.15) else ""
+        draft.add(early, name, *(f"{per * value:.8g}" for value in corner))
 
 
 def _place(draft: Draft) -> None:
@@ -309,10 +313,13 @@ def _headers(draft: Draft) -> None:
         draft.add("-img", draft.file(("own.img", "frame_001.img"), _smv(draft, [1] * (draft.fast * draft.slow))))
     if which != "img":
         pixels = [int(not dice.chance(0.2)) * dice.of(1, 1, 65535) for _ in range(draft.fast * draft.slow)]
+        pixels[draft.slow // 2 * draft.fast + draft.fast // 2] = 1
         draft.add("-mask", draft.file(("mask.img", "bad.smv"), _smv(draft, pixels)))
     if dice.chance(0.6):
         draft.add("-pixel", f"{draft.pixel_mm:.4g}")
     draft.maybe(0.1, f"-detpixels_f {draft.fast}")
+    draft.maybe(0.1, f"-detpixels_s {draft.slow}")
+    draft.maybe(0.1 if draft.fast == draft.slow else 0.0, f"-detpixels {draft.fast}")
     draft.maybe(0.1, dice.of("-detsize 9", "-detsize_f 4", "-detsize_s 4"))  # the number of pixels counts
 
 
@@ -346,15 +353,13 @@ def _smv(draft: Draft, pixels: list[int]) -> bytes:
 
 
 def _range(draft: Draft) -> str:
-    """Of a rotation, for which draw_scan then draws nothing but its start; above 0 it makes two phi steps."""
+    """Of a rotation, which makes two phi steps unless it is below 0; draw_scan then draws nothing but its start."""
     dice = draft.dice
-    if dice.chance(0.5):
-        return "-1"  # not given
-    draft.swept = True
     if draft.left < 2 or dice.chance(0.5):
-        return "0"
+        return "-1"
+    draft.swept = True
     draft.count(2)
-    return dice.number(0.1, 2)
+    return dice.of("0", dice.number(0.1, 2))
 
 
 def _centre(dice: Dice, length: float) -> str:

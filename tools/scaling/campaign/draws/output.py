@@ -55,14 +55,25 @@ def _files(draft: Draft) -> None:
 
 
 def _printed(draft: Draft) -> None:
-    """A trace or a print of a pixel that is rendered for certain: the first of the region, without a mask."""
-    dice = draft.dice
-    if draft.roi is None and not draft.masked:
-        slow, fast = dice.whole(0, draft.slow - 1), dice.whole(0, draft.fast - 1)
+    """A trace or a print of a pixel that is rendered for certain."""
+    pixel = _rendered(draft)
+    if pixel is not None:
+        slow, fast = pixel
         name = draft.spell("-trace_pixel", "-dump_pixel") if not draft.on("Q61") else "-trace_pixel"
         draft.maybe(0.1, f"{name} {slow} {fast}")
         draft.maybe(0.03, f"-printout_pixel {fast} {slow}")
     draft.maybe(0.02, "-printout")
+
+
+def _rendered(draft: Draft) -> tuple[int, int] | None:
+    """A pixel (slow, fast) inside the region of interest; with a mask the middle one, which none of ours covers."""
+    dice, roi = draft.dice, draft.roi
+    if draft.masked:
+        return (draft.slow // 2, draft.fast // 2) if roi is None else None
+    if roi is None:
+        return dice.whole(0, draft.slow - 1), dice.whole(0, draft.fast - 1)
+    inside = 0 <= roi[0] <= min(roi[1], draft.fast - 1) and 0 <= roi[2] <= min(roi[3], draft.slow - 1)
+    return (roi[2], roi[0]) if inside else None
 
 
 def _inert(draft: Draft) -> None:
@@ -75,10 +86,10 @@ def _inert(draft: Draft) -> None:
     listed = draft.listed and not any(group[0] in ("-dump", "--fdump") for group in draft.groups)
     if listed and (draft.on("Q61") or "Q61" in draft.quirks.chosen):  # without these a name of the port's own
         draft.maybe(0.15, "-dump cache.bin")
-    if dice.chance(0.1):
-        text, means = dice.of(*_IGNORED)
-        if draft.on("Q35") or (means and draft.on("Q03")):
-            draft.add(text)
+    if dice.chance(0.07):
+        for text, means in dice.order(_IGNORED)[: dice.of(1, 1, 3)]:
+            if draft.on("Q35") or (means and draft.on("Q03")):
+                draft.add(text)
 
 
 def draw_more(draft: Draft) -> None:
