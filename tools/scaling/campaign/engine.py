@@ -347,12 +347,26 @@ def _own_workers(count: int, limit: int | None, cases: int, size: int) -> Iterat
     count = max(1, min(count, -(-cases // size)))
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
-        cluster = LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
-            memory_limit=current_limit(limit).bytes // count, silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+        with _unheard(signal.SIGINT):
+            cluster = LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
+                memory_limit=current_limit(limit).bytes // count, silence_logs=logging.CRITICAL,
+            )  # fmt: skip
         stack.callback(_close, cluster)
         yield stack.enter_context(closing(Client(cluster, set_as_default=False)))
+
+
+@contextmanager
+def _unheard(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back within; threads and processes that are begun then never hear of it.
+
+    A terminal interrupts all its processes: we end our workers, and they need not answer, each with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _close(cluster: Any) -> None:
