@@ -1,16 +1,18 @@
 """A planted mistake, shrunk to a folder that shows it: the case, what the oracle says of it, and why."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from nanobragg_torch.physics import corrections
+from tests.scaling.cli.calls import run
 from tools.scaling.base.errors import BadInput
 from tools.scaling.campaign import golden
 from tools.scaling.campaign.generator import draw
-from tools.scaling.campaign.golden import failing, shrink_groups, shrink_seed
+from tools.scaling.campaign.golden import shrink_groups, shrink_seed
 from tools.scaling.campaign.groups import FailureGroup, ShrunkCase, Signature, read_shrunk
 from tools.scaling.campaign.record import Drawn
 from tools.scaling.campaign.scene import How
@@ -33,17 +35,19 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_planted_mistake_is_shrunk_named_and_judged(planted: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_planted_mistake_is_shrunk_named_and_judged(planted: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
     folder = tmp_path / "case"
-    made = shrink_seed(5, How(), "oracle", folder)
-    assert made is not None
+    code, out, err = run(capsys, "campaign", "shrink", 5, "--check", "oracle", "--out", folder)
+    (made,) = read_shrunk(tmp_path)
+    assert (code, err) == (0, "")
+    lines = [made.command, made.sentence, f"3 flags of 10 left after {made.trials} trials: {folder}"]
+    assert out.splitlines() == lines
     assert made.command == "python -m nanobragg_torch -cell 100 100 100 90 90 90 -default_F 1 -detpixels 1"
     assert made.command.endswith(" ".join(made.flags))
     assert (made.signature.label, made.signature.quirks) == ("omega_pixel_sr", ("--quirk",))
     assert made.cause == "omega_pixel_sr"
     assert "omega_pixel_sr is what its rule makes of its own inputs, and the reference's is not" in made.sentence
     assert (made.seed, made.given, made.kept) == (5, 10, 3)
-    assert read_shrunk(tmp_path) == (made,)
     names = ["case.json", "command.sh", "float.bin", "sha256.txt", "shrunk.json", "trace_0_0.log"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert json.loads((folder / "case.json").read_text())["reference"]["trace"] == golden.ORACLE
@@ -58,12 +62,13 @@ def test_a_planted_mistake_is_shrunk_named_and_judged(planted: pytest.MonkeyPatc
         shrink_seed(5, How(), "oracle", folder)
 
 
-def test_what_does_not_fail_is_not_shrunk(tmp_path: Path) -> None:
-    assert failing(2, How(), "flags") == ()
-    assert shrink_seed(2, How(), "flags", tmp_path / "case") is None
+def test_what_does_not_fail_is_not_shrunk(tmp_path: Path, capsys) -> None:
+    shrink = ("campaign", "shrink", 2, "--out", tmp_path / "case", "--check")
+    assert run(capsys, *shrink, "flags") == (0, "seed 2 does not fail flags\n", "")
+    code, _, err = run(capsys, *shrink, "polar")
+    assert code == 2
+    assert re.fullmatch(r"error: --check polar: expected one of flags, compiled, oracle, .*, got another name\n", err)
     assert not (tmp_path / "case").exists()
-    with pytest.raises(BadInput, match=r"--check polar: expected one of flags, compiled, oracle, .*, got another name"):
-        failing(2, How(), "polar")
 
 
 def test_one_seed_of_each_kind_is_shrunk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 from tools.scaling.base.errors import BadInput, ScalingError
 from tools.scaling.base.files import make_folder, to_ascii, write_json, write_text
 from tools.scaling.base.repo import digest
-from tools.scaling.campaign.checks import CHECKS
 from tools.scaling.campaign.generator import GENERATOR, draw, grouped
 from tools.scaling.campaign.groups import RECORD, FailureGroup, ShrunkCase, read_shrunk, signature
-from tools.scaling.campaign.judge import judge
+from tools.scaling.campaign.judge import ALL, judge
 from tools.scaling.campaign.record import Verdict
 from tools.scaling.campaign.scene import How, Scene, scene_of
 from tools.scaling.campaign.shrink import Shrunk, shrink
@@ -252,7 +251,7 @@ def shrink_groups(
     kinds: dict[tuple[object, ...], FailureGroup] = {}
     for group in found:
         kinds.setdefault(group.signature.kind, group)
-    wanted = [group for kind, group in kinds.items() if kind not in known]
+    wanted = [group for kind, group in kinds.items() if kind not in known and group.signature.check in ALL]
     for at, group in enumerate(wanted[:most], 1):
         seed = min(group.seeds, key=lambda seed: len(draw(seed).flags))
         tell(f"shrinking seed {seed} for {group.signature.name} ({at} of {min(len(wanted), most)})")
@@ -282,8 +281,8 @@ def failing(seed: int, how: How, check: str | None = None) -> tuple[Verdict, ...
 
     Raises BadInput for a check that there is not.
     """
-    if check is not None and check not in CHECKS:
-        raise BadInput(f"--check {check}: expected one of {', '.join(CHECKS)}, got another name")
+    if check is not None and check not in ALL:
+        raise BadInput(f"--check {check}: expected one of {', '.join(ALL)}, got another name")
     failures = judge(draw(seed), how, (check,) if check else ()).failures
     return tuple(sorted(failures, key=lambda verdict: (telling(verdict.check), not verdict.label)))
 

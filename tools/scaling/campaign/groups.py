@@ -134,10 +134,11 @@ def groups(
 
 def read_shrunk(folder: Path) -> tuple[ShrunkCase, ...]:
     """What was shrunk into the folders of `folder`, by name; nothing where there is no such folder. Raises BadInput."""
-    return tuple(_read(path) for path in sorted(folder.glob(f"*/{RECORD}")))
+    return tuple(read_record(path) for path in sorted(folder.glob(f"*/{RECORD}")))
 
 
-def _read(path: Path) -> ShrunkCase:
+def read_record(path: Path) -> ShrunkCase:
+    """The record of a shrunk case. Raises BadInput."""
     try:
         data = json.loads(read_file(path, _LARGEST))
         known = Signature(**data["signature"] | {"quirks": tuple(data["signature"]["quirks"])})

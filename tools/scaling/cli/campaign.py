@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tools.scaling.campaign.engine import Standing, Watcher
+    from tools.scaling.campaign.groups import FailureGroup, ShrunkCase
     from tools.scaling.campaign.store import Summary
 
 campaign = typer.Typer(cls=Menu, rich_markup_mode=None, invoke_without_command=True)
@@ -28,6 +29,11 @@ STORE = ROOT / "reports" / "campaign"
 MINUTE = 60.0
 SHOWN = 20  # groups of failures
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.", show_default="reports/campaign")]
+Against = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A program that is run on each case: a shipped name or a TOML file."),
+]
+Precision = Annotated[Dtype, typer.Option(help="In which the port computes once more.")]
 
 
 @campaign.callback()
@@ -39,10 +45,7 @@ def run(
             metavar="FIRST:END,...", help="Cases, END not among them; a set, in any order; a seed alone, too."
         ),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A program that is run on each case: a shipped name or a TOML file."),
-    ] = None,
+    against: Against = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +58,7 @@ def run(
     ] = None,
     shard: Annotated[int, typer.Option(help="Cases that are handed out, and kept, together.", min=1)] = 100,
     device: Device = "cpu",
-    dtype: Annotated[Dtype, typer.Option(help="In which the port computes once more.")] = Dtype.float32,
+    dtype: Precision = Dtype.float32,
     memory_limit: MemoryLimit = None,
     work: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -67,6 +70,8 @@ def run(
         return
     from tools.scaling.campaign import engine
     from tools.scaling.campaign import store as kept
+    from tools.scaling.campaign.golden import shrink_groups
+    from tools.scaling.campaign.groups import SHRUNK, groups
     from tools.scaling.campaign.key import JUDGE, Asked, absolute
 
     if seeds is None:
@@ -82,13 +87,61 @@ def run(
     with _watcher() as watcher:
         folder, standing = engine.run(asked, wanted, store, crew, shard, watcher)
     found = kept.summary(folder, wanted)
-    for line in [*summary_lines(found), *group_lines(found), *standing_lines(standing), f"store: {relative(folder)}"]:
+    made = groups(found.failures)
+    if made and asked.work == JUDGE:
+        made = groups(found.failures, shrink_groups(made, asked.how, folder / SHRUNK, tell=tell))
+    for line in [
+        *summary_lines(found),
+        *group_lines(found, made),
+        *standing_lines(standing),
+        f"store: {relative(folder)}",
+    ]:
         say(line)
     if found.failures:
         raise GateFailed(
             f"campaign: {found.failed:,} of {counted_cases(found.cases)} {'fails' if found.failed == 1 else 'fail'}"
         )
     say(f"campaign: {counted_cases(found.cases)}, none fails")
+
+
+@campaign.command()
+def shrink(
+    seed: Annotated[int, typer.Argument(metavar="SEED", min=0)],
+    check: Annotated[
+        str | None, typer.Option(metavar="NAME", help="That fails.", show_default="the one that tells most")
+    ] = None,
+    against: Against = None,
+    store: Store = STORE,
+    device: Device = "cpu",
+    dtype: Precision = Dtype.float32,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The case to write.", show_default="in the store")
+    ] = None,
+) -> None:
+    """Make a failing case as small as it can be, and write it as a golden case, with its command line and its cause."""
+    from tools.scaling.campaign.generator import draw
+    from tools.scaling.campaign.golden import failing, shrink_seed
+    from tools.scaling.campaign.groups import RECORD, SHRUNK, read_record, signature
+    from tools.scaling.campaign.key import Asked, absolute, key_of
+    from tools.scaling.campaign.store import open_key
+
+    asked = Asked(device, dtype.value, absolute(against))
+    failures = failing(seed, asked.how, check)
+    if not failures:
+        say(f"seed {seed} {f'does not fail {check}' if check else 'fails no check'}")
+        return
+    first, *others = failures
+    name = f"{signature(first, draw(seed).flags).name}-{seed}"
+    folder = out or open_key(store, key_of(asked)) / SHRUNK / name
+    there = out is None and (folder / RECORD).is_file()
+    made = read_record(folder / RECORD) if there else shrink_seed(seed, asked.how, first.check, folder)
+    if made is None:
+        raise BadInput(f"seed {seed}: expected the failure of {first.check} again, got none: it is not reproducible")
+    for line in shrunk_lines(made):
+        say(line)
+    say(f"{counted(made.kept, 'flag')} of {made.given} left after {counted(made.trials, 'trial')}: {relative(folder)}")
+    if others:
+        say(f"also fails: {', '.join(verdict.check for verdict in others)}; --check NAME shrinks for one of them")
 
 
 def counted_cases(number: int) -> str:
@@ -106,11 +159,8 @@ def summary_lines(found: "Summary") -> Iterator[str]:
         yield "  ".join([f"{check:<{width}}", *(f"{found.counts[check, status]:>9,}" for status in Status)])
 
 
-def group_lines(found: "Summary") -> Iterator[str]:
-    """The failures by what they have in common, the largest groups first."""
-    from tools.scaling.campaign.groups import groups
-
-    made = groups(found.failures)
+def group_lines(found: "Summary", made: "Sequence[FailureGroup]") -> Iterator[str]:
+    """The failures by what they have in common, those of one cause together, with what was shrunk of them."""
     said = {(seed, verdict.check): verdict.says for seed, verdict, _ in found.failures}
     for group in made[:SHOWN]:
         sign, first = group.signature, group.seeds[0]
@@ -118,8 +168,16 @@ def group_lines(found: "Summary") -> Iterator[str]:
         more = ", ..." if group.count > 3 else ""
         yield f"{counted_cases(group.count)}: {what}: seed {', '.join(map(str, group.seeds[:3]))}{more}"
         yield f"    {said[first, sign.check]}"
+        if group.shrunk is not None:
+            yield from (f"    {line}" for line in shrunk_lines(group.shrunk))
     if len(made) > SHOWN:
         yield f"and {counted(len(made) - SHOWN, 'more group')} of failures"
+
+
+def shrunk_lines(made: "ShrunkCase") -> Iterator[str]:
+    """The command line of a shrunk case, and what it shows."""
+    yield made.command
+    yield made.sentence
 
 
 def standing_lines(standing: "Standing") -> Iterator[str]:
