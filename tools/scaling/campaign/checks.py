@@ -10,6 +10,7 @@ from math import inf, isnan
 from tools.scaling.campaign.measure import RELATIVE, Within, compared, unasked
 from tools.scaling.campaign.record import Status, Verdict
 from tools.scaling.campaign.scene import Scene
+from tools.scaling.campaign.traced import trace
 
 Pixel = tuple[int, int]  # slow, fast on the detector
 
@@ -35,7 +36,29 @@ def flags(scene: Scene) -> Verdict:
 def compiled(scene: Scene) -> Verdict:
     """The compiled kernel against the torch path."""
     verdict = compared("compiled", scene, scene.definition, scene.compiled, ("the torch path", "the kernel"))
-    return replace(verdict, label="kernel") if verdict.status is Status.differs else verdict
+    if verdict.status is not Status.differs:
+        return verdict
+    if verdict.pixel is None or not _sides_with_kernel(scene, verdict.pixel):
+        return replace(verdict, label="kernel")
+    from tools.scaling.campaign.signature import first_divergence
+
+    label = first_divergence(scene.config, verdict.pixel) or "torch path"
+    return replace(verdict, says=f"{verdict.says}; the oracle is on the kernel's side", label=label)
+
+
+def _sides_with_kernel(scene: Scene, pixel: Pixel) -> bool:
+    """Whether the oracle's value of a pixel is nearer to the kernel's than to that of the torch path."""
+    from tools.scaling.oracle.uncovered import Uncovered
+
+    if scene.oracle.terms > TERMS:
+        return False
+    try:
+        known = scene.oracle.one(*pixel).value
+    except Uncovered:
+        return False
+    place = pixel[0] - scene.roi.slow_min, pixel[1] - scene.roi.fast_min
+    kernel, torch_path = (_apart(float(image[place]), known) for image in (scene.compiled, scene.definition))
+    return kernel < torch_path
 
 
 def oracle(scene: Scene) -> Verdict:
@@ -112,13 +135,14 @@ def device(scene: Scene) -> Verdict:
 
 
 def outputs(scene: Scene) -> Verdict:
-    """The files that the port writes of its image, against what the oracle makes of the same image."""
+    """What the port writes and prints of its image, against what the oracle makes of the same image."""
     import numpy as np
 
+    from nanobragg_torch.cli.facts import result_lines
     from nanobragg_torch.products.outputs import make_outputs
     from nanobragg_torch.products.statistics import statistics
     from nanobragg_torch.scan.simulate import start
-    from tools.scaling.oracle.outputs import expected_files, unlike
+    from tools.scaling.oracle.outputs import expected_files, expected_lines, unlike
     from tools.scaling.oracle.uncovered import Uncovered
 
     if not scene.asked("outputs", 2):
@@ -127,15 +151,21 @@ def outputs(scene: Scene) -> Verdict:
     roi = scene.roi
     image[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1] = scene.definition.numpy()
     try:
-        expected = expected_files(scene.config, image.tolist())
+        expected = expected_files(scene.config, image.tolist(), scene.oracle)
+        known = expected_lines(scene.config, image.tolist(), scene.oracle)
     except Uncovered as error:
         return unasked("outputs", str(error))
     run = start(scene.exp)
-    made = make_outputs(run, image, statistics(run, image), scene.config.output.dump_file)
+    measured = statistics(run, image)
+    made = make_outputs(run, image, measured, scene.config.output.dump_file)
     ours = {str(path): b"".join(bytes(piece) for piece in pieces) for path, pieces in made.files.items()}
-    for name in expected:
-        if said := unlike(name, ours.get(name, b""), expected[name]):
-            return Verdict("outputs", Status.differs, f"{name}: {said}", label=name)
+    kinds = {str(value): f"output.{name}" for name, value in vars(scene.config.output).items() if name.endswith("file")}
+    for name in {**expected, **ours}:
+        if said := unlike(name, ours.get(name, b""), expected.get(name, b"")):
+            return Verdict("outputs", Status.differs, said, label=kinds[name])
+    for line, right in zip(result_lines(measured)[1:], known):
+        if line != right:
+            return Verdict("outputs", Status.differs, f"expected '{right}', printed is '{line}'", label="printed")
     return Verdict("outputs", Status.ok)
 
 
@@ -166,5 +196,5 @@ def reference(scene: Scene) -> Verdict:
 
 
 CHECKS: dict[str, Callable[[Scene], Verdict]] = {
-    each.__name__: each for each in (flags, compiled, oracle, device, outputs, reference)
+    each.__name__: each for each in (flags, compiled, oracle, device, trace, outputs, reference)
 }
