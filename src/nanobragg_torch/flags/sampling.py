@@ -9,6 +9,8 @@ import math
 from nanobragg_torch.config import Scan, Sensor, Spread
 from nanobragg_torch.units import RTD
 
+_UNSAID = 0.5e-6  # metres: the thickness of a sensor of which the number of layers alone is said (semantics D8)
+
 
 def phi_scan(start: float, osc: float, step: float, steps: int) -> Scan:
     """The spindle's steps from what was given (semantics D5; Q32)."""
@@ -58,11 +60,12 @@ def sensor(thickness: float, mu: float, layers: int, *, within: bool = False, op
 
     within: n layers of thickness/n, a single one as well. opaque: a mu below 0 is one over the thickness (D9).
     """
-    if layers <= 0:
+    parts = layers
+    if thickness < 0 and layers > 0:
+        thickness = _UNSAID
+    elif layers <= 0:
         layers = parts = 2
-    elif within:
-        parts = layers
-    else:
+    elif not within:
         layers = max(layers, 2)
         parts = layers - 1
     if opaque and thickness > 0 and mu < 0:

@@ -89,6 +89,9 @@ def test_dispersion_thickness_and_mosaic() -> None:
     assert thick.step_m == pytest.approx(1e-4)  # Q14
     assert thick.mu_per_m == pytest.approx(1 / 3e-4)
     assert parse(with_flags("-detector_thick 300 -detector_abs inf")).detector.sensor == Sensor()
+    below = parse(with_flags("-detector_thick -5 -thicksteps 3")).detector.sensor  # three layers of half a micron
+    assert (below.thickness_m, below.layers, below.mu_per_m, below.step_m) == (0.5e-6, 3, 2e6, 0.5e-6 / 3)
+    assert parse(with_flags("-detector_thick -5 -detector_abs 100")).detector.sensor == Sensor(mu_per_m=1e4)
     spread = parse(with_flags("-mosaic 0.5"))
     assert (spread.crystal.mosaic_domains, spread.crystal.mosaic_spread_rad) == (10, 0.5 / RTD)
     assert spread.warnings == ("mosaic spread without -mosaic_domains: 10 domains are used",)

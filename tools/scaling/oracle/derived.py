@@ -111,16 +111,15 @@ def sensor(of: Variables, quirks: Quirks) -> Sensor:
     """D8, D9 and D11: the layers."""
     unset = 0.0 if quirks.on("Q62") else -1.0
     mu = unset if of.mu is None else of.mu
-    if of.thick <= 0.0:
+    thick, n = of.thick, of.thicksteps
+    layers, parts = (max(n, 2), max(n, 2) - 1) if n > 0 and quirks.on("Q14") else (n, n) if n > 0 else (2, 2)
+    if thick < 0.0 and n > 0:
+        thick, layers, parts = 0.5e-6, n, n
+    if thick <= 0.0:
         return Sensor(mu_per_m=mu)
-    given = of.thicksteps > 0
-    layers = max(of.thicksteps, 2) if given else 2
-    parts = layers - 1 if given else 2
-    if not quirks.on("Q14"):
-        layers = parts = of.thicksteps if given else 2
     if mu < 0.0 and not quirks.on("Q62"):
-        mu = 1.0 / of.thick
-    return Sensor(of.thick, layers, mu, parts)
+        mu = 1.0 / thick
+    return Sensor(thick, layers, mu, parts)
 
 
 def mosaic(of: Variables) -> tuple[float, int]:

@@ -1,7 +1,7 @@
 # ruff: noqa: E741 -- l is a Miller index
 """The reference's loops over one pixel: layers, sub-pixels, sources, phi steps, domains (semantics 4.6 to 6.9)."""
 
-from math import ceil, inf
+from math import ceil, inf, isfinite
 from typing import NamedTuple
 
 from nanobragg_torch.config import Config
@@ -230,6 +230,7 @@ class Walk:
                 fits = False
             if not fits:
                 h0, k0, l0 = whole = nearest(h), nearest(k), nearest(l)
+                self.doubt = self.doubt or isfinite(h + k + l)  # an int that is too large is undefined
             latt, reach = lattice(hkl, whole, moves)
             if latt == 0.0 and dry:
                 f = None
