@@ -1,14 +1,14 @@
 """One process with a mistake in its port: judges case after case until one fails, and shrinks it.
 
-`python -m tools.scaling.studies.campaign.hunt FIRST COUNT` prints an object of JSON a line: each case that fails. To
-`next` on its input it goes on, to `shrink CHECK` it shrinks the case and prints what is left of it. It prints null
-where no case is left.
+`python -m tools.scaling.studies.campaign.hunt FIRST COUNT CHECK...` prints an object of JSON a line: each case that
+fails one of the checks, or any where none is named. To `next` on its input it goes on, to `shrink CHECK` it shrinks the
+case and prints what is left of it. It prints null where no case is left.
 """
 
 import base64
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from tools.scaling.base.files import to_ascii
@@ -22,10 +22,10 @@ from tools.scaling.campaign.signature import port_text
 HOW = How()
 
 
-def main(first: int, count: int) -> None:
+def main(first: int, count: int, checks: Sequence[str] = ()) -> None:
     for seed in range(first, first + count):
         drawn = draw(seed)
-        failures = judge(drawn, HOW).failures
+        failures = judge(drawn, HOW, checks).failures
         if not failures:
             continue
         _tell({"case": packed(drawn), "failures": [_plain(verdict) for verdict in failures]})
@@ -86,11 +86,5 @@ def _tell(content: Any) -> None:
     sys.stdout.flush()
 
 
-def lines(stream: Any) -> Iterator[Any]:
-    """What a process of this module tells, object by object."""
-    for line in stream:
-        yield json.loads(line)
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

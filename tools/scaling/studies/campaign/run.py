@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tools.scaling.studies.campaign.hunt import unpacked
 CASES = 2000  # until which a mistake has to be found
 FEW = 6  # flags of a shrunk case, beyond BASE
 BASE = ("-cell", "-distance", "-lambda")
-SECONDS = 900.0  # of one mistake: what takes longer has broken the search itself
+READING = ("units", "flags", "config", "quirks", "io")  # rooms whose mistakes show in what is read of a case
 SHRUNK, NAMED = 0.9, 0.9  # of all mistakes, at least
 # Where several checks fail on a case, the one that tells most is looked into: what the flags say comes before what is
 # made of them, and the kernel, which differs wherever the torch path is wrong, at last.
@@ -86,7 +86,7 @@ def study(
     """Plant each of `defects` and search it from seed `first` on, in at most `cases` cases. told: of each."""
     outcomes = []
     with scratch("campaign") as folder:
-        tree = shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("*.pyc"))
         for defect in defects:
             began = time.monotonic()
             path, text = defect.path(folder), defect.path(ROOT)
@@ -99,50 +99,56 @@ def study(
                 for stale in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
                     stale.unlink()
             told(outcomes[-1])
-        del tree
     return Hunt(first, tuple(outcomes))
 
 
 def _hunted(defect: PlantedDefect, folder: Path, first: int, cases: int, began: float) -> Hunted:
-    """What the search in a process of its own gives; a process that breaks off has found the mistake, too."""
+    """What the search gives. Where it is likely that the settings tell, they are compared first, alone, as is quick."""
+    for checks in (("flags",), ()) if defect.room in READING else ((),):
+        outcome = _searched(defect, folder, first, cases, checks)
+        if outcome.found:
+            break
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+def _searched(defect: PlantedDefect, folder: Path, first: int, cases: int, checks: Sequence[str]) -> Hunted:
+    """The search in a process that has the defective port."""
     paths = [str(folder / PACKAGE.partition("/")[0]), str(ROOT)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "tools.scaling.studies.campaign.hunt", str(first), str(cases)]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    command = [sys.executable, "-m", "tools.scaling.studies.campaign.hunt", str(first), str(cases), *checks]
+    with (folder / "stderr").open("w+", encoding="utf-8") as stderr, subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
     ) as process:  # fmt: skip
         try:
-            return _led(defect, process, first, cases, began)
+            outcome = _led(defect, process, first, cases)
         finally:
             process.kill()
+        stderr.seek(0)
+        return outcome if outcome.cases else replace(outcome, says="".join(stderr.readlines()[-1:]).strip())
 
 
-def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, cases: int, began: float) -> Hunted:
+def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, cases: int) -> Hunted:
+    """Tell the process to go on until a case fails that the port without the mistake does not fail."""
     assert process.stdin is not None
     assert process.stdout is not None
     for line in process.stdout:
         told = json.loads(line)
         if told is None:
-            return Hunted(defect, "", cases, seconds=time.monotonic() - began)
+            return Hunted(defect, "", cases)
         drawn = unpacked(told["case"])
         failures = _new(drawn, told["failures"])
-        if not failures:
-            process.stdin.write("next\n")
-            process.stdin.flush()
-            continue
-        failure, count = min(failures, key=_rank), drawn.seed - first + 1
-        process.stdin.write(f"shrink {failure['check']}\n")
+        answer = f"shrink {min(failures, key=_rank)['check']}" if failures else "next"
+        process.stdin.write(f"{answer}\n")
         process.stdin.flush()
-        shrunk = json.loads(next(process.stdout, "null"))
-        return _outcome(defect, failure, shrunk, count, time.monotonic() - began)
-    error = process.stderr.read().strip().splitlines()[-1:] if process.stderr else []
-    return Hunted(defect, "", 0, says=" ".join(error), seconds=time.monotonic() - began)
+        if failures:
+            shrunk = json.loads(next(process.stdout, "null"))
+            return _outcome(defect, min(failures, key=_rank), shrunk, drawn.seed - first + 1)
+    return Hunted(defect, "", 0)
 
 
 def _new(drawn: Drawn, failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The failures that the port without the mistake does not have."""
-    known = {verdict.check for verdict in judge(drawn, How()).failures}
+    known = {verdict.check for verdict in judge(drawn, How(), [each["check"] for each in failures]).failures}
     return [failure for failure in failures if failure["check"] not in known]
 
 
@@ -153,16 +159,14 @@ def _rank(failure: dict[str, Any]) -> tuple[int, bool]:
     return len(_FIRST) + (1 + _LAST.index(check) if check in _LAST else 0), not failure["label"]
 
 
-def _outcome(
-    defect: PlantedDefect, failure: dict[str, Any], shrunk: dict[str, Any] | None, count: int, seconds: float
-) -> Hunted:
+def _outcome(defect: PlantedDefect, failure: dict[str, Any], shrunk: dict[str, Any] | None, count: int) -> Hunted:
     if shrunk is None:
         named = failure["label"] or failure["check"]
-        return Hunted(defect, failure["check"], count, cause=named, says=failure["says"], seconds=seconds)
+        return Hunted(defect, failure["check"], count, cause=named, says=failure["says"])
     drawn, verdict = unpacked(shrunk["case"]), shrunk["verdict"]
     left = tuple(group[0] for group in grouped(drawn.flags) if group[0] not in BASE)
     cause = _explained(drawn, verdict["pixel"], shrunk["trace"]) or verdict["label"] or verdict["check"]
-    return Hunted(defect, failure["check"], count, left, " ".join(drawn.flags), cause, verdict["says"], seconds)
+    return Hunted(defect, failure["check"], count, left, " ".join(drawn.flags), cause, verdict["says"])
 
 
 def _explained(drawn: Drawn, pixel: list[int] | None, trace: str) -> str:
