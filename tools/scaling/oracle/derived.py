@@ -20,6 +20,8 @@ def pixels(of: Variables) -> tuple[int, int, float, float]:
 def fluence(of: Variables) -> float:
     """D2: photons a square metre."""
     if of.flux != 0.0 and of.exposure > 0.0 and of.beamsize >= 0.0:
+        if of.beamsize == 0.0:
+            raise Uncovered("a flux in a beam without area")
         return of.flux * of.exposure / of.beamsize / of.beamsize
     return of.fluence
 
@@ -124,12 +126,11 @@ def sensor(of: Variables, quirks: Quirks) -> Sensor:
 
 def mosaic(of: Variables) -> tuple[float, int]:
     """D10: the spread in radians and the number of domains."""
-    spread_rad, domains = of.mosaic_spread, of.mosaic_domains
-    if domains <= 0:
-        domains = 10 if spread_rad > 0.0 else 1
-    if spread_rad <= 0.0:
+    if of.mosaic_spread <= 0.0:
         return 0.0, 1
-    return spread_rad, domains
+    if of.mosaic_domains == 0:
+        raise Uncovered("no mosaic domain at all")
+    return of.mosaic_spread, 10 if of.mosaic_domains < 0 else of.mosaic_domains
 
 
 def roi(of: Variables, fast: int, slow: int) -> Roi | None:

@@ -19,12 +19,11 @@ Index: TypeAlias = tuple[int, int, int]
 
 _BLANK = b" \t\n\v\f\r"
 _INT = r"\s*+([+-]?+\d++)"
-_FLOAT = r"\s*+([+-]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+|(?i:inf|nan)))"
+_DECIMAL = r"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+"
+_FLOAT = rf"\s*+({_DECIMAL}|[+-]?+(?i:inf|nan))"
 _LISTED = re.compile(_INT * 3 + _FLOAT)
 _COUNTED = re.compile(_FLOAT * 4)
-_ORDINARY = re.compile(
-    r"(?:\s*+[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++\s++[+-]?\d++(?:\.\d++)?+(?:e[+-]?\d++)?+(?=\s|\Z))++\s*+"
-)
+_ORDINARY = re.compile(r"(?:\s*+" + r"[+-]?\d++\s++" * 3 + _DECIMAL + r"(?=\s|\Z))++\s*+")
 _RARE = re.compile(r"0[xX]|[\d.][eE](?![+-]?\d)|(?i:nan|inf)[(\w]")  # which scanf reads in a way of its own
 _DELIMITERS = " \t,;:!"
 _NUMERIC = frozenset("0123456789-+.EGeg")
