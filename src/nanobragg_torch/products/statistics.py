@@ -34,6 +34,7 @@ class Statistics:
         return 100 * self.solid_angle_sr / 4 / math.pi
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of infinite intensities there are no sums
 def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = None) -> Statistics:
     """Of `image` (slow, fast), of the whole detector or of the region of interest, as `simulate` made it.
 
@@ -50,14 +51,12 @@ def statistics(run: Run, image: np.ndarray, angles: Sequence[float] | None = Non
             largest, at = highest, n + int(np.argmax(values == highest))
         n += values.size
         total += float(values.sum())
-        with np.errstate(over="ignore"):
-            squares += float((values * values).astype(np.float32).sum(dtype=np.float64))
+        squares += float((values * values).astype(np.float32).sum(dtype=np.float64))
     mean = total / max(n, 1)
     for values in _window(exp, image):
         shown += values.size
-        with np.errstate(invalid="ignore", over="ignore"):  # of infinite intensities no number is left
-            deviation = values - mean
-            deviations += float((deviation * deviation).sum())
+        deviation = values - mean
+        deviations += float((deviation * deviation).sum())
     fast, slow = (None, None) if at is None else exp.pixel_indices(at, at + 1)
     return Statistics(
         max_I=largest,

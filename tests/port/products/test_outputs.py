@@ -193,8 +193,10 @@ def test_an_origin_of_0_has_no_sign_in_the_header() -> None:
     assert b"DIALS_ORIGIN=100,6,0\n" in contents(make_outputs(run, image, found))["intimage.img"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_deviations_of_infinite_intensities_are_no_number() -> None:
-    """And nothing is warned about, nor is a scale made of it."""
-    *_, found = measured("-fluence", "1e300", "-nopgm")
+    run, image, found = measured("-fluence", "1e300", "-nopgm")
     assert math.isinf(found.max_I)
     assert math.isnan(found.rmsd)
+    image[0] = -image[0]
+    assert math.isnan(statistics(run, image).mean)
