@@ -99,13 +99,17 @@ def test_a_case_that_kills_its_workers_is_a_result():
 
 
 def test_what_else_ends_a_shard_is_told():
-    workers = engine.Dask(None, ASKED, {})
-    with pytest.raises(Killed, match="scheduler is gone"):
-        workers.death(CancelledError("x"))
+    workers = engine.Dask(SimpleNamespace(status="running"), ASKED, {})
+    gone = CancelledError("x")
+    with pytest.raises(CancelledError):
+        workers.death(gone)
+    assert workers.lost(gone) and not workers.lost(ValueError("x"))
     with pytest.raises(shard.Foreign, match="other commit"):
         workers.death(shard.Foreign("other commit"))
     with pytest.raises(BadInput, match=r"expected one that runs tools.scaling .*, got ModuleNotFoundError: No module"):
         workers.death(ModuleNotFoundError("No module named 'tools'"))
+    workers.client.status = "closed"
+    assert workers.lost(ValueError("x"))
 
 
 def test_a_worker_of_another_commit_is_refused(monkeypatch):

@@ -200,6 +200,12 @@ class Dask:
 
         return as_completed(loop=self.client.loop)
 
+    def lost(self, error: BaseException) -> bool:
+        """Whether `error` came of a scheduler that is gone, or has dropped our shards."""
+        from distributed.comm.core import CommClosedError
+
+        return isinstance(error, CancelledError | CommClosedError) or self.client.status != "running"
+
     def death(self, error: BaseException) -> str:
         """How the workers of a shard died. Raises what the user reads where the shard ended otherwise."""
         from distributed.scheduler import KilledWorker
@@ -207,9 +213,7 @@ class Dask:
         if isinstance(error, KilledWorker):
             starved = {event["worker"] for _, event in self.client.get_events("worker-restart-memory") or ()}
             return "memory limit" if error.last_worker.address in starved else "crash"
-        if isinstance(error, CancelledError):
-            raise Killed("the scheduler is gone, or has dropped our shards") from error
-        if isinstance(error, ScalingError):
+        if isinstance(error, ScalingError | CancelledError) or self.lost(error):
             raise error
         raise _broken("a worker", error) from error
 
@@ -227,7 +231,7 @@ def run(asked: Asked, seeds: Piece, where: Path, crew: Crew, size: int, watcher:
     """
     if importlib.util.find_spec("distributed") is None:
         raise Unavailable(f"{sys.executable} has no distributed: expected the engine of campaigns; {INSTALL}")
-    with ExitStack() as stack, _interruptions():
+    with _silence(), _interruptions(), ExitStack() as stack:
         client = stack.enter_context(_their_workers(crew.scheduler, watcher)) if crew.scheduler else None
         key = key_of(asked) if client is None else _key_of_workers(client, asked)
         folder = store.open_key(where, key)
@@ -250,7 +254,14 @@ def run(asked: Asked, seeds: Piece, where: Path, crew: Crew, size: int, watcher:
             watcher.advanced(standing)
 
         standing.began = time.monotonic()
-        complete(pool, shards(left, size), key, take)
+        try:
+            complete(pool, shards(left, size), key, take)
+        except ScalingError:
+            raise
+        except (Exception, CancelledError) as error:
+            if not pool.lost(error):
+                raise
+            raise Killed("the scheduler is gone; finished shards are kept, the same call goes on") from error
         return folder, standing
 
 
@@ -316,6 +327,16 @@ def _interruptions() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing is logged within: what matters of what dask has to say, we say."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ EACH = 20  # kills of a campaign
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDINGS = {signal.SIGKILL: {-9}, signal.SIGTERM: {5, -15}, signal.SIGINT: {5, -2}}  # a signal by itself: at the start
 PATIENCE = 120.0  # seconds: that a call may take to go on, or to end
-LEFT = 20.0  # seconds in which the workers of a dead caller or scheduler end
+LEFT = 90.0  # seconds in which the workers of a dead caller or scheduler end
 
 
 def cheap(seed: int, asked: Asked) -> Result:
@@ -247,7 +247,8 @@ class Stage:
             told.append(f"last line: {self.said()}")
         if "Traceback" in (self.folder / "caller").read_text(errors="replace"):
             told.append("a traceback")
-        return told + (self._left() if not self.elsewhere or kill.who == "all" else [])
+        alone = kill.who == "caller" and self.elsewhere  # the others stay, and serve the next one
+        return told + ([] if alone else self._left())
 
     def _left(self) -> list[str]:
         until = time.monotonic() + LEFT
