@@ -97,6 +97,7 @@ def run(
         f"store: {relative(folder)}",
     ]:
         say(line)
+    _page(store, folder)
     if found.failures:
         raise GateFailed(
             f"campaign: {found.failed:,} of {counted_cases(found.cases)} {'fails' if found.failed == 1 else 'fail'}"
@@ -142,6 +143,23 @@ def shrink(
     say(f"{counted(made.kept, 'flag')} of {made.given} left after {counted(made.trials, 'trial')}: {relative(folder)}")
     if others:
         say(f"also fails: {', '.join(verdict.check for verdict in others)}; --check NAME shrinks for one of them")
+
+
+@campaign.command()
+def page(
+    store: Store = STORE,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="campaign.html in the store")
+    ] = None,
+) -> None:
+    """Write campaign.html of the campaign that was done last: failures, coverage, deviations, what has changed."""
+    _page(store, None, out)
+
+
+def _page(store: Path, folder: Path | None, out: Path | None = None) -> None:
+    from tools.scaling.campaign.page import write_campaign_page
+
+    say(f"page: {relative(write_campaign_page(store, folder, out))}")
 
 
 def counted_cases(number: int) -> str:

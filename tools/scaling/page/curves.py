@@ -16,6 +16,7 @@ UPPER, LOWER = (12.0, 132.0), (162.0, 222.0)  # top and bottom of the panel of v
 HEIGHT = 258.0
 DOTS = 60  # more points than this are drawn as a line alone
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_PAD = 150.0, 46.0, 5.0
+COLUMN, COLUMNS_WIDTH, COLUMNS_BASE = 4.0, 256.0, 60.0  # of a histogram over 64 bits
 FLOOR = 1e-17  # magnitudes below this lie on the base line of a trend
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 # A span below the first is none; the largest double bounds an axis, and one near it gets no marks.
@@ -68,6 +69,15 @@ class ShareBar:
 
     left: float
     width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a histogram, from `top` down to the base line at COLUMNS_BASE. title: what it counts."""
+
+    left: float
+    top: float
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,25 @@ def spark(trend: Trend) -> Spark:
     last = Dot(*drawn[-1], trend.name) if drawn else None
     ticks = (Tick(y(y.hi), f"1e{int(y.hi)}"), Tick(y(base), "0"))
     return Spark(_path(points), ticks, last)
+
+
+def columns(counts: Sequence[int]) -> tuple[Column, ...]:
+    """Draw cases by the bits of their ulps, one column a bit, on a logarithmic scale that begins at half a case."""
+    top = math.log(2.0 * max([*counts, 1]))
+    return tuple(
+        Column(
+            left=COLUMN * bits,
+            top=round(COLUMNS_BASE - (COLUMNS_BASE - 2.0) * math.log(2.0 * count) / top, 2),
+            title=f"{ulps_of(bits)} ulps: {count:,} {'case' if count == 1 else 'cases'}",
+        )
+        for bits, count in enumerate(counts)
+        if count
+    )
+
+
+def ulps_of(bits: int) -> str:
+    """The ulps that have so many bits, for a person."""
+    return str(bits) if bits < 2 else f"{2 ** (bits - 1):,} to {2**bits - 1:,}"
 
 
 def _panel(

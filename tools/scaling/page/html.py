@@ -1,7 +1,7 @@
-"""Page, Index and DevicePage -> one self-contained HTML file each, in ASCII. No arithmetic, no files, no network.
+"""Page, Index, DevicePage and CampaignPage -> one self-contained HTML file each, in ASCII. No files, no network.
 
 Everything from outside is escaped by jinja2; beyond that a Content-Security-Policy in each page lets the browser load
-nothing and run nothing but the index's own script, which it knows by its hash.
+nothing and run nothing but the page's own script, which it knows by its hash.
 """
 
 import base64
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tools.scaling.base.text import counted
 from tools.scaling.page import curves
+from tools.scaling.page.campaign_view import CampaignPage
 from tools.scaling.page.view import DevicePage, Index, Number, Page
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Every other word is bad. DIVERGES is what a control does.
 _TONES = {
     "PASS": "good", "AGREES": "good", "MINOR": "fair", "DIVERGES": "fair", "OPEN": "fair", "MEASURED": "fair",
-    "NOT RUN": "halt", "BLOCKED": "halt",
+    "NOT RUN": "halt", "BLOCKED": "halt", "GONE": "good", "FEWER": "fair",
 }  # fmt: skip
 
 
@@ -33,9 +34,17 @@ def report_page(page: Page) -> str:
 
 def index_page(index: Index) -> str:
     """Return index.html over many bundles."""
-    script = (TEMPLATES / "index.js").read_text(encoding="ascii")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _render("index.html.j2", index=index, spark=curves.spark, script=script, script_hash=digest)
+    return _render("index.html.j2", index=index, spark=curves.spark, **_script("index.js"))
+
+
+def campaign_page(page: CampaignPage) -> str:
+    """Return campaign.html."""
+    return _render("campaign.html.j2", page=page, columns=curves.columns, **_script("campaign.js"))
+
+
+def _script(name: str) -> dict[str, str]:
+    script = (TEMPLATES / name).read_text(encoding="ascii")
+    return {"script": script, "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}
 
 
 def device_html(page: DevicePage) -> str:
@@ -60,7 +69,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (counted, value, delta, magnitude, percent, size, tone, times)
+    filters = (counted, value, delta, magnitude, percent, size, tone, times, many)
     environment.filters.update({each.__name__: each for each in filters})
     return environment
 
@@ -99,3 +108,7 @@ def size(count: int | None) -> str:
 def tone(word: str) -> str:
     """Return the colour class of a verdict or status word."""
     return _TONES.get(word, "bad")
+
+
+def many(count: int) -> str:
+    return f"{count:,}"

@@ -1,0 +1,127 @@
+"""The results of a campaign counted in one pass over its store, however many there are."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools.scaling.campaign.coverage import NAMES, Coverage
+from tools.scaling.campaign.record import Status, Verdict
+from tools.scaling.campaign.store import Shard, read, united
+
+BITS = 64  # of ulps: 0, 1, 2-3, 4-7, ...
+_AT_ONCE = 20_000  # cases whose flags are counted together
+_KNOWN = frozenset(NAMES)
+Failure = tuple[int, Verdict, tuple[str, ...]]
+
+
+@dataclass
+class CheckTally:
+    """What is known of one check. agreeing, failing: (relative deviation, seed, ulps), the largest of either.
+
+    most_ulps: (ulps, seed). bits: how many cases have ulps of so many bits.
+    """
+
+    status: Counter[Status] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    agreeing: tuple[float, int, int | None] | None = None
+    failing: tuple[float, int, int | None] | None = None
+    most_ulps: tuple[int, int] | None = None
+    bits: list[int] = field(default_factory=lambda: [0] * BITS)
+
+    def measured(self, worst: float, ulps: int | None, seed: int, failed: bool) -> None:
+        """Take a deviation into account: one that is no number is larger than any."""
+        worst = math.inf if math.isnan(worst) else worst
+        held = self.failing if failed else self.agreeing
+        if worst > 0.0 and (held is None or worst > held[0]):
+            if failed:
+                self.failing = worst, seed, ulps
+            else:
+                self.agreeing = worst, seed, ulps
+        if ulps is not None:
+            self.bits[min(ulps.bit_length(), BITS - 1)] += 1
+            if self.most_ulps is None or ulps > self.most_ulps[0]:
+                self.most_ulps = ulps, seed
+
+
+@dataclass
+class WorkerTally:
+    """cases: that a worker did; seconds: of the wall, that it took for their shards."""
+
+    cases: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Tally:
+    """All counts of a campaign. seconds: in cases. failed: cases with a failure. workers: (name, host, cpu) -> counts.
+
+    seeds: the spans of all seeds. strange: flags that this version has not. notes: what the store left out, and why.
+    """
+
+    cases: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    seeds: list[range] = field(default_factory=list)
+    checks: defaultdict[str, CheckTally] = field(default_factory=lambda: defaultdict(CheckTally))
+    workers: defaultdict[tuple[str, str, str], WorkerTally] = field(default_factory=lambda: defaultdict(WorkerTally))
+    coverage: Coverage = field(default_factory=Coverage)
+    strange: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def failures(self, folder: Path) -> Iterator[Failure]:
+        """Count all that the folder of a key holds, and yield its failures (seed, verdict, flags) on the way."""
+        flags: list[list[str]] = []
+        spans: list[range] = []
+        for shard in read(folder, self.notes.append):
+            yield from self._shard(shard, flags)
+            spans += shard.seeds
+            if len(flags) >= _AT_ONCE:
+                self.coverage.add(flags)
+                flags.clear()
+        self.coverage.add(flags)
+        self.seeds = united(spans)
+
+    def _shard(self, shard: Shard, flags: list[list[str]]) -> Iterator[Failure]:
+        rows, names, plain = shard.rows(), shard.head["flags"], shard.plain
+        known = [name in _KNOWN for name in names]
+        checks = [self.checks[each.check] for each in plain]
+        asked = [each.status is not Status.unasked for each in plain]
+        ended: Counter[int] = Counter()
+        for seed, seconds, places, verdicts in rows:
+            self.seconds += seconds
+            failed = False
+            for packed in verdicts:
+                if type(packed) is int:
+                    ended[packed] += 1
+                elif type(packed) is list:
+                    index = packed[0]
+                    ended[index] += 1
+                    if asked[index]:
+                        ulps = packed[2] if len(packed) > 2 else None
+                        checks[index].measured(float(packed[1]), ulps, seed, failed=False)
+                else:
+                    failed = True
+                    yield seed, self._failed(shard.verdict(packed), seed), tuple(names[place] for place in places)
+            self.failed += failed
+            flags.append([names[place] for place in places if known[place]])
+        for index, count in ended.items():
+            checks[index].status[plain[index].status] += count
+            if not asked[index]:
+                checks[index].reasons[plain[index].says] += count
+        self.cases += len(rows)
+        self.strange.update(name for name, here in zip(names, known) if not here)
+        self._worker(shard.worker, len(rows))
+
+    def _failed(self, verdict: Verdict, seed: int) -> Verdict:
+        check = self.checks[verdict.check]
+        check.status[verdict.status] += 1
+        check.measured(verdict.worst, verdict.ulps, seed, failed=True)
+        return verdict
+
+    def _worker(self, worker: Mapping[str, Any], cases: int) -> None:
+        who = self.workers[str(worker.get("name", "")), str(worker.get("host", "")), str(worker.get("cpu", ""))]
+        who.cases += cases
+        who.seconds += float(worker.get("seconds", 0.0))
