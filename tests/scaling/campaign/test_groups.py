@@ -49,6 +49,17 @@ def test_groups_of_one_cause_stand_together() -> None:
     assert found[1].shrunk == SHRUNK
 
 
+def test_quirks_that_did_not_matter_part_no_groups() -> None:
+    with_mode = replace(SHRUNK, signature=replace(SHRUNK.signature, quirks=("--mode",)), kept=3)
+    failures = [(0, POLAR, ()), (1, POLAR, ("-N", "--mode"))]
+    assert len(groups(failures)) == 2
+    (group,) = groups(failures, [with_mode, SHRUNK])
+    assert (group.count, group.seeds, group.signature.quirks, group.shrunk) == (2, (0, 1), (), SHRUNK)
+    needed = replace(with_mode, flags=("--mode", "spec", "--quirk=Q29=off", "-cell", "9"))
+    assert needed.quirks == ("--mode spec", "--quirk=Q29=off")
+    assert [each.signature.quirks for each in groups(failures, [needed, SHRUNK])] == [(), needed.quirks]
+
+
 def test_a_shrunk_case_stands_for_every_decade_of_its_kind() -> None:
     found = groups([(0, POLAR, ()), (1, replace(POLAR, worst=1e-9), ()), (2, POLAR, ("--mode",))], [SHRUNK])
     assert {group.signature.decade: group.shrunk for group in found if not group.signature.quirks} == {

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ class Signature:
     """What makes two failures one kind.
 
     check: that failed. label: the first quantity upstream that differs, the field, the file or the exception; may be
-    empty. quirks: the flags by which the case leaves the program that is followed by default. decade: of the largest
-    relative deviation, as in 1e-03, else inf or nan; empty where nothing was measured.
+    empty. quirks: the flags by which the case leaves the program that is followed by default; of what was shrunk those
+    that matter, with their values. decade: of the largest relative deviation, as in 1e-03, else inf or nan; empty
+    where nothing was measured.
     """
 
     check: str
@@ -81,6 +82,15 @@ class ShrunkCase:
     given: int = 0
     kept: int = 0
 
+    @property
+    def quirks(self) -> tuple[str, ...]:
+        """The flags that switch quirks, with their values: without them the case does not fail."""
+        words = zip(self.flags, (*self.flags[1:], ""))
+        switches = ((word.partition("=")[0], word, value) for word, value in words)
+        return tuple(
+            word if "=" in word else f"{word} {value}" for flag, word, value in switches if flag in QUIRK_FLAGS
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The record for JSON."""
         return {**vars(self), "signature": dict(vars(self.signature))}
@@ -103,28 +113,33 @@ def _decade(worst: float) -> str:
 class _Counted:
     count: int = 0
     seeds: list[int] = field(default_factory=list)
+    case: ShrunkCase | None = None
 
-    def add(self, seed: int) -> None:
+    def add(self, seed: int, case: ShrunkCase | None) -> None:
         self.count += 1
         self.seeds.append(seed)
         if len(self.seeds) >= 2 * SHOWN:
             self.seeds = sorted(self.seeds)[:SHOWN]
+        if case is not None and (self.case is None or case.kept < self.case.kept):
+            self.case = case
 
 
 def groups(
     failures: Iterable[tuple[int, Verdict, Sequence[str]]], shrunk: Iterable[ShrunkCase] = ()
 ) -> tuple[FailureGroup, ...]:
-    """The failures (seed, verdict, flags) by signature, each with what was shrunk of it.
+    """The failures (seed, verdict, flags) by signature, each with the smallest case that was shrunk of it.
 
-    Groups of one cause stand together, the cause with the most failures first, and so within a cause.
+    Groups that are one without the quirks that did not matter are one. Groups of one cause stand together, the cause
+    with the most failures first, and so within a cause.
     """
+    of_kind = {each.signature.kind: each for each in shrunk}
     counted: dict[Signature, _Counted] = {}
     for seed, verdict, flags in failures:
-        counted.setdefault(signature(verdict, flags), _Counted()).add(seed)
-    known = {each.signature.kind: each for each in shrunk}
+        sign = signature(verdict, flags)
+        case = of_kind.get(sign.kind)
+        counted.setdefault(replace(sign, quirks=case.quirks) if case else sign, _Counted()).add(seed, case)
     found = [
-        FailureGroup(each, what.count, tuple(sorted(what.seeds)[:SHOWN]), known.get(each.kind))
-        for each, what in counted.items()
+        FailureGroup(sign, what.count, tuple(sorted(what.seeds)[:SHOWN]), what.case) for sign, what in counted.items()
     ]
     of_cause: dict[str, int] = {}
     for group in found:

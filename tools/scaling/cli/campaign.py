@@ -179,6 +179,7 @@ def summary_lines(found: "Summary") -> Iterator[str]:
 
 def group_lines(found: "Summary", made: "Sequence[FailureGroup]") -> Iterator[str]:
     """The failures by what they have in common, those of one cause together, with what was shrunk of them."""
+    told: set[tuple[str, ...]] = set()
     said = {(seed, verdict.check): verdict.says for seed, verdict, _ in found.failures}
     for group in made[:SHOWN]:
         sign, first = group.signature, group.seeds[0]
@@ -186,8 +187,10 @@ def group_lines(found: "Summary", made: "Sequence[FailureGroup]") -> Iterator[st
         more = ", ..." if group.count > 3 else ""
         yield f"{counted_cases(group.count)}: {what}: seed {', '.join(map(str, group.seeds[:3]))}{more}"
         yield f"    {said[first, sign.check]}"
-        if group.shrunk is not None:
-            yield from (f"    {line}" for line in shrunk_lines(group.shrunk))
+        lines = tuple(shrunk_lines(group.shrunk)) if group.shrunk is not None else ()
+        if lines not in told:
+            yield from (f"    {line}" for line in lines)
+        told.add(lines)
     if len(made) > SHOWN:
         yield f"and {counted(len(made) - SHOWN, 'more group')} of failures"
 
