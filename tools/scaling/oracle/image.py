@@ -116,11 +116,11 @@ class Oracle:
 
     def trace(self, slow: int, fast: int) -> list[str]:
         """The lines of the reference's trace of a pixel, in its names, units and order (8)."""
-        lines = geometry_lines(self.setup)
+        lines = [*geometry_lines(self.setup), f"TRACE_CONFIG: tracing pixel (spixel={slow}, fpixel={fast})"]
         if self.rendered(slow, fast):
             walk = self._started(TracedWalk, slow, fast, EPS)
             walk.pixel(slow, fast)
-            lines += [f"TRACE_CONFIG: tracing pixel (spixel={slow}, fpixel={fast})", *walk.lines]
+            lines += walk.lines
         return lines
 
     def _pixels(self) -> Iterator[Pixel]:
