@@ -4,7 +4,8 @@
 What a pixel inherits from those before it in scan order is found without computing them: whether there was an
 evaluation (Q29), and whether tricubic interpolation is still on (Q25).
 
-Nothing that a Config can say is left out; where the port raises an error for one, the oracle computes what C would.
+Where the port raises an error for a Config, the oracle computes what C would. Not covered, which raises Uncovered: a
+pixel at infinity, as on a curved detector that is exactly edge-on to the beam.
 """
 
 from collections.abc import Iterator

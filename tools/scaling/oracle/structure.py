@@ -69,6 +69,7 @@ class Listed:
         if not math.isfinite(h + k + l):
             return math.nan, math.inf
         first_h, first_k, first_l = math.floor(h) - 1, math.floor(k) - 1, math.floor(l) - 1
+        in_h, in_k, in_l = _basis(h, first_h), _basis(k, first_k), _basis(l, first_l)
         get = self.nearest if self.box is None else self._padded
         largest, along_h = 0.0, []
         for i in range(first_h, first_h + 4):
@@ -76,17 +77,27 @@ class Listed:
             for j in range(first_k, first_k + 4):
                 nodes = [get(i, j, m) for m in range(first_l, first_l + 4)]
                 largest = max(largest, *map(abs, nodes))
-                along_k.append(_lagrange(l, first_l, nodes))
-            along_h.append(_lagrange(k, first_k, along_k))
+                along_k.append(_lagrange(in_l, nodes))
+            along_h.append(_lagrange(in_k, along_k))
         moved = _REACH * largest * (moves[0] + moves[1] + moves[2] + 8.0 * eps)
-        return _lagrange(h, first_h, along_h), moved
+        return _lagrange(in_h, along_h), moved
 
 
-def _lagrange(x: float, first: int, y: list[float]) -> float:
-    """The cubic through (first, y0) .. (first + 3, y3): each term a product, divided by a product."""
+Basis = tuple[tuple[float, float], ...]
+
+
+def _basis(x: float, first: int) -> Basis:
+    """Of each node first .. first + 3: the product of x less the other nodes, and of the node less the others."""
     x0, x1, x2, x3 = float(first), float(first + 1), float(first + 2), float(first + 3)
-    t0 = (x - x1) * (x - x2) * (x - x3) * y[0] / ((x0 - x1) * (x0 - x2) * (x0 - x3))
-    t1 = (x - x0) * (x - x2) * (x - x3) * y[1] / ((x1 - x0) * (x1 - x2) * (x1 - x3))
-    t2 = (x - x0) * (x - x1) * (x - x3) * y[2] / ((x2 - x0) * (x2 - x1) * (x2 - x3))
-    t3 = (x - x0) * (x - x1) * (x - x2) * y[3] / ((x3 - x0) * (x3 - x1) * (x3 - x2))
-    return t0 + t1 + t2 + t3
+    return (
+        ((x - x1) * (x - x2) * (x - x3), (x0 - x1) * (x0 - x2) * (x0 - x3)),
+        ((x - x0) * (x - x2) * (x - x3), (x1 - x0) * (x1 - x2) * (x1 - x3)),
+        ((x - x0) * (x - x1) * (x - x3), (x2 - x0) * (x2 - x1) * (x2 - x3)),
+        ((x - x0) * (x - x1) * (x - x2), (x3 - x0) * (x3 - x1) * (x3 - x2)),
+    )
+
+
+def _lagrange(basis: Basis, y: list[float]) -> float:
+    """The cubic through y at the four nodes: each term a product, divided by a product."""
+    (p, p0), (q, q0), (r, r0), (s, s0) = basis
+    return p * y[0] / p0 + q * y[1] / q0 + r * y[2] / r0 + s * y[3] / s0

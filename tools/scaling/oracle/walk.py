@@ -11,6 +11,7 @@ from tools.scaling.oracle.crystal import Sample, Turned
 from tools.scaling.oracle.geometry import Mount
 from tools.scaling.oracle.lattice import SINGLE, Spot, Whole
 from tools.scaling.oracle.structure import Listed
+from tools.scaling.oracle.uncovered import Uncovered
 from tools.scaling.oracle.vectors import V, cross, dot, length, over, unit
 
 _INT = 2147483648
@@ -129,6 +130,8 @@ class Walk:
         odet = layer * setup.layer_step
         self.position = mount.position(fdet, sdet, odet)
         self.r, self.diffracted = mount.direction(self.position)
+        if self.r == inf:
+            raise Uncovered("a pixel at infinity")
         far = quotient(abs(fdet) + abs(sdet) + abs(odet) + length(mount.pix0), self.r)
         self.blur = 4.0 * self.eps * (far + 1.0)  # of a component of the direction
 
