@@ -43,8 +43,8 @@ def read_header(path: Path, quirks: Quirks, into: Variables, *, mask: bool) -> N
     into.detsize_f, into.detsize_s = into.pixel * into.fpixels, into.pixel * into.spixels
     if (y := value("BEAM_CENTER_Y")) is not None:
         into.Ybeam = into.detsize_s - y / 1000.0 if mask and quirks.on("Q47") else y / 1000.0
-    if not quirks.on("Q46") and (twotheta := value("TWOTHETA")) is not None:
-        into.twotheta = twotheta / RTD
+    if not quirks.on("Q46") and (twotheta := value("TWOTHETA")):
+        into.twotheta, into.pivot = twotheta / RTD, "SAMPLE"  # as -twotheta does
 
 
 def read_mask(path: Path, slow: int, fast: int) -> np.ndarray:
@@ -74,9 +74,7 @@ def _value(text: str, keyword: str, quirks: Quirks) -> float | None:
     if quirks.on("Q48"):
         at = text.rfind(keyword)
         return None if at < 0 or "=" not in text[at:] else real(text[at:].partition("=")[2])
-    found = None
-    for line in text.split("\n"):
-        name, equals, value = line.partition("=")
-        if equals and name.strip().removeprefix("XDS_" if keyword.startswith("ORG") else "") == keyword:
-            found = real(value)
-    return found
+    lines = [line.partition("=")[::2] for line in text.split("\n") if "=" in line]
+    of_name = {name.strip(): value for name, value in lines}  # the last of each name
+    found = of_name.get(keyword, of_name.get(f"XDS_{keyword}") if keyword.startswith("ORG") else None)
+    return None if found is None else real(found)
