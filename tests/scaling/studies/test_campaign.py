@@ -1,12 +1,21 @@
 """`study campaign`: its table of mistakes, and what it says of them."""
 
 import ast
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tools.scaling.base.repo import ROOT
 from tools.scaling.campaign.generator import draw
+from tools.scaling.campaign.record import Drawn, Result, Status, Verdict
+from tools.scaling.campaign.shrink import Shrunk
+from tools.scaling.studies.campaign import hunt, run
 from tools.scaling.studies.campaign.defects import DEFECTS, PlantedDefect
 from tools.scaling.studies.campaign.hunt import packed, unpacked
 from tools.scaling.studies.campaign.run import Hunt, Hunted
@@ -64,3 +73,60 @@ def test_what_is_told() -> None:
     assert not hunt.ok
     assert Hunt(0, (right,) * 9 + (Hunted(DEFECT, "oracle", 7, ("-a",) * 7, cause="F_cell"),)).ok
     assert not Hunt(0, (right,) * 9 + (missed,)).ok
+
+
+CASE = Drawn(3, ("-cell", "10", "-N", "5", "-nopgm"), {"a.hkl": b"1 2 3 4\n"})
+
+
+def _judged(check: str) -> Callable[..., Result]:
+    """Seeds from 2 on fail `check`; 2 fails without the mistake, too."""
+
+    def judge(drawn: Drawn, *_: object) -> Result:
+        failed = Verdict(check, Status.differs, "it differs", label="beam.kahn")
+        return Result(drawn.seed, (), (failed,) if drawn.seed > 1 else (), 0.0)
+
+    return judge
+
+
+def test_a_process_tells_what_fails_and_shrinks_what_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hunt, "draw", lambda seed: replace(CASE, seed=seed))
+    monkeypatch.setattr(hunt, "judge", _judged("oracle"))
+    verdict = Verdict("oracle", Status.differs, label="beam.kahn")
+    left = replace(CASE, flags=("-N", "5"))
+    monkeypatch.setattr(hunt, "shrink", lambda drawn, _, check: Shrunk(left, verdict, (drawn, verdict), 7))
+    record = SimpleNamespace(cause="polar", sentence="polar differs")
+    monkeypatch.setattr(hunt, "write_shrunk", lambda *_: record)
+    monkeypatch.setattr(sys, "stdin", StringIO("next\nshrink oracle\n"))
+    hunt.main(0, 9)
+    first, second, shrunk = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [told["case"]["seed"] for told in (first, second)] == [2, 3]
+    assert first["failures"] == [{"check": "oracle", "status": "differs", "says": "it differs", "label": "beam.kahn"}]
+    assert (shrunk["case"]["flags"], shrunk["trials"], shrunk["cause"]) == (["-N", "5"], 7, "polar")
+    hunt.main(0, 2)
+    assert capsys.readouterr().out == "null\n"
+
+
+class _Process:
+    """What the process of a search has told, and hears."""
+
+    def __init__(self, *told: object) -> None:
+        self.stdin, self.stdout = StringIO(), iter([json.dumps(each) for each in told])
+
+
+def test_what_fails_without_the_mistake_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(seed: int, *checks: str) -> dict[str, object]:
+        verdicts = [{"check": check, "label": "", "says": "it differs"} for check in checks]
+        return {"case": packed(replace(CASE, seed=seed)), "failures": verdicts}
+
+    monkeypatch.setattr(run, "judge", lambda drawn, *_: _judged("oracle")(replace(drawn, seed=9 - drawn.seed)))
+    left = {"case": packed(CASE), "cause": "beam.kahn", "says": "it differs"}
+    process = _Process(failing(2, "oracle"), failing(3, "compiled", "oracle", "flags"), left)
+    found = run._led(DEFECT, process, 1, 2000)  # type: ignore[arg-type]
+    assert process.stdin.getvalue() == "next\nshrink flags\n"
+    assert (found.check, found.cases, found.left, found.cause) == ("flags", 3, ("-N", "-nopgm"), "beam.kahn")
+    assert found.command == "-cell 10 -N 5 -nopgm"
+    assert (found.found, found.few, found.right) == (True, True, True)
+    missed = run._led(DEFECT, _Process(failing(2, "oracle"), None), 1, 2000)  # type: ignore[arg-type]
+    assert (missed.found, missed.cases) == (False, 2000)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 COMMAND = "command.sh"
-_FIRST, _LAST = ("flags", "oracle", "reference", "outputs"), ("device", "compiled")
+_FIRST, _LAST = ("flags", "oracle", "trace", "reference", "outputs"), ("device", "compiled")
 ORACLE = "the oracle (tools/scaling/oracle)"
 SECONDS = 60.0  # for the trials of a group
 GROUPS = 20  # that are shrunk of themselves

@@ -89,8 +89,10 @@ def _axis(draft: Draft, axis: str) -> None:
     name, steps, step = f"-{axis}divrange {width:.4f}", f"-{axis}divsteps {count}", f"-{axis}divstep"
     kind = dice.whole(0, 9)
     if kind < 4 or count > 2:
-        if dice.chance(0.25):  # so many steps of a given size reach the range
-            draft.add(name, f"{step} {width / (count - dice.real(0.2, 0.8)):.4f}")
+        if dice.chance(0.25):  # so many steps of a given size reach the range, or are as wide
+            within = dice.of(0.0, dice.real(0.2, 0.8))
+            width = width if within else float(count * dice.of(1, 2, 3))
+            draft.add(f"-{axis}divrange {width:.4f}", f"{step} {width / (count - within):.4f}")
         else:
             draft.add(*dice.order([name, steps]))
     elif kind < 6:
@@ -165,8 +167,10 @@ def draw_scan(draft: Draft) -> None:
     elif kind < 14:
         draft.add("-phistep", width, dice.of("", "-phisteps 5") if draft.on("Q32") else "")
     elif kind < 16:
-        step = float(width) / (count - dice.real(0.1, 0.9))
-        draft.add(f"-osc {width} -phistep {step:.4f}")
+        if dice.chance(0.3):  # as wide as so many steps
+            draft.add(f"-osc {0.25 * count} -phistep 0.25")
+        else:
+            draft.add(f"-osc {width} -phistep {float(width) / (count - dice.real(0.1, 0.9)):.4f}")
     elif kind < 18 and draft.on("Q32"):
         draft.add("-phisteps", str(count))
     elif kind < 19:

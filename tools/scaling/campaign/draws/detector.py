@@ -131,8 +131,8 @@ def _pixels(draft: Draft) -> None:
 
 
 def _length(draft: Draft, count: int) -> str:
-    """Of `count` pixels and a part of one, up to half a pixel more or less."""
-    part = draft.dice.of(0.0, 0.0, draft.dice.real(-0.45, 0.45)) if count > 1 else 0.0
+    """Of `count` pixels and a part of one, up to half a pixel more or less; exactly half a pixel rounds down."""
+    part = draft.dice.of(0.0, 0.5, draft.dice.real(-0.45, 0.45)) if count > 1 else 0.0
     return f"{draft.pixel_mm * (count + part):.8g}"
 
 

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tools.scaling.base.files import to_ascii
+from tools.scaling.base.scratch import scratch
 from tools.scaling.campaign.generator import draw
+from tools.scaling.campaign.golden import write_shrunk
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Verdict
-from tools.scaling.campaign.scene import How, scene_of
+from tools.scaling.campaign.scene import How
 from tools.scaling.campaign.shrink import shrink
-from tools.scaling.campaign.signature import port_text
 
 HOW = How()
 
@@ -37,26 +38,13 @@ def main(first: int, count: int, checks: Sequence[str] = ()) -> None:
 
 
 def _shrunk(drawn: Drawn, check: str) -> dict[str, Any] | None:
+    """The shrunk case, and what the campaign says and names of it."""
     found = shrink(drawn, HOW, check)
     if found is None:
         return None
-    return {
-        "case": packed(found.drawn),
-        "verdict": _plain(found.verdict),
-        "trials": found.trials,
-        "trace": _trace(found.drawn, found.verdict),
-    }
-
-
-def _trace(drawn: Drawn, verdict: Verdict) -> str:
-    """The defective port's trace of the pixel of the verdict; empty where it has none."""
-    if verdict.pixel is None:
-        return ""
-    with scene_of(drawn, HOW) as scene:
-        try:
-            return port_text(scene.config, verdict.pixel)
-        except Exception:  # whatever the mistake brings about
-            return ""
+    with scratch("shrunk") as folder:
+        record = write_shrunk(found, HOW, folder / "case")
+    return {"case": packed(found.drawn), "cause": record.cause, "says": record.sentence, "trials": found.trials}
 
 
 def packed(drawn: Drawn) -> dict[str, Any]:
@@ -77,7 +65,6 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "status": str(verdict.status),
         "says": to_ascii(verdict.says),
         "label": verdict.label,
-        "pixel": verdict.pixel,
     }
 
 

@@ -14,21 +14,17 @@ from typing import Any
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.scratch import scratch
 from tools.scaling.campaign.generator import grouped
+from tools.scaling.campaign.golden import telling
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn
-from tools.scaling.campaign.scene import How, scene_of
-from tools.scaling.campaign.signature import oracle_trace, port_trace
 from tools.scaling.studies.campaign.defects import DEFECTS, PACKAGE, PlantedDefect
-from tools.scaling.studies.campaign.hunt import unpacked
+from tools.scaling.studies.campaign.hunt import HOW, unpacked
 
 CASES = 2000  # until which a mistake has to be found
 FEW = 6  # flags of a shrunk case, beyond BASE
 BASE = ("-cell", "-distance", "-lambda")
 READING = ("units", "flags", "config", "quirks", "io")  # rooms whose mistakes show in what is read of a case
 SHRUNK, NAMED = 0.9, 0.9  # of all mistakes, at least
-# Where several checks fail on a case, the one that tells most is looked into: what the flags say comes before what is
-# made of them, and the kernel, which differs wherever the torch path is wrong, at last.
-_FIRST, _LAST = ("flags", "oracle", "trace", "reference", "outputs"), ("device", "compiled")
 
 
 @dataclass(frozen=True)
@@ -137,56 +133,30 @@ def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, ca
             return Hunted(defect, "", cases)
         drawn = unpacked(told["case"])
         failures = _new(drawn, told["failures"])
-        answer = f"shrink {min(failures, key=_rank)['check']}" if failures else "next"
+        answer = f"shrink {min(failures, key=_told)['check']}" if failures else "next"
         process.stdin.write(f"{answer}\n")
         process.stdin.flush()
         if failures:
             shrunk = json.loads(next(process.stdout, "null"))
-            return _outcome(defect, min(failures, key=_rank), shrunk, drawn.seed - first + 1)
+            return _outcome(defect, min(failures, key=_told), shrunk, drawn.seed - first + 1)
     return Hunted(defect, "", 0)
 
 
 def _new(drawn: Drawn, failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The failures that the port without the mistake does not have."""
-    known = {verdict.check for verdict in judge(drawn, How(), [each["check"] for each in failures]).failures}
+    known = {verdict.check for verdict in judge(drawn, HOW, [each["check"] for each in failures]).failures}
     return [failure for failure in failures if failure["check"] not in known]
 
 
-def _rank(failure: dict[str, Any]) -> tuple[int, bool]:
-    check = failure["check"]
-    if check in _FIRST:
-        return _FIRST.index(check), False
-    return len(_FIRST) + (1 + _LAST.index(check) if check in _LAST else 0), not failure["label"]
+def _told(failure: dict[str, Any]) -> tuple[int, bool]:
+    """What tells most is first."""
+    return telling(failure["check"]), not failure["label"]
 
 
 def _outcome(defect: PlantedDefect, failure: dict[str, Any], shrunk: dict[str, Any] | None, count: int) -> Hunted:
     if shrunk is None:
         named = failure["label"] or failure["check"]
         return Hunted(defect, failure["check"], count, cause=named, says=failure["says"])
-    drawn, verdict = unpacked(shrunk["case"]), shrunk["verdict"]
+    drawn = unpacked(shrunk["case"])
     left = tuple(group[0] for group in grouped(drawn.flags) if group[0] not in BASE)
-    cause = _explained(drawn, verdict["pixel"], shrunk["trace"]) or verdict["label"] or verdict["check"]
-    return Hunted(defect, failure["check"], count, left, " ".join(drawn.flags), cause, verdict["says"])
-
-
-def _explained(drawn: Drawn, pixel: list[int] | None, trace: str) -> str:
-    """What explain names, of the traces of the oracle, or else of the port without the mistake, and of that with it."""
-    from nanobragg_torch.errors import NanoBraggError
-    from tools.scaling.base.errors import BadInput
-    from tools.scaling.explain.answer import explain
-    from tools.scaling.oracle.uncovered import Uncovered
-    from tools.scaling.traces.read import parse_trace
-
-    if pixel is None or not trace:
-        return ""
-    place = (pixel[0], pixel[1])
-    with scene_of(drawn, How()) as scene:
-        try:
-            try:
-                known = oracle_trace(scene.config, place)
-            except Uncovered:
-                known = port_trace(scene.config, place)
-            explanation = explain(known, parse_trace(trace.encode("ascii"), source="the port"), scene.config)
-        except (BadInput, NanoBraggError):
-            return ""
-    return explanation.causes[0].quantity if explanation.causes else ""
+    return Hunted(defect, failure["check"], count, left, " ".join(drawn.flags), shrunk["cause"], shrunk["says"])

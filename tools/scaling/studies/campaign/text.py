@@ -8,9 +8,9 @@ _INTRODUCTION = """\
 # Planted mistakes
 
 Each row is a mistake that a porter makes, put into a copy of the port by changing one place of its text
-(`tools/scaling/studies/campaign/defects.py` has the texts). A campaign judges the cases of its generator one after the
-other until a check fails that does not fail without the mistake, shrinks the case, and names what differs: the field or
-file that the check names, or the quantity that `explain` names of two traces, the oracle's and the defective port's.
+(`tools/scaling/studies/campaign/defects.py` has the texts). With the defective port, cases of the generator are judged
+one after the other until a check fails that does not fail without the mistake; the case is shrunk and named as
+`campaign shrink SEED` does. Mistakes in what is read of a command line are searched by the check `flags` alone first.
 Right is a name that tells where the mistake is. Left are the flags of the shrunk case beyond -cell, -distance and
 -lambda."""
 
