@@ -67,21 +67,20 @@ def _verdict(drawn: Drawn, how: How, check: str) -> Verdict | None:
 
 
 def _cost(drawn: Drawn, how: How) -> tuple[int, float] | None:
-    """Pixels of the whole detector, and terms of all that are rendered; None for a case that the port refuses."""
-    from nanobragg_torch.errors import NanoBraggError
+    """Pixels of the whole detector, and terms of all that are rendered; None for a case that cannot be read."""
     from nanobragg_torch.scan.plan import sizes
 
     with scene_of(drawn, how) as scene:
         try:
             config = scene.config
-        except NanoBraggError:
+        except Exception:  # whatever it is, the check tells
             return None
         pixels = config.detector.pixels_slow * config.detector.pixels_fast
         try:
             terms = sizes(config).terms(config)
             chosen = config.sampling.oversample >= 1 or max(pixels, terms) > TERMS
             return pixels, terms if chosen else terms * scene.exp.oversample**2
-        except NanoBraggError:
+        except Exception:  # of a case that is too large to be counted, too
             return pixels, math.inf
 
 
