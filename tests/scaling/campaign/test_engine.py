@@ -11,7 +11,7 @@ import pytest
 
 from tests.scaling.campaign import cheap, synthetic
 from tests.scaling.cli.calls import one_line, run
-from tools.scaling.base.errors import BadInput, Killed
+from tools.scaling.base.errors import BadInput, Killed, MemoryStopped
 from tools.scaling.campaign import engine, key, shard, store
 from tools.scaling.campaign.key import Asked
 from tools.scaling.campaign.record import Status
@@ -189,6 +189,24 @@ def test_a_campaign_of_processes(capsys, tmp_path, monkeypatch):
     with store.held(folder):
         code, _, err = run(capsys, *call, "--work", cheap.WORK)
     assert code == 2 and f"got one: pid {os.getpid()} on " in err
+
+
+def test_workers_share_the_cores_and_the_memory(monkeypatch):
+    monkeypatch.setattr(engine, "available_cores", lambda: 8)
+    gib = 2**30
+    for crew, device, pieces, count in [
+        (engine.Crew(memory_limit=gib), "cpu", 99, 1),
+        (engine.Crew(memory_limit=3 * gib), "cpu", 99, 4),
+        (engine.Crew(memory_limit=3 * gib), "cpu", 2, 2),
+        (engine.Crew(memory_limit=3 * gib), "cuda", 99, 1),
+        (engine.Crew(count=3, memory_limit=3 * gib), "cuda", 99, 3),
+    ]:
+        assert engine.shared(crew, device, pieces)[0] == count
+    assert engine.shared(engine.Crew(count=2, memory_limit=2 * gib), "cpu", 9) == (2, gib)
+    with pytest.raises(
+        MemoryStopped, match=r"3 workers of 768 MiB each: expected that much, got 1024 MiB \(--memory-limit"
+    ):
+        engine.shared(engine.Crew(count=3, memory_limit=gib), "cpu", 9)
 
 
 def test_bad_input(capsys, tmp_path, monkeypatch):

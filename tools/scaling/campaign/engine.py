@@ -21,10 +21,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from nanobragg_torch.memory import STOP_PERCENT
+from nanobragg_torch.memory import STOP_PERCENT, mebibytes
 from nanobragg_torch.scan.cores import available_cores
-from tools.scaling.base.errors import BadInput, Killed, ScalingError, Unavailable
+from tools.scaling.base.errors import BadInput, Killed, MemoryStopped, ScalingError, Unavailable
 from tools.scaling.base.files import one_line
+from tools.scaling.base.text import counted
 from tools.scaling.campaign import store
 from tools.scaling.campaign.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
@@ -34,6 +35,7 @@ from tools.scaling.guard.limit import current_limit
 INSTALL = "pip install 'distributed>=2026.3'"
 SHARD = 100  # seeds; some ten seconds
 AHEAD = 2  # shards in flight for each worker: one runs, one waits for it
+NEEDED = 768 << 20  # bytes of a worker: torch, numba and a case are half of it
 PATIENCE = 10.0  # seconds in which a scheduler has to answer
 GRACE = 0.5  # seconds that a worker gets to end by itself
 _SETTINGS = {
@@ -52,8 +54,8 @@ Piece = list[range]
 class Crew:
     """Who computes: workers started elsewhere, known to the scheduler at an address, or our own processes.
 
-    count: of our own; None: as many as this process may use cores, one where the device is no CPU. memory_limit: bytes
-    for all of them together.
+    count: of our own; None: as many as this process may use cores and memory allows, one where the device is no CPU.
+    memory_limit: bytes for all of them together.
     """
 
     scheduler: str = ""
@@ -243,8 +245,8 @@ def run(asked: Asked, seeds: Piece, where: Path, crew: Crew, size: int, watcher:
         if not left:
             return folder, standing
         if client is None:
-            count = crew.count or (available_cores() if asked.device == "cpu" else 1)
-            client = stack.enter_context(_own_workers(count, crew.memory_limit, standing.total, size))
+            count, share = shared(crew, asked.device, -(-standing.total // size))
+            client = stack.enter_context(_own_workers(count, share))
         pool = Dask(client, asked, key)
         watcher.begun(standing, client.dashboard_link)
 
@@ -359,19 +361,31 @@ def _their_workers(address: str, watcher: Watcher) -> Iterator[Any]:
         yield client
 
 
+def shared(crew: Crew, device: str, pieces: int) -> tuple[int, int]:
+    """How many processes of our own compute `pieces` shards, and the bytes that each may hold.
+
+    Raises MemoryStopped where they would hold less than NEEDED each.
+    """
+    limit = current_limit(crew.memory_limit)
+    fitting = available_cores() if device == "cpu" else 1
+    count = max(1, min(crew.count or min(fitting, limit.bytes // NEEDED), pieces))
+    if limit.bytes // count < NEEDED:
+        raise MemoryStopped(f"{counted(count, 'worker')} of {mebibytes(NEEDED)} each: expected that much, got {limit}")
+    return count, limit.bytes // count
+
+
 @contextmanager
-def _own_workers(count: int, limit: int | None, cases: int, size: int) -> Iterator[Any]:
-    """A client of `count` processes on this machine, no more than there are shards, which end with the caller."""
+def _own_workers(count: int, share: int) -> Iterator[Any]:
+    """A client of `count` processes on this machine, which may hold `share` bytes each and end with the caller."""
     import dask
     from distributed import Client, LocalCluster
 
-    count = max(1, min(count, -(-cases // size)))
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         with _unheard(signal.SIGINT):
             cluster = LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
-                memory_limit=current_limit(limit).bytes // count, silence_logs=logging.CRITICAL,
+                memory_limit=share, silence_logs=logging.CRITICAL,
             )  # fmt: skip
         stack.callback(_close, cluster)
         yield stack.enter_context(closing(Client(cluster, set_as_default=False)))
