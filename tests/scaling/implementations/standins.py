@@ -48,6 +48,9 @@ if habit == "short":
     image = image[:-4]
 if habit != "nothing":
     write("float.bin", image)
+if habit == "products":
+    for name, start in (("a", b"{\\nHEADER_BYTES=512;"), ("b", b"P5\\n"), ("Fdump.bin", b"-1 1 -1 1 0 3\\n\\f")):
+        write(name, start.ljust(len(image)))
 if habit == "two":
     write("second.bin", image)
 if habit == "fork":

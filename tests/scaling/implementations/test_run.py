@@ -118,6 +118,11 @@ def test_what_it_leaves_behind_its_end_is_ended(tmp_path):
     assert MadeImage(image).note("it") == ""
 
 
+def test_its_other_products_may_be_as_long_as_the_float_image(tmp_path):
+    image, _ = products(stand_in(tmp_path / "port", "products"))
+    assert numpy.array_equal(image.numpy(), IMAGE)
+
+
 def test_it_gets_a_clean_folder_with_copies_of_the_inputs(tmp_path):
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / "P1.hkl").write_bytes(IMAGE.astype("<f4").tobytes())  # as long as an image

@@ -15,6 +15,7 @@ from tools.scaling.campaign.traced import trace
 Pixel = tuple[int, int]  # slow, fast on the detector
 
 TERMS = 2000  # of a case that the oracle computes, one number at a time
+MOST_PIXELS = 2**16  # of an image that a reference is asked for
 PIXELS = 4  # most pixels that it is asked for
 
 
@@ -171,20 +172,27 @@ def outputs(scene: Scene) -> Verdict:
 
 def reference(scene: Scene) -> Verdict:
     """The float image of the implementation that the campaign is held against, started for this case."""
-    from nanobragg_torch.flags.table import PORT
+    from nanobragg_torch.errors import FlagError, InputError
+    from tools.scaling.campaign.generator import understood
     from tools.scaling.campaign.signature import first_divergence
     from tools.scaling.implementations.difference import followed
     from tools.scaling.implementations.make import unable
     from tools.scaling.implementations.run import ran, read_image
 
-    program, flags = scene.how.against, scene.drawn.flags
+    program = scene.how.against
     if program is None:
         return unasked("reference", "no implementation is given")
-    if own := [word for word in flags if any(flag.matches(word) for flag in PORT)]:
-        return unasked("reference", f"{own[0]} is a flag of the port's own")
-    if missing := unable(program, scene.case):
+    flags = understood(scene.drawn.flags, program.variant)
+    if flags is None:
+        return unasked("reference", f"{program.variant} would not read this command line as the port does")
+    if missing := unable(program, replace(scene.case, flags=flags)):
         return unasked("reference", missing)
-    config = scene.parsed(*followed(program))
+    try:
+        config = scene.parsed(*followed(program))
+    except (FlagError, InputError) as error:
+        return unasked("reference", f"refused as {program.variant}: {error}")
+    if config.detector.pixels_fast * config.detector.pixels_slow > MOST_PIXELS:
+        return unasked("reference", f"many pixels as {program.variant}")  # -detpixels_x has no effect with Q65
     roi = config.detector.rendered
     with ran(program, flags, scene.case.folders, None, beside=scene.beside) as run:
         full = read_image(program, run, (config.detector.pixels_slow, config.detector.pixels_fast))

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from functools import cache
 
 from nanobragg_torch.errors import FlagError, InputError
+from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.flags.record import Flag
 from nanobragg_torch.flags.table import TABLE
+from nanobragg_torch.flags.values import MAYBE_NUMBER
+from nanobragg_torch.io.fdump import NAME as FDUMP
 from nanobragg_torch.io.numbers import number
+from nanobragg_torch.quirks import of_mode
 from tools.scaling.campaign.draws.beam import draw_beam, draw_scan
 from tools.scaling.campaign.draws.case import Draft
 from tools.scaling.campaign.draws.crystal import draw_crystal, draw_mosaic
@@ -93,6 +97,36 @@ def grouped(flags: Sequence[str]) -> list[tuple[str, ...]]:
     return groups
 
 
+def understood(flags: Sequence[str], variant: str = "golden") -> tuple[str, ...] | None:
+    """Return the words of a command line that a program of VARIANTS is given: those without the port's own flags.
+
+    None where the program would not do the same: the port's flags ask for other switches, name a dump that the program
+    does not find by itself, or the end of the command line means something else with more words behind it.
+    """
+    groups, quirks = grouped(flags), of_mode(variant)
+    ours = [group for group in groups if group[0].startswith("--")]
+    switches = [word for group in ours if group[0] != "--fdump" for word in group]
+    if switches:
+        asked = parse(["-cell", "50", "-default_F", "1", *switches]).quirks
+        if asked.off != quirks.off or asked.as_given:
+            return None
+    dump = next((group[1:] for group in ours if group[0] == "--fdump"), None)
+    if dump is not None and (dump != (FDUMP,) or (quirks.on("Q61") and {"-dump", "-dump_pixel"} & set(flags))):
+        return None
+    words = tuple(word for group in groups if group not in ours for word in group)
+    # behind -misset_seed three words are taken for angles (Q53)
+    open_end = (groups and _lacks(groups[-1])) or (quirks.on("Q53") and "-misset_seed" in words[-3:])
+    return None if open_end else words
+
+
+def _lacks(group: tuple[str, ...]) -> bool:
+    """Whether a flag would take words that stood behind it."""
+    flag = flag_of(group[0])
+    if flag is None or flag.kind is None:
+        return False
+    return _values(flag, group[0], group[1:]) is None or (flag.kind is MAYBE_NUMBER and len(group) == 1)
+
+
 @cache
 def _spelled(name: str) -> Flag | None:
     return next((flag for flag in TABLE if flag.matches(name)), None)
@@ -104,11 +138,17 @@ def flag_of(word: str) -> Flag | None:
 
 
 def _taken(flag: Flag | None, word: str, rest: Sequence[str]) -> int:
-    if flag is not None and flag.kind is None:
+    taken = None if flag is None else _values(flag, word, rest)
+    if taken is None:  # values that are missing or wrong: up to the next flag
+        taken = next((at for at, each in enumerate(rest) if each.startswith("-") and number(each) is None), len(rest))
+    return taken
+
+
+def _values(flag: Flag, word: str, rest: Sequence[str]) -> int | None:
+    """How many words a flag takes; None where they are not what it needs."""
+    if flag.kind is None:
         return 0
-    if flag is not None and flag.kind is not None:
-        try:
-            return flag.kind.take(word, rest)[1]
-        except (FlagError, InputError):
-            pass  # values that are missing or wrong: up to the next flag
-    return next((at for at, each in enumerate(rest) if each.startswith("-") and number(each) is None), len(rest))
+    try:
+        return flag.kind.take(word, rest)[1]
+    except (FlagError, InputError):
+        return None

@@ -144,12 +144,18 @@ def read_image(program: Implementation, run: Ran, size: tuple[int, int]) -> "Ten
             f"{wanted} bytes, got {text}"
         )
     written = sorted(other.name for other in run.folder.iterdir() if other.stat().st_size == wanted)
-    others = [name for name in written if name != path.name and name not in run.inputs]
+    others = [name for name in written if name not in {path.name, *run.inputs} and not _known(run.folder / name)]
     if others:
         raise BadInput(f"{program.name}: expected one float image, got two: {path.name} and {one_line(others[0])}")
     values = numpy.fromfile(path, dtype=kind).astype("f8")
     image = values.reshape(size) if form.axes == "slow fast" else values.reshape(size[::-1]).T
     return torch.from_numpy(numpy.ascontiguousarray(image * form.scale if form.scale != 1.0 else image))
+
+
+def _known(path: Path) -> bool:
+    """Whether a file is an image of integers or a dump of structure factors, which may be as long as a float image."""
+    with path.open("rb") as stream:
+        return re.match(rb"{\nHEADER_BYT|P5\n|(-?\d+ ){5}-?\d+\n\f", stream.read(99)) is not None
 
 
 def read_float32(path: Path, slow: int, fast: int) -> "Tensor":
