@@ -179,7 +179,7 @@ def test_a_campaign_of_processes(capsys, tmp_path, monkeypatch):
     assert "--seeds: taken as 2:6,10:14" in err
     results = {each.seed: each for one in store.read(folder) for each in one.results()}
     assert sorted(results) == [2, 3, 4, 5, 10, 11, 12, 13]
-    assert len(store.shard_files(folder)) == 2
+    assert [shard.worker["name"] for shard in store.read(folder)] == ["0", "0"]
     monkeypatch.setattr(engine, "_own_workers", None)
     code, again, err = run(capsys, *call, "--work", cheap.WORK)
     assert code == 1

@@ -179,6 +179,13 @@ def complete(pool: Pool, pieces: Iterable[Piece], key: dict[str, Any], take: Cal
         take(done(sorted(results, key=lambda each: each.seed), key, "several", 0.0))
 
 
+def on_worker(piece: Piece, asked: Asked, key: dict[str, Any]) -> Done:
+    """What a worker does with a shard, under its name."""
+    from distributed import get_worker
+
+    return run_shard(piece, asked, key, str(get_worker().name))
+
+
 class Dask:
     """The workers that a client of dask.distributed knows."""
 
@@ -194,7 +201,7 @@ class Dask:
 
     def submit(self, piece: Piece) -> Any:
         """The future of a shard."""
-        return self.client.submit(run_shard, piece, self.asked, self.key, pure=False)
+        return self.client.submit(on_worker, piece, self.asked, self.key, pure=False)
 
     def completed(self) -> Any:
         """The futures that come to be done, in that order; more can be added."""
