@@ -37,11 +37,15 @@ class Coverage:
         places = [_PLACE[flag] for flags in listed for flag in flags]
         has = np.zeros((len(listed), len(NAMES)), dtype=np.float32)
         has[np.repeat(np.arange(len(listed)), lengths), places] = 1.0
+        self.count(has)
+
+    def count(self, has: np.ndarray) -> None:
+        """Count cases given as a table (case, flag in the order of NAMES) of 0 and 1, float32."""
         step = 2**20  # float32, for its fast product, counts to 2^24 exactly
-        for start in range(0, len(listed), step):
+        for start in range(0, len(has), step):
             part = has[start : start + step]
             self.pairs += (part.T @ part).astype(np.int64)
-        self.cases += len(listed)
+        self.cases += len(has)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,18 +2,20 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tools.scaling.campaign.coverage import NAMES, Coverage
 from tools.scaling.campaign.record import Status, Verdict
 from tools.scaling.campaign.store import Shard, read, united
 
 BITS = 64  # of ulps: 0, 1, 2-3, 4-7, ...
-_AT_ONCE = 20_000  # cases whose flags are counted together
-_KNOWN = frozenset(NAMES)
+_AT_ONCE = 10_000  # cases whose flags are counted together
+_PLACE = {name: place for place, name in enumerate(NAMES)}
 Failure = tuple[int, Verdict, tuple[str, ...]]
 
 
@@ -73,23 +75,23 @@ class Tally:
 
     def failures(self, folder: Path) -> Iterator[Failure]:
         """Count all that the folder of a key holds, and yield its failures (seed, verdict, flags) on the way."""
-        flags: list[list[str]] = []
+        tables: list[np.ndarray] = []
         spans: list[range] = []
         for shard in read(folder, self.notes.append):
-            yield from self._shard(shard, flags)
+            yield from self._shard(shard, tables)
             spans += shard.seeds
-            if len(flags) >= _AT_ONCE:
-                self.coverage.add(flags)
-                flags.clear()
-        self.coverage.add(flags)
+            if sum(map(len, tables)) >= _AT_ONCE:
+                self.coverage.count(np.concatenate(tables))
+                tables.clear()
+        if tables:
+            self.coverage.count(np.concatenate(tables))
         self.seeds = united(spans)
 
-    def _shard(self, shard: Shard, flags: list[list[str]]) -> Iterator[Failure]:
+    def _shard(self, shard: Shard, tables: list[np.ndarray]) -> Iterator[Failure]:
         rows, names, plain = shard.rows(), shard.head["flags"], shard.plain
-        known = [name in _KNOWN for name in names]
         checks = [self.checks[each.check] for each in plain]
         asked = [each.status is not Status.unasked for each in plain]
-        ended: Counter[int] = Counter()
+        ended = [0] * len(plain)
         for seed, seconds, places, verdicts in rows:
             self.seconds += seconds
             failed = False
@@ -106,13 +108,13 @@ class Tally:
                     failed = True
                     yield seed, self._failed(shard.verdict(packed), seed), tuple(names[place] for place in places)
             self.failed += failed
-            flags.append([names[place] for place in places if known[place]])
-        for index, count in ended.items():
+        for index, count in enumerate(ended):
             checks[index].status[plain[index].status] += count
             if not asked[index]:
                 checks[index].reasons[plain[index].says] += count
         self.cases += len(rows)
-        self.strange.update(name for name, here in zip(names, known) if not here)
+        self.strange.update(name for name in names if name not in _PLACE)
+        tables.append(_table([row[2] for row in rows], names))
         self._worker(shard.worker, len(rows))
 
     def _failed(self, verdict: Verdict, seed: int) -> Verdict:
@@ -125,3 +127,12 @@ class Tally:
         who = self.workers[str(worker.get("name", "")), str(worker.get("host", "")), str(worker.get("cpu", ""))]
         who.cases += cases
         who.seconds += float(worker.get("seconds", 0.0))
+
+
+def _table(flags: Sequence[Sequence[int]], names: Sequence[str]) -> np.ndarray:
+    """Which case has which flag: (case, flag of NAMES) float32. flags: of each case, as indices of names."""
+    places = np.array([_PLACE.get(name, len(NAMES)) for name in names], dtype=np.intp)
+    table = np.zeros((len(flags), len(NAMES) + 1), dtype=np.float32)
+    cases = np.repeat(np.arange(len(flags)), [len(each) for each in flags])
+    table[cases, places[[flag for each in flags for flag in each]]] = 1.0
+    return table[:, :-1]
