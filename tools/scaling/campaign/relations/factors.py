@@ -138,16 +138,36 @@ def _capture(exp: "Experiment") -> "Tensor":
 
 
 @relation(32)
-def unreached_dmin(scene: Scene, dice: random.Random) -> Images:
-    """A resolution limit finer than half of the shortest wavelength leaves nothing out."""
+def resolution_limit(scene: Scene, dice: random.Random) -> Images:
+    """A dmin finer than the resolution of every pixel leaves nothing out, one that is coarser leaves everything out."""
+    import torch
+
     config, roi = scene.config, part_of(scene, dice)
+    black = dice.random() < 0.5 and config.water_m == 0.0
     config = changed(config, detector={"roi": roi}, sampling={"oversample": scene.exp.oversample}, dmin_m=0.0)
-    shortest = float(scene.exp.sources.wavelength.min())
-    longest = float(scene.exp.sources.incident.norm(dim=-1).max())
-    if not shortest > 0:
-        raise DoesNotHold("a wavelength is 0")
-    limited = changed(config, dmin_m=0.99 * shortest / (1.0 + longest))
-    return Images(("the image", "that with a dmin beyond all"), image_of(scene, config), image_of(scene, limited), roi)
+    exp = scene.prepared(config)
+    finest, coarsest = _resolutions(exp)
+    if not (finest > 0.0 and coarsest < math.inf):
+        raise DoesNotHold("a pixel is straight ahead, or a wavelength is 0")
+    limited = image_of(scene, changed(config, dmin_m=1.001 * coarsest if black else 0.999 * finest))
+    image = scene.render(exp)
+    if black:
+        return Images(
+            ("an image of nothing", "that with a dmin beyond all pixels"), torch.zeros_like(image), limited, roi
+        )
+    return Images(("the image", "that with a dmin that no pixel reaches"), image, limited, roi)
+
+
+def _resolutions(exp: "Experiment") -> tuple[float, float]:
+    """The finest and the coarsest resolution (m) of all sub-pixels: wavelength over |diffracted - incident|."""
+    from nanobragg_torch.scan.evaluate import cast_rays
+
+    sources = exp.sources
+    if exp.n_pixels == 0:
+        return 0.0, 0.0
+    towards = cast_rays(exp, *exp.pixel_indices(0, exp.n_pixels), 0, exp.n_subpixels).diffracted.unsqueeze(2)
+    found = sources.wavelength / (towards - sources.incident).norm(dim=-1)
+    return float(found.min()), float(found.max())
 
 
 @relation(40)
