@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from nanobragg_torch.config import Sensor
 from nanobragg_torch.products import outputs as port_outputs
 from tools.scaling.campaign import checks, signature
+from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Status
 from tools.scaling.campaign.scene import How, Scene, scene_of
 
@@ -62,3 +64,21 @@ def test_the_oracle_tells_which_of_two_paths_is_wrong(scene: Scene) -> None:
     verdict = checks.compiled(scene)
     assert verdict.label == "torch path"
     assert verdict.says.endswith("; the oracle is on the kernel's side")
+
+
+def test_what_records_compute_of_their_fields_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.flags(scene).status is Status.ok
+    monkeypatch.setattr(Sensor, "present", property(lambda _: True))
+    verdict = checks.flags(scene)
+    assert (verdict.label, verdict.says) == ("detector.sensor.present", "detector.sensor.present: True against False")
+
+
+def test_an_error_is_named_by_the_flag_that_it_tells_of() -> None:
+    drawn = Drawn(0, (*FLAGS.split(), "-hkl", "a.hkl"), {"a.hkl": b"1 2 x 3\n"})
+    (verdict,) = judge(drawn, checks=("oracle",)).verdicts
+    assert (verdict.status, verdict.label) == (Status.error, "-hkl")
+    assert verdict.says.startswith("InputError: a.hkl:1: expected h k l F")
+    (verdict,) = judge(replace(drawn, flags=("-N", "x")), checks=("oracle",)).verdicts
+    assert (verdict.label, verdict.says) == ("-N", "FlagError: -N: expected an integer, got 'x'")
+    (verdict,) = judge(replace(drawn, flags=()), checks=("oracle",)).verdicts
+    assert verdict.label == "FlagError"

@@ -6,6 +6,7 @@ Relations that need no reference are in relations.py.
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, isnan
+from operator import attrgetter
 
 from tools.scaling.campaign.measure import RELATIVE, Within, compared, unasked
 from tools.scaling.campaign.record import Status, Verdict
@@ -22,14 +23,18 @@ PIXELS = 4  # most pixels that it is asked for
 def flags(scene: Scene) -> Verdict:
     """The settings that the port reads of the command line and its files, against the oracle's own reading."""
     from tools.scaling.oracle.command import read_command
-    from tools.scaling.oracle.fields import differing
+    from tools.scaling.oracle.fields import computed, differing
     from tools.scaling.oracle.uncovered import Uncovered
 
     try:
         expected = read_command(scene.drawn.flags, scene.folder)
     except Uncovered as error:
         return unasked("flags", str(error))
-    if not (found := differing(scene.config, expected)):
+    found = differing(scene.config, expected)
+    for name, value in computed(expected).items():
+        if not found and (ours := attrgetter(name)(scene.config)) != value:
+            found = [f"{name}: {ours} against {value}"]
+    if not found:
         return Verdict("flags", Status.ok)
     return Verdict("flags", Status.differs, "; ".join(found[:3]), label=found[0].partition(":")[0])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from tools.scaling.base.files import one_line
 from tools.scaling.campaign.checks import CHECKS
+from tools.scaling.campaign.generator import grouped
 from tools.scaling.campaign.record import Drawn, Result, Status, Verdict
 from tools.scaling.campaign.relations import RELATIONS
 from tools.scaling.campaign.scene import How, Scene, scene_of
@@ -31,4 +32,12 @@ def _verdict(name: str, check: Check, scene: Scene) -> Verdict:
     try:
         return check(scene)
     except Exception as error:  # whatever it is, it is what this case has shown
-        return Verdict(name, Status.error, one_line(f"{type(error).__name__}: {error}"), label=type(error).__name__)
+        text = str(error).replace(f"{scene.folder}/", "")  # its name is by chance
+        says = one_line(f"{type(error).__name__}: {text}")
+        return Verdict(name, Status.error, says, label=_refused(scene.drawn, text) or type(error).__name__)
+
+
+def _refused(drawn: Drawn, text: str) -> str:
+    """The flag that a message begins with, or whose file it begins with; empty where it begins otherwise."""
+    first = text.partition(":")[0].partition(" ")[0]
+    return next((group[0] for group in grouped(drawn.flags) if first in group), "")

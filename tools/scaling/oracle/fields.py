@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nanobragg_torch.config import Config
+from nanobragg_torch.config import Config, Roi
 
 # for a person or a terminal only
 _LEFT_OUT = frozenset(("warnings", "inputs", "output.progress", "output.show_config", "structure.reflections.warning"))
@@ -22,6 +22,20 @@ def differing(ours: Config, theirs: Config) -> list[str]:
     both took from the clock is the same. What only a person sees, such as warnings, is left out.
     """
     return list(_differing("", ours, theirs))
+
+
+def computed(config: Config) -> dict[str, Any]:
+    """Return what the records of `config` compute of their own fields, by name, as it should be (semantics D8, D12)."""
+    detector, sensor = config.detector, config.detector.sensor
+    fast, slow, roi = detector.pixels_fast - 1, detector.pixels_slow - 1, detector.roi
+    rendered = Roi(0, fast, 0, slow)
+    if roi is not None:
+        rendered = Roi(max(roi.fast_min, 0), min(roi.fast_max, fast), max(roi.slow_min, 0), min(roi.slow_max, slow))
+    return {
+        "detector.rendered": rendered,
+        "detector.sensor.step_m": sensor.thickness_m / (sensor.parts or sensor.layers),
+        "detector.sensor.present": sensor.thickness_m != 0.0 or sensor.layers > 1,
+    }
 
 
 def _differing(name: str, ours: Any, theirs: Any) -> list[str]:

@@ -98,9 +98,9 @@ DEFECTS = tuple(
                                        "detector.size_fast_m", "detector.size_slow_m")),
         # files
         ("the last four columns of a list", "io/hkl.py", 'words = _words(line.partition("#")[0])[:4]',
-         'words = _words(line.partition("#")[0])[-4:]', ("structure.reflections",)),
+         'words = _words(line.partition("#")[0])[-4:]', ("structure.reflections", "-hkl")),
         ("a colon does not delimit", "io/sources.py", '_DELIMITERS = " \\t,;:!"', '_DELIMITERS = " \\t,;"',
-         ("beam.sources",)),
+         ("beam.sources", "-sourcefile")),
         ("a mask turned about its diagonal", "io/smv.py", "fast * slow).reshape(slow, fast)",
          "fast * slow).reshape(fast, slow).T.copy().reshape(slow, fast)", ("detector.mask",)),
         ("the highest index of a dump", "io/fdump.py", "(low, low + count - 1)]", "(low, low + count)]",
