@@ -103,13 +103,13 @@ def test_what_else_ends_a_shard_is_told():
     gone = CancelledError("x")
     with pytest.raises(CancelledError):
         workers.death(gone)
-    assert workers.lost(gone) and not workers.lost(ValueError("x"))
+    assert engine._lost(workers.client, gone) and not engine._lost(workers.client, ValueError("x"))
     with pytest.raises(shard.Foreign, match="other commit"):
         workers.death(shard.Foreign("other commit"))
     with pytest.raises(BadInput, match=r"expected one that runs tools.scaling .*, got ModuleNotFoundError: No module"):
         workers.death(ModuleNotFoundError("No module named 'tools'"))
     workers.client.status = "closed"
-    assert workers.lost(ValueError("x"))
+    assert engine._lost(workers.client, ValueError("x"))
 
 
 def test_a_worker_of_another_commit_is_refused(monkeypatch):

@@ -33,7 +33,6 @@ from tools.scaling.campaign.shard import Done, done, run_shard
 from tools.scaling.guard.limit import current_limit
 
 INSTALL = "pip install 'distributed>=2026.3'"
-SHARD = 100  # seeds; some ten seconds
 AHEAD = 2  # shards in flight for each worker: one runs, one waits for it
 NEEDED = 768 << 20  # bytes of a worker: torch, numba and a case are half of it
 PATIENCE = 10.0  # seconds in which a scheduler has to answer
@@ -209,12 +208,6 @@ class Dask:
 
         return as_completed(loop=self.client.loop)
 
-    def lost(self, error: BaseException) -> bool:
-        """Whether `error` came of a scheduler that is gone, or has dropped our shards."""
-        from distributed.comm.core import CommClosedError
-
-        return isinstance(error, CancelledError | CommClosedError) or self.client.status != "running"
-
     def death(self, error: BaseException) -> str:
         """How the workers of a shard died. Raises what the user reads where the shard ended otherwise."""
         from distributed.scheduler import KilledWorker
@@ -222,9 +215,16 @@ class Dask:
         if isinstance(error, KilledWorker):
             starved = {event["worker"] for _, event in self.client.get_events("worker-restart-memory") or ()}
             return "memory limit" if error.last_worker.address in starved else "crash"
-        if isinstance(error, ScalingError | CancelledError) or self.lost(error):
+        if isinstance(error, ScalingError | CancelledError) or _lost(self.client, error):
             raise error
         raise _broken("a worker", error) from error
+
+
+def _lost(client: Any, error: BaseException) -> bool:
+    """Whether `error` came of a scheduler that is gone, or has dropped our shards."""
+    from distributed.comm.core import CommClosedError
+
+    return isinstance(error, CancelledError | CommClosedError) or client.status != "running"
 
 
 def _broken(who: str, error: BaseException) -> BadInput:
@@ -263,14 +263,7 @@ def run(asked: Asked, seeds: Piece, where: Path, crew: Crew, size: int, watcher:
             watcher.advanced(standing)
 
         standing.began = time.monotonic()
-        try:
-            complete(pool, shards(left, size), key, take)
-        except ScalingError:
-            raise
-        except (Exception, CancelledError) as error:
-            if not pool.lost(error):
-                raise
-            raise Killed("the scheduler is gone; finished shards are kept, the same call goes on") from error
+        complete(pool, shards(left, size), key, take)
         return folder, standing
 
 
@@ -350,7 +343,10 @@ def _silence() -> Iterator[None]:
 
 @contextmanager
 def _their_workers(address: str, watcher: Watcher) -> Iterator[Any]:
-    """A client of the scheduler at `address`, which has a worker. Raises Unavailable where it does not answer."""
+    """A client of the scheduler at `address`, which has a worker.
+
+    Raises Unavailable where it does not answer, Killed where it goes away within.
+    """
     from distributed import Client
 
     try:
@@ -362,10 +358,17 @@ def _their_workers(address: str, watcher: Watcher) -> Iterator[Any]:
     except (ValueError, TypeError) as error:
         raise BadInput(f"--scheduler {address}: expected an address as in tcp://HOST:8786, got {error}") from error
     with closing(client):
-        if not client.nthreads():
-            watcher.tell(f"{address}: no worker yet; waiting for the first one")
-            client.wait_for_workers(1)
-        yield client
+        try:
+            if not client.nthreads():
+                watcher.tell(f"{address}: no worker yet; waiting for the first one")
+                client.wait_for_workers(1)
+            yield client
+        except ScalingError:
+            raise
+        except (Exception, CancelledError) as error:
+            if not _lost(client, error):
+                raise
+            raise Killed("the scheduler is gone; finished shards are kept, the same call goes on") from error
 
 
 def shared(crew: Crew, device: str, pieces: int) -> tuple[int, int]:
