@@ -82,9 +82,9 @@ def rotation(spread: Tensor, draws: np.ndarray) -> Tensor:
     t, s = cos_sin(angle)
     q = 1.0 - t
     rows = (
-        (t + q * v1 * v1, q * v1 * v2 - s * v3, q * v1 * v3 + s * v2),
-        (q * v1 * v2 + s * v3, t + q * v2 * v2, q * v2 * v3 - s * v1),
-        (q * v1 * v3 - s * v2, q * v2 * v3 + s * v1, t + q * v3 * v3),
+        (t + q * (v1 * v1), q * v1 * v2 - s * v3, q * v1 * v3 + s * v2),
+        (q * v1 * v2 + s * v3, t + q * (v2 * v2), q * v2 * v3 - s * v1),
+        (q * v1 * v3 - s * v2, q * v2 * v3 + s * v1, t + q * (v3 * v3)),
     )
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 

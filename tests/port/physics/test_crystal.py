@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.physics import crystal, mosaic
+from nanobragg_torch.physics.vectors import unit
 
 LENGTHS, DEGREES = (50.0, 60.0, 70.0), (80.0, 95.0, 105.0)
 
@@ -121,6 +122,14 @@ def test_random_misset_needs_a_seed_and_is_a_rotation() -> None:
     assert (matrix @ matrix.T - torch.eye(3, dtype=torch.float64)).abs().max() < 1e-15
     degrees = crystal.misset_angles(matrix).rad2deg().tolist()
     assert degrees == pytest.approx([142.144470, 55.074207, 35.266329], abs=1e-6)  # Q19
+
+
+def test_the_diagonal_of_a_rotation_squares_first() -> None:
+    """t + q (v v): what the reference hands to atan2 for -misset_seed 43, to the last bit; (q v) v has others."""
+    drawn = mosaic.deviates(1, -43)
+    (xx, _, _), (yx, _, _), (_, zy, zz) = unit(unit(mosaic.rotation(torch.tensor(90.0).double(), drawn)[0])).tolist()
+    assert (zy, zz) == (-0.10945290622571159, 0.055160148032524343)
+    assert (yx, xx) == (-0.024194859370330894, -0.12015485588304101)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the number is glibc's")

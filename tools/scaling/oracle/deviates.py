@@ -46,9 +46,9 @@ def rotation(most: float, deviates: V) -> tuple[V, V, V]:
     t, s = math.cos(angle), math.sin(angle)
     q = 1.0 - t
     return (
-        (t + q * v1 * v1, q * v1 * v2 - s * v3, q * v1 * v3 + s * v2),
-        (q * v1 * v2 + s * v3, t + q * v2 * v2, q * v2 * v3 - s * v1),
-        (q * v1 * v3 - s * v2, q * v2 * v3 + s * v1, t + q * v3 * v3),
+        (t + q * (v1 * v1), q * v1 * v2 - s * v3, q * v1 * v3 + s * v2),
+        (q * v1 * v2 + s * v3, t + q * (v2 * v2), q * v2 * v3 - s * v1),
+        (q * v1 * v3 - s * v2, q * v2 * v3 + s * v1, t + q * (v3 * v3)),
     )
 
 
