@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tools.scaling.campaign.record import Drawn, Status, Verdict
 from tools.scaling.campaign.relations import RELATIONS
 from tools.scaling.campaign.scene import How, Scene, scene_of
 
+ROOT = Path(__file__).parents[3]
 Patch = pytest.MonkeyPatch
 
 BASE = (
@@ -160,3 +162,9 @@ def test_the_seed_decides_what_is_asked(monkeypatch: Patch) -> None:
     assert verdicts == [asked("sum_of_sources", BASE, seed) for seed in range(40)]
     mute = [verdict.says for verdict in verdicts].count("asked of one seed in 4")
     assert 20 <= mute < 40
+
+
+def test_the_page_says_what_each_relation_is() -> None:
+    page = (ROOT / "docs/development/campaign.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \|$", page.partition("\n## Relations\n")[2].partition("\n## ")[0])
+    assert rows == [(name, " ".join(str(check.__doc__).split()).rstrip(".")) for name, check in RELATIONS.items()]
