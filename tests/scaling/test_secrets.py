@@ -60,19 +60,6 @@ def test_no_secret_is_in_a_bundle_a_ledger_or_on_the_terminal(checkout, tmp_path
 
 
 @pytest.mark.slow
-def test_with_a_root_outside_nothing_in_the_repository_is_written(checkout, tmp_path):
-    def state():
-        paths = (path for path in checkout.root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
-
-    before = state()
-    done = checkout.tool("phase-m1", "--reports-root", str(tmp_path / "elsewhere"))
-    assert done.last.startswith(f"PASS: {tmp_path}/elsewhere/"), done
-    assert state() == before
-    assert "lies outside the repository: not staged" in done.out
-
-
-@pytest.mark.slow
 def test_a_forged_bundle_is_not_run_unless_it_is_trusted(checkout, tmp_path):
     """A patch of the forger's own, sealed again, in a folder with a repository of its own."""
     from tools.scaling.bundle.bundle import create

@@ -48,16 +48,6 @@ def test_a_closed_stream_changes_no_exit_code_and_gets_into_no_file(program, arg
         assert ending(streams) == (code, files, "" if ">&-" in streams.split() else said, False), streams
 
 
-@pytest.mark.slow
-def test_a_whole_run_passes_with_closed_streams(checkout):
-    line = f'exec "{sys.executable}" -m tools.scaling phase-m1 --no-stage <&- >&- 2>&-'
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NOX_CURRENT_SESSION")}
-    done = subprocess.run(["sh", "-c", line], cwd=checkout.root, env=env, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    (bundle,) = checkout.bundles()
-    assert (bundle / "sha256.txt").is_file()
-
-
 @pytest.mark.parametrize(
     ("module", "work", "code", "line"),
     [

@@ -207,12 +207,23 @@ def test_an_image_that_cannot_fit_blocks_the_run_before_it_begins(pristine, tmp_
 
 @pytest.mark.slow
 def test_the_whole_detector_fits_into_its_plan_after_the_other_steps(pristine, tmp_path):
-    """The traces and their explanation leave some 20 MiB in the process that made them: the image gets a new one."""
+    """The traces and their explanation leave some 20 MiB in the process that made them: the image gets a new one.
+
+    As the root lies outside the repository, nothing is written in that.
+    """
     checkout = pristine.copy_to(tmp_path / "repo")
-    case = ("--case", "supervisor_synthetic", "--image", "whole")
+
+    def state():
+        paths = (path for path in checkout.root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
+
+    before, root = state(), tmp_path / "elsewhere"
+    case = ("--case", "supervisor_synthetic", "--image", "whole", "--reports-root", str(root))
     limit = str(360 + (footprint_here().base - FOOTPRINT.base) // MIB * 5 // 4)
-    done = checkout.tool("phase-m1", "--no-stage", *case, "--memory-limit", limit)
-    assert done.code == 0, done
-    (folder,) = checkout.bundles()
+    done = checkout.tool("phase-m1", *case, "--memory-limit", limit)
+    assert done.code == 0 and done.last.startswith(f"PASS: {root}/"), done
+    assert state() == before
+    assert "lies outside the repository: not staged" in done.out
+    (folder,) = root.iterdir()
     assert f"80 % of {limit} MiB (--memory-limit)" in (folder / "commands.txt").read_text()
     assert json.loads((folder / "image/image.json").read_text())["shape_slow_fast"] == [2527, 2463]

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -127,13 +130,19 @@ def test_exactly_what_the_run_wrote_is_staged(green):
 
 
 @pytest.mark.slow
-def test_a_users_own_case_runs_through_the_same_list(green, case_folder):
+def test_a_users_own_case_runs_through_the_same_list_without_a_terminal(green, case_folder):
+    """All standard streams are closed, of the run and so of all that it starts."""
     checkout, _ = green
     mine = case_folder()
     golden = "tests/golden/supervisor_one_reflection/trace_729_1079.log"
-    done = checkout.tool("phase-m1", "--case", str(mine), "--c", golden, "--pixel", "729", "1079", "--no-stage")
-    assert (done.code, done.err) == (0, "")
+    line = f'exec "{sys.executable}" -m tools.scaling phase-m1 --case {mine} --c {golden} --pixel 729 1079 --no-stage'
+    env = {k: v for k, v in os.environ.items() if k != "NOX_CURRENT_SESSION"}
+    env |= {"PYTHONPATH": str(checkout.root / "src"), "OMP_NUM_THREADS": "1"}
+    closed = ["sh", "-c", f"{line} <&- >&- 2>&-"]
+    done = subprocess.run(closed, cwd=checkout.root, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     bundle = checkout.bundles()[-1]
+    assert manifest_holds(bundle)
     metrics = json.loads((bundle / "metrics.json").read_text())
     assert (metrics["first_divergence"], metrics["num_divergent"]) == (None, 0)
     attempt = (checkout.root / "docs/fix_plan.md").read_text().rsplit("### Attempt ", 1)[1]
