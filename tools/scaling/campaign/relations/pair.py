@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Record = TypeVar("Record")
 Check = Callable[[Scene], Verdict]
 
+FREE = 1e-9  # a pixel that may be as far off says nothing of how near the port is
 TINY = 1e-290  # below it numbers have no digits to be rounded to
 EDGE = 5  # pixels along an edge of the part of an image that relations of several images look at
 
@@ -103,7 +104,8 @@ def _same_images(name: str, scene: Scene, pair: Images) -> Verdict:
         known, ours = (x.masked_fill(pair.skipped, 0.0) for x in (known, ours))
     verdict = compared(name, scene, known, torch.where(near, known, ours), pair.names, Within.bits)
     if verdict.status is Status.ok and known.numel():
-        apart = ((ours - known).abs() / known.abs()).nan_to_num(0.0, 0.0)
+        free = torch.as_tensor(slack, dtype=known.dtype) > FREE * known.abs()  # rounding decides the value
+        apart = ((ours - known).abs() / known.abs()).nan_to_num(0.0, 0.0).masked_fill(free, 0.0)
         return replace(verdict, worst=float(apart.max()))
     if verdict.pixel is not None and pair.roi is not None:
         slow, fast = moved = (
