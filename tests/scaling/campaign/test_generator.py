@@ -18,7 +18,7 @@ from tools.scaling.campaign.record import Drawn
 
 SEEDS = 1500
 # of the generator's first 40 cases
-DIGESTS = {1: "faad6dab2810e4c6"}
+DIGESTS = {1: "71e8e40f8d83df90"}
 
 
 @cache

@@ -127,7 +127,7 @@ def _source(dice: Dice, wavelength: float) -> list[str]:
     place = dice.of([-10.0, *spread], [*spread, -10.0], [-9.0, 3.0, spread[0]])
     columns = [f"{value:.6g}" for value in place]
     columns += [dice.of("1", f"{dice.real(0.1, 3):.3f}"), f"{wavelength * dice.real(0.97, 1.03):.6f}e-10"]
-    return columns[: dice.of(5, 5, 5, 4, 3)]
+    return columns[: dice.of(5, 5, 5, 5, 5, 4, 4, 3, 3, 2, 1)]
 
 
 def _odd(draft: Draft, lines: list[str], rows: list[list[str]]) -> str:
