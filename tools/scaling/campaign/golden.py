@@ -76,7 +76,7 @@ def _record(found: Shrunk, name: str, told: "_Told") -> ShrunkCase:
         signature=signature(verdict, drawn.flags),
         seed=drawn.seed,
         flags=words,
-        command=to_ascii(shlex.join(("python", "-m", "nanobragg_torch", *words))),
+        command=to_ascii(shlex.join(("python", "-m", "nanobragg_torch", *words, *told.mode))),
         sentence=to_ascii(sentence),
         cause=cause,
         folder=name,
@@ -93,12 +93,15 @@ class _Told:
         self.scene, self.verdict = scene, found.verdict
         self.program = _able(scene)
 
+    @property
+    def mode(self) -> tuple[str, ...]:
+        """The flags by which the port follows the program, where it is not golden."""
+        return ("--mode", self.program.variant) if self.program and self.program.variant != "golden" else ()
+
     @cached_property
     def config(self) -> "Config | None":
         """The case as the port reads it where it follows the program; None where it refuses it."""
-        from tools.scaling.implementations.difference import followed
-
-        return _tried(lambda: self.scene.parsed(*(followed(self.program) if self.program else ())))
+        return _tried(lambda: self.scene.parsed(*self.mode))
 
     @cached_property
     def pixel(self) -> Pixel | None:
@@ -150,11 +153,13 @@ class _Told:
     def description(self, name: str) -> dict[str, object]:
         """The case.json: it names who has made image and trace."""
         traced = ORACLE if self.program is None or self.program.trace is None else self.program.title
-        variant = self.program.variant if self.program and self.program.variant != "golden" else ""
+        # a golden case reads no dump of structure factors but one that is named
+        read = self.config is not None and self.config.structure.dump_file in self.scene.beside
+        dump = ("--fdump", self.scene.beside[0].name) if read and "--fdump" not in self.scene.drawn.flags else ()
         return {
             "name": name,
-            "flags": to_ascii(shlex.join(self.scene.drawn.flags)),
-            **({"variant": variant} if variant else {}),
+            "flags": to_ascii(shlex.join((*self.scene.drawn.flags, *dump))),
+            **({"variant": self.mode[1]} if self.mode else {}),
             "traced_pixels_slow_fast": [list(self.pixel)] if self.trace is not None and self.pixel else [],
             "covers": to_ascii(f"shrunk from seed {self.scene.drawn.seed}: {self.verdict.check}: {self.verdict.says}"),
             "images": [],
@@ -203,7 +208,7 @@ def _able(scene: Scene) -> "Implementation | None":
     from tools.scaling.implementations.make import unable
 
     program = scene.how.against
-    if program is None or any(flag.matches(word) for word in scene.drawn.flags for flag in PORT):
+    if program is None or scene.beside or any(flag.matches(word) for word in scene.drawn.flags for flag in PORT):
         return None
     return None if unable(program, scene.case) else program
 
