@@ -175,7 +175,9 @@ class _Told:
     def sentence_and_cause(self) -> tuple[str, str]:
         """What differs, for a person: by the traces, else by the images, else as the check has it; and the cause."""
         if (explanation := _tried(self._explained)) is not None and explanation.causes:
-            first = explanation.causes[0]
+            # of several the one where the traces part: what has the largest effect may only follow from it
+            named = (cause for cause in explanation.causes if cause.quantity == self.verdict.label)
+            first = next(named, explanation.causes[0])
             whose = "By the port's own rules, " if first.side == "reference" else ""  # which may be what is wrong
             return f"{whose}{explanation.sentence}", first.quantity
         diagnosed = _tried(self._diagnosed) if self.verdict.check == "reference" else None
