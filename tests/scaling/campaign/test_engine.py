@@ -216,7 +216,7 @@ def test_bad_input(capsys, tmp_path, monkeypatch):
         ((), 2, "expected --seeds FIRST:END, got none"),
         (("--seeds", "7:3"), 2, "--seeds 7:3: expected FIRST:END with FIRST below END, got no seed"),
         (("--seeds", "0:9", "--scheduler", "a", "--workers", "2"), 2, "expected --scheduler or --workers, got both"),
-        (("--seeds", "0:9", "--scheduler", "tcp://127.0.0.1:9"), 3, "a scheduler that answers in 0.3 s, got none"),
+        (("--seeds", "0:9", "--scheduler", "tcp://127.0.0.1:9"), 3, "a scheduler that answers in 0.3 s, got no answer"),
         (("--seeds", "0:9", "--against", "port"), 2, "expected an implementation that is started"),
         (("--seeds", "0:9", "--against", "nobody"), 2, "nobody"),
     ]  # fmt: skip

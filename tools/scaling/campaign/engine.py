@@ -341,6 +341,26 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
+def _ask(address: str) -> None:
+    """Raise Unavailable where no scheduler answers at `address`, BadInput where that is no address."""
+    from distributed import rpc
+    from distributed.comm import resolve_address
+
+    async def kind() -> str:
+        async with rpc(address, timeout=PATIENCE) as peer:
+            return str((await peer.identity())["type"])
+
+    try:
+        resolve_address(address)
+        told = asyncio.run(asyncio.wait_for(kind(), PATIENCE))
+    except ValueError as error:
+        raise BadInput(f"--scheduler {address}: expected an address as in tcp://HOST:8786, got {error}") from error
+    except Exception as error:  # what is no scheduler, as its dashboard, may answer anything
+        told = "no answer" if isinstance(error, OSError) else "an answer that is none of dask's"
+    if told != "Scheduler":
+        raise Unavailable(f"--scheduler {address}: expected a scheduler that answers in {PATIENCE:g} s, got {told}")
+
+
 @contextmanager
 def _their_workers(address: str, watcher: Watcher) -> Iterator[Any]:
     """A client of the scheduler at `address`, which has a worker.
@@ -349,14 +369,8 @@ def _their_workers(address: str, watcher: Watcher) -> Iterator[Any]:
     """
     from distributed import Client
 
-    try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise Unavailable(
-            f"--scheduler {address}: expected a scheduler that answers in {PATIENCE:g} s, got none"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"--scheduler {address}: expected an address as in tcp://HOST:8786, got {error}") from error
+    _ask(address)
+    client = Client(address, timeout=PATIENCE, set_as_default=False)
     with closing(client):
         try:
             if not client.nthreads():

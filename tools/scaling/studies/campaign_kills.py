@@ -122,6 +122,8 @@ class Stage:
         self.call()
         assert self.caller is not None
         if not self._waited(self.files() + kill.after, kill.pause):
+            if self.caller.poll() == 0:
+                return ["came too late: all cases are done"]
             return [f"the call did not go on, or ended by itself: {self.caller.poll()}, {self.said()}"]
         victims = self._victims(kill)
         for pid in victims:
