@@ -9,8 +9,9 @@ from nanobragg_torch.config import Sensor
 from nanobragg_torch.products import outputs as port_outputs
 from tools.scaling.campaign import checks, signature
 from tools.scaling.campaign.judge import judge
-from tools.scaling.campaign.record import Drawn, Status
+from tools.scaling.campaign.record import Drawn, Status, Verdict
 from tools.scaling.campaign.scene import How, Scene, scene_of
+from tools.scaling.implementations.describe import Implementation
 
 FLAGS = "-cell 50 60 70 80 90 100 -default_F 9 -N 3 -detpixels_f 3 -detpixels_s 2 -distance 50 -pixel 5 -oversample 1"
 
@@ -82,3 +83,20 @@ def test_an_error_is_named_by_the_flag_that_it_tells_of() -> None:
     assert (verdict.label, verdict.says) == ("-N", "FlagError: -N: expected an integer, got 'x'")
     (verdict,) = judge(replace(drawn, flags=()), checks=("oracle",)).verdicts
     assert verdict.label == "FlagError"
+
+
+def test_a_reference_gets_every_file_and_is_asked_only_what_it_reads_alike() -> None:
+    copies = Implementation("copy", ("cp", "made.bin", "{out}"))
+    with scene_of(Drawn(0, tuple(FLAGS.split())), How()) as plain:
+        image = plain.definition.numpy().astype("<f4")
+
+    def asked(*more: str) -> Verdict:
+        drawn = Drawn(0, (*FLAGS.split(), *more), {"made.bin": image.tobytes()})
+        return judge(drawn, How(against=copies), ("reference",)).verdicts[0]
+
+    assert asked().status is asked("--mode", "c-parity", "-N", "3").status is Status.ok
+    image[1, 2] *= 2
+    differs = asked()
+    assert (differs.status, differs.pixel) == (Status.differs, (1, 2))
+    assert asked("--mode", "bl831-main").says == "golden would not read this command line as the port does"
+    assert asked("-fudge").status is Status.unasked  # more words follow it there

@@ -199,7 +199,8 @@ def reference(scene: Scene) -> Verdict:
     if config.detector.pixels_fast * config.detector.pixels_slow > MOST_PIXELS:
         return unasked("reference", f"many pixels as {program.variant}")  # -detpixels_x has no effect with Q65
     roi = config.detector.rendered
-    with ran(program, flags, scene.case.folders, None, beside=scene.beside) as run:
+    files = [scene.folder / name for name in scene.drawn.files]  # also a dump of -dump, which is not only read
+    with ran(program, flags, scene.case.folders, None, beside=files) as run:
         full = read_image(program, run, (config.detector.pixels_slow, config.detector.pixels_fast))
     window = full[roi.slow_min : roi.slow_max + 1, roi.fast_min : roi.fast_max + 1]
     ours = scene.definition if program.variant == "golden" else scene.render(scene.prepared(config))
