@@ -29,7 +29,7 @@ from tools.scaling.guard.leash import tree
 
 MARK = "SCALING_CAMPAIGN_KILLS"
 WORK = "tools.scaling.studies.campaign_kills:cheap"
-SEEDS, SHARD, WORKERS = 1600, 10, 2
+SEEDS, SHARD, WORKERS = 2000, 10, 2
 EACH = 20  # kills of a campaign
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDINGS = {signal.SIGKILL: {-9}, signal.SIGTERM: {5, -15}, signal.SIGINT: {5, -2}}  # a signal by itself: at the start
@@ -98,10 +98,11 @@ def study(count: int, seed: int, say: Callable[[str], None]) -> CampaignKills:
                 told = stage.complete()
             finally:
                 stage.sweep()
-            cases, blamed, more = judged(folder / "store")
-        made.cases, made.blamed = made.cases + cases, made.blamed + blamed
-        made.wrong += [f"campaign of kills {start + 1} to {start + len(part)}: {line}" for line in [*told, *more]]
-        say(f"{cases} cases in the store: {'; '.join([*told, *more]) or 'ok'}")
+            for each in stage.stores:
+                cases, blamed, more = judged(each)
+                made.cases, made.blamed, told = made.cases + cases, made.blamed + blamed, told + more
+        made.wrong += [f"campaign of kills {start + 1} to {start + len(part)}: {line}" for line in told]
+        say(f"{made.cases} cases in the stores: {'; '.join(told) or 'ok'}")
     return made
 
 
@@ -113,18 +114,24 @@ class Stage:
         self.caller: subprocess.Popen[bytes] | None = None
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.stores = [folder / "store"]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
 
     def strike(self, kill: CampaignKill) -> list[str]:
-        """Carry out `kill`; returns a line for each thing that is not right then."""
+        """Carry out `kill`; returns a line for each thing that is not right then. One too late is for a new store."""
+        while (told := self._tried(kill)) is None:
+            self.stores.append(self.folder / f"store{len(self.stores)}")
+        return told
+
+    def _tried(self, kill: CampaignKill) -> list[str] | None:
+        """The same; None where all cases were done first."""
         self.call()
         assert self.caller is not None
         if not self._waited(self.files() + kill.after, kill.pause):
-            if self.caller.poll() == 0:
-                return ["came too late: all cases are done"]
-            return [f"the call did not go on, or ended by itself: {self.caller.poll()}, {self.said()}"]
+            code = self.caller.poll()
+            return None if code == 0 else [f"the call did not go on, or ended by itself: {code}, {self.said()}"]
         victims = self._victims(kill)
         for pid in victims:
             with suppress(ProcessLookupError):
@@ -141,7 +148,7 @@ class Stage:
             self._start_cluster()
         if self.caller is None or self.caller.poll() is not None:
             crew = ["--scheduler", f"tcp://127.0.0.1:{self.port}"] if self.elsewhere else ["--workers", str(WORKERS)]
-            words = ["campaign", "--seeds", f"0:{SEEDS}", "--shard", str(SHARD), "--store", str(self.folder / "store")]
+            words = ["campaign", "--seeds", f"0:{SEEDS}", "--shard", str(SHARD), "--store", str(self.stores[-1])]
             self.caller = self._start("caller", "-m", "tools.scaling", *words, "--work", WORK, *crew)
 
     def complete(self) -> list[str]:
@@ -165,7 +172,7 @@ class Stage:
 
     def files(self) -> int:
         """How many shards are in the store."""
-        return len(list((self.folder / "store").glob(f"*/*{store.SUFFIX}")))
+        return len(list(self.stores[-1].glob(f"*/*{store.SUFFIX}")))
 
     def said(self) -> str:
         """The last line that a call has printed."""
@@ -193,10 +200,18 @@ class Stage:
             words = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
             twice = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
             self.scheduler = self._start("scheduler", "-m", "distributed.cli.dask_scheduler", *words, more=here | twice)
+            self._listening()
         self.workers = [each for each in self.workers if each.poll() is None]
         while len(self.workers) < WORKERS:
             words = [address, "--nthreads", "1", "--no-dashboard", "--death-timeout", "60"]
             self.workers.append(self._start("workers", "-m", "distributed.cli.dask_worker", *words, more=here))
+
+    def _listening(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+                return
+            time.sleep(0.05)
 
     def _victims(self, kill: CampaignKill) -> list[int]:
         assert self.caller is not None
@@ -234,13 +249,18 @@ class Stage:
             return []
         return [f"does not go on: {self.caller.poll()}, {self.said()}"]
 
-    def _ended(self, kill: CampaignKill) -> list[str]:
-        """The call ends as it must, in a line where it can say one, and nobody of its own is left."""
+    def _ended(self, kill: CampaignKill) -> list[str] | None:
+        """The call ends as it must, in a line where it can say one, and nobody of its own is left.
+
+        None where it had nothing left to do.
+        """
         assert self.caller is not None
         try:
             code = self.caller.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             return [f"does not end: {self.said()}"]
+        if code == 0:
+            return None
         right = {5, 3} if kill.who == "scheduler" else ENDINGS[signal.Signals(kill.signal)]
         if kill.who == "all" and kill.elsewhere:
             right = right | {5, 3}  # it may hear of the scheduler's end first
