@@ -143,6 +143,12 @@ def kills(session: nox.Session) -> None:
 
 
 @on_request()
+def campaign_kills(session: nox.Session) -> None:
+    """Kill workers, schedulers and callers of campaigns 200 times and judge what their stores have."""
+    scaling(session, "study", "campaign-kills")
+
+
+@on_request()
 def bench(session: nox.Session) -> None:
     """Ratios of speed, measured in one run; -- --out docs/results publishes them."""
     scaling(session, "study", "bench")
