@@ -209,6 +209,15 @@ def test_workers_share_the_cores_and_the_memory(monkeypatch):
         engine.shared(engine.Crew(count=3, memory_limit=gib), "cpu", 9)
 
 
+def test_a_worker_that_ends_while_it_starts_is_told(monkeypatch):
+    def failing(**settings):
+        raise RuntimeError("Nanny failed to start worker process")
+
+    monkeypatch.setattr("distributed.LocalCluster", failing)
+    with pytest.raises(Killed, match="a worker ended while it started: Nanny failed"), engine._own_workers(1, 2**30):
+        pytest.fail("it has started")
+
+
 def test_bad_input(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "PATIENCE", 0.3)
     call = ("campaign", "--store", tmp_path, "--work", cheap.WORK)

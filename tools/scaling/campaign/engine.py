@@ -400,17 +400,23 @@ def shared(crew: Crew, device: str, pieces: int) -> tuple[int, int]:
 
 @contextmanager
 def _own_workers(count: int, share: int) -> Iterator[Any]:
-    """A client of `count` processes on this machine, which may hold `share` bytes each and end with the caller."""
+    """A client of `count` processes on this machine, which may hold `share` bytes each and end with the caller.
+
+    Raises Killed where one ends before it is there.
+    """
     import dask
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
-        with _unheard(signal.SIGINT):
-            cluster = LocalCluster(
-                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
-                memory_limit=share, silence_logs=logging.CRITICAL,
-            )  # fmt: skip
+        try:
+            with _unheard(signal.SIGINT):
+                cluster = LocalCluster(
+                    n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
+                    memory_limit=share, silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+        except RuntimeError as error:  # what dask makes of it
+            raise Killed(one_line(f"a worker ended while it started: {error}")) from error
         stack.callback(_close, cluster)
         yield stack.enter_context(closing(Client(cluster, set_as_default=False)))
 
