@@ -243,9 +243,11 @@ class Stage:
         return not any(b"spawn_main" in _command(pid) for pid in tree(*roots))
 
     def _goes_on(self) -> list[str]:
-        """The call gets more shards done, or ends rightly."""
+        """The call gets more shards done, or ends rightly: also when its own worker dies before it is there."""
         assert self.caller is not None
         if self._waited(self.files() + 1, 0.0) or self.caller.poll() in (0, 1):
+            return []
+        if self.caller.poll() == 5 and self.said().startswith("error: a worker ended while it started"):
             return []
         return [f"does not go on: {self.caller.poll()}, {self.said()}"]
 
@@ -265,7 +267,9 @@ class Stage:
         if kill.who == "all" and kill.elsewhere:
             right = right | {5, 3}  # it may hear of the scheduler's end first
         told = [] if code in right else [f"exit {code}, expected one of {sorted(right)}: {self.said()}"]
-        if code > 0 and not re.match(r"error: (interrupted by|the scheduler is gone|--scheduler )", self.said()):
+        if code > 0 and not re.match(
+            r"error: (interrupted by|the scheduler is gone|--scheduler |a worker ended)", self.said()
+        ):
             told.append(f"last line: {self.said()}")
         if "Traceback" in (self.folder / "caller").read_text(errors="replace"):
             told.append("a traceback")
