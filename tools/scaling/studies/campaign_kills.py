@@ -86,6 +86,7 @@ def kills(count: int, seed: int) -> list[CampaignKill]:
 def study(count: int, seed: int, say: Callable[[str], None]) -> CampaignKills:
     """Do `count` kills; `say` gets a line of each."""
     made = CampaignKills(kills(count, seed))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored by all
     for start in range(0, count, EACH):
         part = made.kills[start : start + EACH]
         with scratch("kills") as folder:
