@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tools.scaling.base.errors import BadInput
+from tools.scaling.campaign import signature as begins
 from tools.scaling.campaign.groups import RECORD, SHOWN, ShrunkCase, Signature, groups, read_shrunk, signature
 from tools.scaling.campaign.record import Status, Verdict
+from tools.scaling.traces.read import Trace, parse_trace
 
 OMEGA = Verdict("oracle", Status.differs, "", (1, 2), "omega_pixel_sr", 3e-4)
 POLAR = replace(OMEGA, label="polar")
@@ -28,6 +30,23 @@ def test_a_signature_has_the_flags_that_switch_quirks_with_values_or_without() -
     assert signature(OMEGA, ["-N", "--quirk=Q29=off", "--mode", "spec"]).quirks == ("--mode", "--quirk")
     assert signature(OMEGA, ["-N", "--quirk"]).quirks == ("--quirk",)
     assert signature(replace(OMEGA, label="a b/c"), ["--mode"]).name == "oracle-a_b_c-mode"
+
+
+@pytest.mark.parametrize(
+    ("port", "label"),
+    [("F_latt nan", "I_pixel_final"), ("F_latt 2", "F_latt"), ("polar 1\nTRACE_C: F_latt nan", "polar")],
+)
+def test_a_difference_begins_where_the_port_first_leaves_the_oracle(port: str, label: str, monkeypatch) -> None:
+    def traced(text: str) -> Trace:
+        return parse_trace(f"TRACE_C: {text}\n".encode(), "log")
+
+    oracle = traced("polar 2\nTRACE_C: F_latt nan\nTRACE_C: I_pixel_final 1")
+    ours = traced(f"{port}\nTRACE_C: I_pixel_final 2")
+    monkeypatch.setattr(begins, "oracle_trace", lambda config, pixel: oracle)
+    monkeypatch.setattr(begins, "port_trace", lambda config, pixel: ours)
+    assert begins.first_divergence(None, (0, 0)) == label
+    monkeypatch.setattr(begins, "port_trace", lambda config, pixel: oracle)
+    assert begins.first_divergence(None, (0, 0)) == ""
 
 
 def test_groups_are_counted_and_the_largest_is_first() -> None:

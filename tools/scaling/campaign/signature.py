@@ -1,5 +1,7 @@
 """Where a difference begins: the oracle's trace of a pixel beside the port's own, as far as both go."""
 
+from dataclasses import replace
+from math import isnan
 from typing import TYPE_CHECKING
 
 from tools.scaling.traces.read import parse_trace
@@ -25,8 +27,10 @@ def first_divergence(config: "Config", pixel: Pixel) -> str:
         report = compare(oracle_trace(config, pixel), port_trace(config, pixel))
     except (Uncovered, NanoBraggError):
         return ""
-    if report.first_upstream_divergence is not None:
-        return report.first_upstream_divergence
+    unlike = tuple(row for row in report.quantities if row.c != row.py and not (isnan(row.c) and isnan(row.py)))
+    first = replace(report, quantities=unlike).first_upstream_divergence
+    if first is not None:
+        return first
     alone = [orphan.name for orphan in report.orphans if orphan.c_count]
     return alone[0] if alone else ""
 
