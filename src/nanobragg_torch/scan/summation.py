@@ -223,10 +223,7 @@ def _add_terms(run: Run, pixels: Pixels, sums: PixelSums, first: int, scattered:
         if exp.term is not None:
             contribution = contribution + exp.term
         for weight in weights.terms:
-            factor = weight[low:high].unsqueeze(1)
-            contribution = contribution * factor
-            if exp.unbounded:  # a factor of 0 leaves nothing of an infinite term
-                contribution = torch.where(factor == 0, 0.0, contribution)
+            contribution = contribution * weight[low:high].unsqueeze(1)
         if alive is not None:
             # not a product: q, and so the term, is infinite or NaN at a wavelength of 0
             contribution = torch.where(alive[low:high].unsqueeze(1), contribution, 0.0)

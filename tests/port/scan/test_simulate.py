@@ -283,3 +283,12 @@ def test_an_infinite_structure_factor_counts_nothing_where_there_is_no_lattice_f
     wet = parse(f"{flags} -default_F 1e200 -water 1".split())
     image = simulate(wet, device="cpu", dtype=torch.float64, threads=threads)
     assert torch.equal(image.isnan(), huge == 0)  # with water the reference multiplies
+
+
+def test_a_factor_of_0_makes_no_number_of_an_infinite_term() -> None:
+    """As in bl831-subpixel-fix, measured: -oversample_thick without a thickness, the factor on each term (Q27, Q28)."""
+    flags = (
+        "-cell 50 60 70 80 95 105 -lambda 1.1 -distance 100 -detpixels 4 -pixel 2 -default_F 1e160 -oversample_thick"
+    )
+    config = parse([*flags.split(), "--mode", "bl831-subpixel-fix"])
+    assert simulate(config, device="cpu", dtype=torch.float64).isnan().all()
