@@ -286,7 +286,7 @@ def test_an_infinite_structure_factor_counts_nothing_where_there_is_no_lattice_f
 
 
 def test_a_factor_of_0_makes_no_number_of_an_infinite_term() -> None:
-    """As in bl831-subpixel-fix, measured: -oversample_thick without a thickness, the factor on each term (Q27, Q28)."""
+    """As in bl831-subpixel-fix, measured: -oversample_thick without a thickness, factors on each term (Q27, Q28)."""
     flags = (
         "-cell 50 60 70 80 95 105 -lambda 1.1 -distance 100 -detpixels 4 -pixel 2 -default_F 1e160 -oversample_thick"
     )
