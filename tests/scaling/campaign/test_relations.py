@@ -101,6 +101,8 @@ PLANTED: dict[str, tuple[object, str, Change]] = {
     "photons": (summation.corrections, "scale_pixel", lambda f, i, r, n, *rest: f(i, r, n * n, *rest)),
     "structure_factors": (evaluate, "intensity_term", lambda f, c, latt: f(c.abs() ** 0.5, latt)),
     "final_factors": (evaluate, "polarization", lambda f, *args: f(*args) * (1 + 1e-9)),
+    "one_cell": (summation.corrections, "scale_pixel", lambda f, i, r, *rest: f(i, r * 1.0001, *rest)),
+    "larger_crystal": (experiment, "cell_counts", lambda f, *args: f(*args) + 1),
     "traced_pixel": (evaluate, "final_solid_angle", lambda f, *args: f(*args) * (1 + 1e-9)),
     "larger_list": (structure_factor, "nearest", _clamped),
     "inverted_crystal": (structure_factor, "nearest", lambda f, grid, h, k, l: f(grid, h, k.abs(), l)),

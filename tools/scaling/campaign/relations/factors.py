@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nanobragg_torch.config import Config, Roi
     from nanobragg_torch.scan.experiment import Experiment
 
+R_E_SQR = 7.94079248018965e-30  # m^2 (semantics 5.4)
 ROUNDING = 1e-13  # of a factor by its formula
 FINEST = 8  # sub-pixels along an edge that an image is made of once more
 
@@ -135,6 +136,33 @@ def _capture(exp: "Experiment") -> "Tensor":
 
     sensor = exp.config.detector.sensor
     return -torch.expm1(-sensor.thickness_m * sensor.mu_per_m / (_directions(exp) @ exp.geometry.odet))
+
+
+@relation(24)
+def one_cell(scene: Scene, dice: random.Random) -> Images:
+    """A crystal of one cell scatters F^2 everywhere: r_e^2 times fluence times F^2 times the solid angle."""
+    from nanobragg_torch.config import Sensor
+
+    roi, F = part_of(scene, dice), dice.uniform(1.0, 300.0)
+    config = scene.config
+    if config.detector.curved:
+        raise DoesNotHold("the solid angle on a curved detector is another")
+    config = changed(
+        config,
+        detector={"roi": roi, "sensor": Sensor(), "mask": None, "mask_file": None},
+        crystal={"cells": (1.0, 1.0, 1.0), "size_m": (0.0, 0.0, 0.0), "shape": "SQUARE"},
+        structure={"default_F": F, "hkl_file": None, "dump_file": None, "reflections": None, "interpolate": False},
+        beam={"polarized": False},
+        sampling={"oversample": min(scene.exp.oversample, 3), "thick": False, "polar": False, "omega": False},
+        quirks=config.quirks.switched("Q30", True),
+        **{"water_m": 0.0, "dmin_m": 0.0},
+    )
+    exp = scene.prepared(config)
+    known = R_E_SQR * float(config.beam.fluence_per_m2) * F * F * solid_angle(exp)
+    if not bool(exp.sources.wavelength.abs().min() > 0):
+        raise DoesNotHold("a wavelength is 0")
+    slack = ROUNDING * known.abs()
+    return Images(("r_e^2 fluence F^2 omega", "the image of one cell"), known, scene.render(exp), roi, slack)
 
 
 @relation(32)

@@ -43,7 +43,7 @@ def _part(scene: Scene, dice: random.Random) -> "tuple[Config, Tensor, bool]":
     part = part_of(scene, dice, edge=9)
     roi = Roi(scene.roi.fast_min, scene.roi.fast_max, scene.roi.slow_min, part.slow_max)
     kernel = dice.random() < 0.5
-    config = changed(scene.config, detector={"roi": roi}, sampling={"oversample": scene.exp.oversample})
+    config = changed(scene.config, detector={"roi": roi})
     return config, within(scene, scene.compiled if kernel else scene.definition, roi), kernel
 
 
@@ -112,3 +112,29 @@ def structure_factors(scene: Scene, dice: random.Random) -> Images:
     F = {"default_F": config.structure.default_F * factor, "reflections": listed}
     config = changed(config, structure=F)
     return _scaled(scene, config, factor**2, f"F times {factor:g}", kernel=kernel, base=base)
+
+
+@relation(24)
+def larger_crystal(scene: Scene, dice: random.Random) -> Images:
+    """A spot that is not that of a parallelepiped grows narrower with the number of cells as with -fudge."""
+    config, _, kernel = _part(scene, dice)
+    exp, shape = scene.exp, config.crystal.shape
+    cells = tuple(float(count) for count in exp.cells)
+    config = changed(
+        config,
+        crystal={
+            **{"cells": cells, "size_m": (0.0, 0.0, 0.0)},
+            "shape": dice.choice(("ROUND", "GAUSS", "TOPHAT")) if shape == "SQUARE" else shape,
+        },
+        structure={"interpolate": exp.interpolate},
+        sampling={"oversample": exp.oversample},
+        water_m=0.0,
+    )
+    by_volume = config.crystal.shape != "ROUND" and config.quirks.on("Q24")
+    narrower = {
+        "cells": tuple(2.0 * count for count in cells),
+        "fudge": config.crystal.fudge / (64 if by_volume else 4),
+    }
+    base = scene.render(scene.prepared(config), kernel=kernel)
+    larger = changed(config, crystal=narrower)
+    return _scaled(scene, larger, 64.0, "8 times the cells and less -fudge", kernel=kernel, base=base)

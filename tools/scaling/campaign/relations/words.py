@@ -81,23 +81,25 @@ def _respelled(scene: Scene, group: Group, dice: random.Random) -> str:
 @relation(10)
 def flags_of_several(scene: Scene, dice: random.Random) -> Settings:
     """A flag for several axes is the flags of each of them."""
-    del dice
-    groups = _groups(scene)
-    if not any(_parts(group) for group in groups):
-        groups = [("-N", "5"), *groups]
-    return _both(scene, groups, [part for group in groups for part in (_parts(group) or [group])])
+    more = dice.choice((("-N", "5"), ("-divergence", "2.5"), ("-xtalsize", "0.02"), ("-detsize", "3")))
+    groups = [more, *_groups(scene)]  # where others of the command line follow, these count
+    return _both(scene, groups, [part for group in groups for part in _parts(group)])
 
 
 def _parts(group: Group) -> list[Group]:
-    """A flag of several fields as the flags of each; empty for one that is not of several."""
-    from nanobragg_torch.flags.table import TABLE
+    """A flag of several axes as the flags of each; any other as it is."""
+    names = next((names for name, names in _SEVERAL.items() if _row((name,)) is _row(group)), None)
+    return [(name, *group[1:]) for name in names.split()] if names else [group]
 
-    row = _row(group)
-    if row is None or len(row.fields) < 2 or len(group) != 2:
-        return []
-    single = {one.fields: one.names.split()[0] for one in reversed(TABLE) if len(one.fields) == 1 and not one.ignored}
-    names = [single.get((field,), "") for field in row.fields[1:]]
-    return [(name.rstrip("*"), group[1]) for name in names] if all(names) else []
+
+_SEVERAL = {
+    "-N": "-Na -Nb -Nc",
+    "-xtalsize": "-xtal_x -xtal_y -xtal_z",
+    "-detsize": "-detsize_f -detsize_s",
+    "-detpixels": "-detpixels_f -detpixels_s",
+    "-divergence": "-hdivrange -vdivrange",
+    "-divsteps": "-hdivsteps -vdivsteps",
+}
 
 
 @relation(8)
