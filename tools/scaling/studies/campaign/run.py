@@ -23,7 +23,10 @@ from tools.scaling.studies.campaign.hunt import HOW, unpacked
 CASES = 2000  # until which a mistake has to be found
 FEW = 6  # flags of a shrunk case, beyond BASE
 BASE = ("-cell", "-distance", "-lambda")
-READING = ("units", "flags", "config", "quirks", "io")  # rooms whose mistakes show in what is read of a case
+# The checks that are likely to find the mistakes of a room, and are asked alone first, which is quick; of the other rooms
+# the oracle is.
+_READING = dict.fromkeys(("units", "flags", "config", "quirks", "io"), ("flags",))
+LIKELY = {**_READING, "kernel": ("compiled",), "products": ("outputs", "trace")}
 SHRUNK, NAMED = 0.9, 0.9  # of all mistakes, at least
 
 
@@ -99,8 +102,8 @@ def study(
 
 
 def _hunted(defect: PlantedDefect, folder: Path, first: int, cases: int, began: float) -> Hunted:
-    """What the search gives. Where it is likely that the settings tell, they are compared first, alone, as is quick."""
-    for checks in (("flags",), ()) if defect.room in READING else ((),):
+    """What the search gives: by the checks that are likely to find it, else by all."""
+    for checks in (LIKELY.get(defect.room, ("oracle",)), ()):
         outcome = _searched(defect, folder, first, cases, checks)
         if outcome.found:
             break
