@@ -23,8 +23,8 @@ from tools.scaling.studies.campaign.hunt import HOW, unpacked
 CASES = 2000  # until which a mistake has to be found
 FEW = 6  # flags of a shrunk case, beyond BASE
 BASE = ("-cell", "-distance", "-lambda")
-# The checks that are likely to find the mistakes of a room, and are asked alone first, which is quick; of the other rooms
-# the oracle is.
+# The checks that are likely to find the mistakes of a room, and are asked alone first, which is quick; the oracle is of
+# the other rooms.
 _READING = dict.fromkeys(("units", "flags", "config", "quirks", "io"), ("flags",))
 LIKELY = {**_READING, "kernel": ("compiled",), "products": ("outputs", "trace")}
 SHRUNK, NAMED = 0.9, 0.9  # of all mistakes, at least

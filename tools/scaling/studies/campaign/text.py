@@ -10,8 +10,8 @@ _INTRODUCTION = """\
 Each row is a mistake that a porter makes, put into a copy of the port by changing one place of its text
 (`tools/scaling/studies/campaign/defects.py` has the texts). With the defective port, cases of the generator are judged
 one after the other until a check fails that does not fail without the mistake; the case is shrunk and named as
-`campaign shrink SEED` does. It is searched by the checks that are likely to find it first, and by all where they do not;
-so a campaign, which asks all, needs no more cases than there stand.
+`campaign shrink SEED` does. It is searched by the checks that are likely to find it first, and by all where they do
+not; so a campaign, which asks all, needs no more cases than there stand.
 Right is a name that tells where the mistake is. Left are the flags of the shrunk case beyond -cell, -distance and
 -lambda."""
 
