@@ -76,7 +76,7 @@ def test_one_seed_of_each_kind_is_shrunk(monkeypatch: pytest.MonkeyPatch, tmp_pa
         if check == "flags":
             return None
         if check == "outputs":
-            raise BadInput("the disk is full")
+            raise OSError(28, "No space left on device", "x")
         shrunk.append((seed, check, folder.name, seconds))
         made = ShrunkCase(Signature(check, "polar", (), "1e-03"), seed, ("-N", "1"), "", "", "polar", folder.name)
         folder.mkdir(parents=True)
@@ -103,7 +103,7 @@ def test_one_seed_of_each_kind_is_shrunk(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "shrinking seed 3 for flags-N (2 of 3)",
         "seed 3 does not fail flags when it is judged again",
         "shrinking seed 4 for outputs-a.img (3 of 3)",
-        "seed 4 is not shrunk: the disk is full",
+        "seed 4 is not shrunk: No space left on device",
         "1 more group is left as it is; `campaign shrink SEED` shrinks a seed of them",
     ]
     assert len(shrink_groups(groups[:2], How(), tmp_path, tell=said.append)) == 1

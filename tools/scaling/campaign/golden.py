@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tools.scaling.base.errors import BadInput, ScalingError
+from tools.scaling.base.errors import BadInput, ScalingError, why
 from tools.scaling.base.files import make_folder, to_ascii, write_json, write_text
 from tools.scaling.base.repo import digest
 from tools.scaling.campaign.generator import GENERATOR, draw, grouped
@@ -229,13 +229,10 @@ def _oracle_image(config: "Config") -> "Tensor | None":
 
 
 def _tried(make: Callable[[], T]) -> T | None:
-    """What is made, or None where one of the sides has no answer."""
-    from nanobragg_torch.errors import NanoBraggError
-    from tools.scaling.oracle.uncovered import Uncovered
-
+    """What is made, or None where one of the sides has no answer, or breaks off: a mistake may bring about anything."""
     try:
         return make()
-    except (ScalingError, NanoBraggError, Uncovered):
+    except Exception:
         return None
 
 
@@ -264,8 +261,8 @@ def shrink_groups(
         tell(f"shrinking seed {seed} for {group.signature.name} ({at} of {min(len(wanted), most)})")
         try:
             made = shrink_seed(seed, how, group.signature.check, folder / group.signature.name, seconds=seconds)
-        except ScalingError as error:
-            tell(f"seed {seed} is not shrunk: {error}")
+        except (ScalingError, OSError) as error:
+            tell(f"seed {seed} is not shrunk: {why(error)}")
             continue
         if made is None:
             tell(f"seed {seed} does not fail {group.signature.check} when it is judged again")
