@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.scaling.base.errors import Unavailable
 from tools.scaling.base.repo import ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.base.text import table
@@ -132,6 +133,8 @@ class Stage:
         assert self.caller is not None
         if not self._waited(self.files() + kill.after, kill.pause):
             code = self.caller.poll()
+            if code == Unavailable.exit_code:  # a busy machine: the scheduler has not answered in time
+                return self._tried(kill)
             return None if code == 0 else [f"the call did not go on, or ended by itself: {code}, {self.said()}"]
         victims = self._victims(kill)
         for pid in victims:
