@@ -187,6 +187,8 @@ class Walk:
         if self.polar.value == 0.0 or self.setup.polar != FINAL:
             self.incident, self.diffracted = unit(self.incident), unit(self.diffracted)
             self.polar = self._polarized()
+            # an exact 0 is no factor yet: the next source makes another one (5.3)
+            self.doubt = self.doubt or (self.polar.value == 0.0 and self.setup.polar == FINAL)
         self.axes = self.turned()
         self._weigh()
         self.orientations(index)
