@@ -221,7 +221,10 @@ def test_no_folder_takes_the_place_of_a_protected_file(pair):
 
 
 def test_a_disk_that_is_full_at_the_fifth_file_leaves_the_old_five(pair, tmp_path, monkeypatch):
-    out, left = tmp_path / "out", [None] * 4
+    from tools.scaling.images import pictures
+
+    out, left, drawn = tmp_path / "out", [None] * 4, iter("abcdef")
+    monkeypatch.setattr(pictures, "_png", lambda figure: next(drawn).encode())
     compare_image_files(*pair, shape=(60, 50), out=out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
