@@ -228,6 +228,8 @@ def test_bad_input(capsys, tmp_path, monkeypatch):
         (("--seeds", "0:9", "--scheduler", "tcp://127.0.0.1:9"), 3, "a scheduler that answers in 0.3 s, got no answer"),
         (("--seeds", "0:9", "--against", "port"), 2, "expected an implementation that is started"),
         (("--seeds", "0:9", "--against", "nobody"), 2, "nobody"),
+        (("--seeds", "0:9", "--device", "cuda:99"), 3, "--device cuda:99: not usable"),
+        (("--seeds", "0:9", "--device", "nobody"), 2, "--device nobody: expected a device that torch knows"),
     ]  # fmt: skip
     for arguments, wanted, told in refusals:
         code, out, err = run(capsys, *call, *arguments)

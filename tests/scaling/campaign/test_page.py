@@ -182,3 +182,15 @@ def test_the_command_writes_it_into_the_store_or_where_it_is_told_to(made, capsy
     assert error == f"error: {tmp_path}: expected the store of a campaign, got a folder without one\n"
     with pytest.raises(BadInput, match="expected the store of a campaign, got no folder"):
         write_campaign_page(tmp_path / "none")
+
+
+def test_a_group_whose_quirks_do_not_matter_has_the_sentence_of_its_cases():
+    from tools.scaling.campaign.groups import Signature
+    from tools.scaling.campaign.page import _said
+
+    says = {
+        Signature("oracle", "x", ("--mode",), "1e-03"): "one",
+        Signature("oracle", "x", ("--quirk",), "1e-02"): "two",
+    }
+    assert _said(says, Signature("oracle", "x", (), "1e-02")) == "two"
+    assert _said(says, Signature("oracle", "x", ("--mode",), "1e-03")) == "one"

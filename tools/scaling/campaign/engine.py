@@ -30,6 +30,7 @@ from tools.scaling.campaign import store
 from tools.scaling.campaign.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.campaign.shard import Done, done, run_shard
+from tools.scaling.engine.diff import open_device
 from tools.scaling.guard.limit import current_limit
 
 INSTALL = "pip install 'distributed>=2026.3'"
@@ -240,6 +241,8 @@ def run(asked: Asked, seeds: Piece, where: Path, crew: Crew, size: int, watcher:
     """
     if importlib.util.find_spec("distributed") is None:
         raise Unavailable(f"{sys.executable} has no distributed: expected the engine of campaigns; {INSTALL}")
+    if not crew.scheduler:
+        open_device(asked.device)
     with _silence(), _interruptions(), ExitStack() as stack:
         client = stack.enter_context(_their_workers(crew.scheduler, watcher)) if crew.scheduler else None
         key = key_of(asked) if client is None else _key_of_workers(client, asked)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _groups(
                 signature=short(f"{kind} {group.signature.decade}".strip()),
                 count=group.count,
                 seeds=group.seeds,
-                says=short(discreet(says[group.signature]), LONG),
+                says=short(discreet(_said(says, group.signature)), LONG),
                 command=short(shrunk.command, COMMAND) if shrunk and first else "",
                 sentence=short(discreet(shrunk.sentence), 2 * LONG) if shrunk and first else "",
                 cause=short(group.cause),
@@ -173,6 +174,12 @@ def _groups(
             )
         )
     return tuple(rows)
+
+
+def _said(says: Mapping[Signature, str], sign: Signature) -> str:
+    """What the first case of a group says; of one whose quirks do not matter, the first with any quirks."""
+    alike = (text for each, text in says.items() if replace(each, quirks=()) == replace(sign, quirks=()))
+    return says[sign] if sign in says else next(alike)
 
 
 def _before(folder: Path, key: Mapping[str, Any], now: Tally, counts: Counter[Kind]) -> CampaignBefore:

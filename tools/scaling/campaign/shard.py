@@ -15,6 +15,7 @@ from tools.scaling.bundle.environment import cpu_model
 from tools.scaling.campaign import store
 from tools.scaling.campaign.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
+from tools.scaling.engine.diff import open_device
 
 
 class Foreign(BadInput):
@@ -42,7 +43,8 @@ def judged(seed: int, asked: Asked) -> Result:
 def run_shard(seeds: Sequence[range], asked: Asked, key: Mapping[str, Any], name: str = "") -> Done:
     """Judge the cases of `seeds`. An exception is the verdict on its case, and ends nothing.
 
-    key: the caller's. name: of the worker. Raises Foreign where this process has another key.
+    key: the caller's. name: of the worker. Raises Foreign where this process has another key, Unavailable where it has
+    no such device.
     """
     import torch
 
@@ -50,6 +52,7 @@ def run_shard(seeds: Sequence[range], asked: Asked, key: Mapping[str, Any], name
     told = difference(dict(key), key_of(asked))
     if told:
         raise Foreign(f"worker {name} on {socket.gethostname()}: has {told}")
+    open_device(asked.device)
     torch.set_num_threads(1)  # of this thread
     work = work_of(asked.work)
     results = [_result(work, seed, asked) for span in seeds for seed in span]
