@@ -81,8 +81,9 @@ def final_factors(scene: Scene, dice: random.Random) -> Images:
     """Polarization, solid angle and capture fraction are each a factor of the image: the one of its formula."""
 
     roi = part_of(scene, dice)
-    base = changed(single(scene, roi), beam={"polarized": False}, water_m=0.0)
-    name = dice.choice(("polar", "omega_pixel", "capture_fraction"))
+    kahn = scene.config.beam.kahn or dice.uniform(-1.0, 1.0)
+    base = changed(single(scene, roi), beam={"polarized": False, "kahn": kahn}, water_m=0.0)
+    name = dice.choice(("polar", "polar", "omega_pixel", "capture_fraction"))
     if base.detector.curved and name != "polar":
         raise DoesNotHold("the solid angle on a curved detector is another")
     if name == "polar":
