@@ -5,6 +5,7 @@ import signal
 from collections import deque
 from concurrent.futures import CancelledError
 from functools import partial
+from queue import Queue
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from tools.scaling.base.errors import BadInput, Killed, MemoryStopped
 from tools.scaling.campaign import engine, key, shard, store
 from tools.scaling.campaign.key import Asked
 from tools.scaling.campaign.record import Status
+from tools.scaling.cli import campaign as cli
 
 ASKED = Asked(work=cheap.WORK)
 
@@ -165,6 +167,21 @@ def test_a_store_of_another_generator_is_left_alone(tmp_path):
     old = synthetic.write(tmp_path, 10, generator=0)
     assert list(engine.foreign(tmp_path, synthetic.KEY)) == [f"{old}: of generator 0: left alone"]
     assert list(engine.foreign(tmp_path, synthetic.KEY | {"generator": 0})) == []
+
+
+def test_a_log_gets_a_line_a_minute(monkeypatch):
+    lines = Queue()
+    monkeypatch.setattr(cli, "MINUTE", 0.001)
+    monkeypatch.setattr(cli, "tell", lines.put)
+    standing = engine.Standing(1000)
+    standing.add(shard.Done(b"", 100, 2, 9.0), 4)
+    standing.elapsed = 10.0
+    log = cli._Log()
+    log.begun(standing, "http://here")
+    assert lines.get(timeout=60) == "1,000 cases to do; dashboard: http://here"
+    for _ in range(2):
+        assert lines.get(timeout=60) == "100 of 1,000 cases, 10.0/s, 2 failures, 4 workers, 0:01:30 left"
+    log.over.set()
 
 
 def test_a_campaign_of_processes(capsys, tmp_path, monkeypatch):
