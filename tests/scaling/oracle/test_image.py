@@ -3,13 +3,15 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from nanobragg_torch.config import Config
+from nanobragg_torch.config import Config, Reflections
 from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan.experiment import prepare
@@ -17,7 +19,7 @@ from nanobragg_torch.scan.simulate import render_window, start
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.scene import How, scene_of
 from tools.scaling.campaign.signature import first_divergence
-from tools.scaling.cases.case import SHIPPED, find_case
+from tools.scaling.cases.case import SHIPPED, Case, find_case
 from tools.scaling.oracle.image import Oracle, Value
 
 INPUTS = SHIPPED[1] / "inputs"
@@ -51,36 +53,63 @@ def test_a_random_mixture_of_flags(seed: int) -> None:
             assert differing(scene.config, [(slows[0], fasts[0]), between, (slows[-1], fasts[-1])]) == []
 
 
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_float32_is_as_far_away_as_rounding_can_take_it(seed: int) -> None:
+    with scene_of(draw(seed), How()) as scene:
+        slow, fast = scene.roi.slow_max, scene.roi.fast_max
+        known = scene.oracle.one(slow, fast, eps=2.0**-23)
+        ours = float(scene.render(scene.prepared(scene.config, dtype="float32"))[-1, -1])
+        assert abs(ours - known.value) <= known.bound + 20 * 2.0**-23 * abs(known.value)
+
+
+def test_an_index_near_a_half_is_bounded_by_both_of_its_sides() -> None:
+    """A coarse unit cannot tell F = 5 of 0 0 1 from F = 1 beside it; float64 can."""
+    flags = "-cell 20 20 20 -lambda 1 -default_F 1 -N 1 -nointerpolate -distance 100 -detpixels 8 -pixel 2.5"
+    config = parse([*flags.split(), "-oversample", "1", "-Xbeam", "0", "-Ybeam", "0"])
+    listed = Reflections(np.array([[0, 0, 1]]), np.array([5.0]), (0, 0, 1), (1, 1, 1))
+    oracle = Oracle(replace(config, structure=replace(config.structure, reflections=listed)))
+    coarse = [oracle.one(0, fast, eps=1e-2) for fast in range(5)]
+    edge, dark, lit, last, beside = (each.value for each in coarse)
+    assert (dark / edge, last / beside) == pytest.approx((1.0, 25.0), rel=0.02) and lit / dark > 24
+    assert all(each.bound > lit - dark for each in coarse[1:]) and coarse[0].bound < edge
+    assert all(each.bound < 1e-12 * each.value for each in (oracle.one(0, fast) for fast in range(5)))
+
+
 GOLDEN = sorted(path.parent for path in SHIPPED[1].glob("*/case.json"))
 OTHERS = sorted(path.parent for path in (SHIPPED[1].parent / "golden_variants").glob("*/*/case.json"))
+
+
+@cache
+def known_case(folder: Path) -> tuple[Case, Oracle]:
+    case = find_case(str(folder))
+    return case, Oracle(loaded(case.config()))
 
 
 @pytest.mark.parametrize("folder", [*GOLDEN, *OTHERS], ids=lambda folder: folder.name)
 def test_a_case_that_the_reference_has_measured(folder: Path) -> None:
     """Some float32 pixels to the bit."""
-    case = find_case(str(folder))
-    config = loaded(case.config())
-    roi = config.detector.rendered
+    case, oracle = known_case(folder)
+    roi = oracle.config.detector.rendered
     slow, fast, wide = roi.slow_min, roi.fast_min, roi.fast_max - roi.fast_min + 1
     if case.window is not None:
         slow, _, fast, last = case.window
         wide = last - fast + 1
     image = np.fromfile(folder / "float.bin", "<f4")
-    oracle, dice = Oracle(config), random.Random(folder.name)
+    dice = random.Random(folder.name)
     for at in [0, dice.randrange(len(image)), dice.randrange(len(image))]:
         assert np.float32(oracle.one(slow + at // wide, fast + at % wide).value) == image[at]
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
 def test_a_trace_is_the_reference_s_word_for_word(folder: Path) -> None:
-    case = find_case(str(folder))
+    case, oracle = known_case(folder)
     slow, fast = case.pixels[-1]
     log = case.reference((slow, fast))
     assert log is not None
     text = log.read_text(encoding="utf-8").replace("\u2190", "<-")
     known = [line for line in text.splitlines() if line.startswith("TRACE_C")]
-    found = [line for line in Oracle(loaded(case.config())).trace(slow, fast) if line.startswith("TRACE_C")]
-    if case.config().structure.interpolate:  # the first line behind the end of interpolation is torn (semantics 8)
+    found = [line for line in oracle.trace(slow, fast) if line.startswith("TRACE_C")]
+    if oracle.config.structure.interpolate:  # the first line behind the end of interpolation is torn (semantics 8)
         found = [line for line in found if line in known or not line.startswith("TRACE_C: pix0_vector_meters")]
     assert found == known
 
