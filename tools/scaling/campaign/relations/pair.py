@@ -51,7 +51,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Readings:
     """Two settings, whole or some of their numbers by name, that have to be equal.
 
     names: where they are from, in words. slack: how far apart numbers may be. besides: fields that count nothing.
@@ -64,7 +64,7 @@ class Settings:
     besides: tuple[str, ...] = ()
 
 
-Pair = Images | Settings
+Pair = Images | Readings
 Relation = Callable[[Scene, "random.Random"], Pair]
 
 RELATIONS: dict[str, Check] = {}
@@ -117,7 +117,7 @@ def _same_images(name: str, scene: Scene, pair: Images) -> Verdict:
     return replace(verdict, label=pair.label) if verdict.status is Status.differs else verdict
 
 
-def _same_settings(name: str, pair: Settings) -> Verdict:
+def _same_settings(name: str, pair: Readings) -> Verdict:
     found = [each for each in _unlike(pair.reference, pair.candidate, pair.slack) if each[0] not in pair.besides]
     if not found:
         return Verdict(name, Status.ok)

@@ -193,7 +193,10 @@ def sum_of_sub_pixels(scene: Scene, dice: random.Random) -> Images:
         n_steps=coarse.n_steps // n**2,
         steps=coarse.steps / n**2,
     )
-    image, sub = scene.render(coarse), scene.render(fine) / solid_angle(fine)
+    angle = solid_angle(fine)
+    if not bool((angle != 0).all()):
+        raise DoesNotHold("the detector is seen edge on")
+    image, sub = scene.render(coarse), scene.render(fine) / angle
     tall, wide = image.shape
     wanted = sub.view(tall, n, wide, n).mean((1, 3)) * solid_angle(coarse)
     pair = _mean("sub-pixels", roi, image, wanted, _terms(coarse))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tools.scaling.campaign.relations.pair import DoesNotHold, Settings, relation
+from tools.scaling.campaign.relations.pair import DoesNotHold, Readings, relation
 from tools.scaling.campaign.scene import Scene
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def _read(scene: Scene, groups: Sequence[Group]) -> "Config":
     return parse(words, folders=[scene.folder], dump=next(iter(scene.beside), None))
 
 
-def _both(scene: Scene, known: Sequence[Group], ours: Sequence[Group]) -> Settings:
+def _both(scene: Scene, known: Sequence[Group], ours: Sequence[Group]) -> Readings:
     """The settings of two command lines; a seed that the clock gives counts nothing."""
     given = {_row(group) for group in known}
     seeds = {"-seed": ("output.seed", "crystal.misset_seed"), "-misset_seed": ("crystal.misset_seed",)}
     clock = [field for name, fields in seeds.items() if _row((name,)) not in given for field in fields]
     names = _shown(known, ours), _shown(ours, known)
-    return Settings(names, _read(scene, known), _read(scene, ours), besides=tuple(clock))
+    return Readings(names, _read(scene, known), _read(scene, ours), besides=tuple(clock))
 
 
 def _shown(groups: Sequence[Group], others: Sequence[Group]) -> str:
@@ -59,7 +59,7 @@ def _shown(groups: Sequence[Group], others: Sequence[Group]) -> str:
 
 
 @relation(10)
-def other_spellings(scene: Scene, dice: random.Random) -> Settings:
+def other_spellings(scene: Scene, dice: random.Random) -> Readings:
     """Every spelling of a flag is the same flag."""
     groups = _groups(scene)
     return _both(scene, groups, [(_respelled(scene, group, dice), *group[1:]) for group in groups])
@@ -79,7 +79,7 @@ def _respelled(scene: Scene, group: Group, dice: random.Random) -> str:
 
 
 @relation(10)
-def flags_of_several(scene: Scene, dice: random.Random) -> Settings:
+def flags_of_several(scene: Scene, dice: random.Random) -> Readings:
     """A flag for several axes is the flags of each of them."""
     more = dice.choice((("-N", "5"), ("-divergence", "2.5"), ("-xtalsize", "0.02"), ("-detsize", "3")))
     groups = [more, *_groups(scene)]  # where others of the command line follow, these count
@@ -103,7 +103,7 @@ _SEVERAL = {
 
 
 @relation(8)
-def order_of_flags(scene: Scene, dice: random.Random) -> Settings:
+def order_of_flags(scene: Scene, dice: random.Random) -> Readings:
     """Flags that give different things can be given in any order."""
     groups = _groups(scene)
     if scene.config.quirks.on("Q53") and any(group[0] == "-misset_seed" for group in groups):
@@ -139,7 +139,7 @@ def _given(group: Group) -> set[Any] | None:
 
 
 @relation(12)
-def energy_is_wavelength(scene: Scene, dice: random.Random) -> Settings:
+def energy_is_wavelength(scene: Scene, dice: random.Random) -> Readings:
     """-energy E is -lambda 12398.42/E."""
     energy = f"{dice.uniform(4000.0, 30000.0):.6g}"
     wavelength = repr(12398.42 / float(energy))
@@ -148,7 +148,7 @@ def energy_is_wavelength(scene: Scene, dice: random.Random) -> Settings:
 
 
 @relation(12)
-def flux_is_fluence(scene: Scene, dice: random.Random) -> Settings:
+def flux_is_fluence(scene: Scene, dice: random.Random) -> Readings:
     """-flux, -exposure and -beamsize make a fluence: photons over the beam's area."""
     flux, exposure, size = f"{dice.uniform(1, 9):.4g}e11", f"{dice.uniform(0.1, 3):.4g}", f"{dice.uniform(0.01, 1):.3g}"
     beam = float(size) / 1000.0
@@ -164,7 +164,7 @@ def _has_header(scene: Scene) -> bool:
 
 
 @relation(12)
-def size_is_pixels(scene: Scene, dice: random.Random) -> Settings:
+def size_is_pixels(scene: Scene, dice: random.Random) -> Readings:
     """-detpixels times -pixel is -detsize."""
     if _has_header(scene):
         raise DoesNotHold("a header says how many pixels there are")
@@ -176,7 +176,7 @@ def size_is_pixels(scene: Scene, dice: random.Random) -> Settings:
     by_pixels = [(f"-detpixels_{axis}", str(count)) for axis, count in zip("fs", counts)]
     by_size = [(f"-detsize_{axis}", repr(1000.0 * edge * count)) for axis, count in zip("fs", counts)]
     known, ours = (_size(_read(scene, [*size, *groups])) for size in (by_pixels, by_size))
-    return Settings((_shown(by_pixels, ()), _shown(by_size, ())), known, ours, slack=1e-9)
+    return Readings((_shown(by_pixels, ()), _shown(by_size, ())), known, ours, slack=1e-9)
 
 
 def _size(config: "Config") -> dict[str, float]:
@@ -186,7 +186,7 @@ def _size(config: "Config") -> dict[str, float]:
 
 
 @relation(12)
-def header_read_again(scene: Scene, dice: random.Random) -> Settings:
+def header_read_again(scene: Scene, dice: random.Random) -> Readings:
     """The header of an image, read by -img in the place of the flags, gives the same geometry."""
     from nanobragg_torch.io.smv import smv_header
     from nanobragg_torch.products.outputs import header_fields
@@ -211,7 +211,7 @@ def header_read_again(scene: Scene, dice: random.Random) -> Settings:
         }
         for each in (exp, again)
     )
-    return Settings(("the command line", "its own header"), known, ours, slack=DIGITS)
+    return Readings(("the command line", "its own header"), known, ours, slack=DIGITS)
 
 
 def _loaded(scene: Scene, groups: Sequence[Group]) -> "Config":
