@@ -97,6 +97,8 @@ def final_factors(scene: Scene, dice: random.Random) -> Images:
     factor = {"polar": _polarization, "capture_fraction": _capture, "omega_pixel": solid_angle}[name](made)
     size: Tensor | float = 1.0 + abs(float(base.beam.kahn))  # of what a factor may cancel
     if name == "omega_pixel":
+        if not bool((solid_angle(exp) != 0).all()):
+            raise DoesNotHold("the detector is seen edge on")
         size = factor = factor / solid_angle(exp)
     known, slack = bare * factor, ROUNDING * (bare * size).abs()
     return Images((f"{name} times the image without it", "the image"), known, ours, roi, slack, label=name)

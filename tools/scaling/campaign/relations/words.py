@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tools.scaling.campaign.relations.pair import DoesNotHold, Readings, relation
+from tools.scaling.campaign.relations.pair import DoesNotHold, Readings, changed, relation
 from tools.scaling.campaign.scene import Scene
 
 if TYPE_CHECKING:
@@ -188,20 +188,24 @@ def _size(config: "Config") -> dict[str, float]:
 @relation(12)
 def header_read_again(scene: Scene, dice: random.Random) -> Readings:
     """The header of an image, read by -img in the place of the flags, gives the same geometry."""
-    from nanobragg_torch.io.smv import smv_header
+    from nanobragg_torch.io.load import loaded
+    from nanobragg_torch.io.smv import HEADER_BYTES, smv_header
     from nanobragg_torch.products.outputs import header_fields
 
     del dice
-    exp, detector = scene.exp, scene.config.detector
+    exp = scene.exp
     if _has_header(scene):
         raise DoesNotHold("there is a header already")
     _check_header(scene)
-    (scene.folder / HEADER).write_bytes(smv_header(header_fields(exp)))
+    written = smv_header(header_fields(exp))
+    if len(written) > HEADER_BYTES:
+        raise DoesNotHold("the header is longer than it says")
+    (scene.folder / HEADER).write_bytes(written)
     placed = ("-distance", "-close_distance", "-Xbeam", "-Ybeam", "-Xclose", "-Yclose", "-ORGX", "-ORGY", "-pivot")
     sized = ("-detpixels", "-detpixels_f", "-detpixels_s", "-detsize", "-detsize_f", "-detsize_s", "-pixel", "-lambda")
     groups = _without(_groups(scene), *placed, *sized, "-energy")
-    pivot = ("-pivot", detector.pivot.lower())
-    again = scene.prepared(_loaded(scene, [("-img", HEADER), *groups[:-1], pivot, *groups[-1:]]))
+    read = loaded(_read(scene, [("-img", HEADER), *groups]))
+    again = scene.prepared(changed(read, detector={"pivot": scene.config.detector.pivot}))  # which no header has
     length = float(exp.geometry.pix0.norm())
     known, ours = (
         {
@@ -212,12 +216,6 @@ def header_read_again(scene: Scene, dice: random.Random) -> Readings:
         for each in (exp, again)
     )
     return Readings(("the command line", "its own header"), known, ours, slack=DIGITS)
-
-
-def _loaded(scene: Scene, groups: Sequence[Group]) -> "Config":
-    from nanobragg_torch.io.load import loaded
-
-    return loaded(_read(scene, groups))
 
 
 def _check_header(scene: Scene) -> None:
