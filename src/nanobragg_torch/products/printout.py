@@ -49,7 +49,7 @@ def _printed(run: Run, pixels: Pixels) -> Iterator[str]:
         (torch.sin(half_angle) / (to_tensor(exp.config.beam.wavelength_m, q) * 1e10), x, y, z),
         (*terms.hkl, *terms.nearest, evaluate.structure_terms(exp, terms, inside), terms.F_latt),
         (sums.intensity, sums.intensity / exp.steps, sums.polar, evaluate.final_solid_angle(exp, fast, slow)),
-        (evaluate.final_capture(exp, fast, slow), summation.scaled(exp, sums, fast, slow).float()),
+        (evaluate.final_capture(exp, fast, slow), (0.0 + summation.scaled(exp, sums, fast, slow)).float()),
     )
     cell = _cell(axes)
     for row in zip(*(column.flatten().tolist() for part in columns for column in part)):

@@ -368,7 +368,7 @@ def _final_lines(run: Run, pixel: Pixels, fast: Tensor, slow: Tensor) -> list[Tr
         _pixel("omega_pixel", evaluate.final_solid_angle(exp, fast, slow)),
         _pixel("cos_2theta", summation.cos_two_theta(exp, sums)),
         _pixel("I_pixel_final", value),
-        _pixel("floatimage_accumulated", value.float()),
+        _pixel("floatimage_accumulated", (0.0 + value).float()),
     ]
 
 

@@ -117,7 +117,7 @@ def render_pixels(
 
     blocks = pixel_blocks(run) if kernel is None else pixel_ranges(run, fused.block_size(exp))
     in_parallel(blocks, lambda: work, workers)
-    return values
+    return values.add_(0.0)  # a pixel starts at 0, to which -0 adds nothing
 
 
 def default_block(device: torch.device) -> int:

@@ -292,3 +292,11 @@ def test_a_factor_of_0_makes_no_number_of_an_infinite_term() -> None:
     )
     config = parse([*flags.split(), "--mode", "bl831-subpixel-fix"])
     assert simulate(config, device="cpu", dtype=torch.float64).isnan().all()
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_a_pixel_is_never_minus_0(kernel: bool) -> None:
+    """The reference adds a pixel to 0: its file has no sign bit where a negative solid angle meets no term at all."""
+    flags = "-cell 50 60 70 80 95 105 -lambda 1.1 -close_distance -100 -detpixels 8 -pixel 2 -default_F 1 -dmin 50"
+    image = simulate(parse(flags.split()), device="cpu", dtype=torch.float64, kernel=kernel)
+    assert not image.any() and not torch.signbit(image).any()

@@ -223,6 +223,6 @@ class TracedWalk(Walk):
             _line("omega_pixel", self.omega.value),
             _line("cos_2theta", dot(self.incident, self.diffracted)),
             _line("I_pixel_final", value),
-            _line("floatimage_accumulated", fl32(value)),
+            _line("floatimage_accumulated", fl32(0.0 + value)),
         ]
         return value, bound
