@@ -7,6 +7,7 @@ case and prints what is left of it. It prints null where no case is left.
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,10 @@ HOW = How()
 
 
 def main(first: int, count: int, checks: Sequence[str] = ()) -> None:
+    parent = os.getppid()
     for seed in range(first, first + count):
+        if os.getppid() != parent:  # killed: nobody listens any more
+            return
         drawn = draw(seed)
         failures = judge(drawn, HOW, checks).failures
         if not failures:
