@@ -136,7 +136,7 @@ DEFECTS = tuple(
         ("rotation angle of a domain in double precision", "physics/mosaic.py",
          "(spread.float() * cube_root).to(spread)",
          "spread * torch.pow(1.0 - to_tensor(draws[:, 2] * draws[:, 2], spread), 1.0 / 3.0)",
-         ("I_before_scaling", "crystal.mosaic_spread_rad")),
+         ("I_before_scaling", "crystal.mosaic_spread_rad", *_AXES)),  # of a random misset, too
         ("width of a gaussian spot", "physics/lattice_factor.py", "radius_squared / 0.63 * fudge",
          "radius_squared / (0.63 * fudge)", _SUM),
         ("window of the interpolation", "physics/structure_factor.py", "((x - low + 3) > count)",
