@@ -15,6 +15,7 @@ from tools.scaling.base.repo import ROOT
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.record import Drawn, Result, Status, Verdict
 from tools.scaling.campaign.shrink import Shrunk
+from tools.scaling.cli import main
 from tools.scaling.studies.campaign import hunt, run
 from tools.scaling.studies.campaign.defects import DEFECTS, PlantedDefect
 from tools.scaling.studies.campaign.hunt import packed, unpacked
@@ -130,3 +131,17 @@ def test_what_fails_without_the_mistake_is_passed_over(monkeypatch: pytest.Monke
     assert (found.found, found.few, found.right) == (True, True, True)
     missed = run._led(DEFECT, _Process(failing(2, "oracle"), None), 1, 2000)  # type: ignore[arg-type]
     assert (missed.found, missed.cases) == (False, 2000)
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ((), "--only nothing: expected a part of a name of the table, got none"),
+        (("--out", "page.md"), "--out: expected a page of mistakes in their order, got --only"),
+    ],
+)
+def test_a_name_that_there_is_not_and_a_page_of_a_part_are_refused(
+    more: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", "campaign", "--only", "nothing", *more]) == 2
+    assert capsys.readouterr().err.strip() == f"error: {line}"

@@ -125,6 +125,8 @@ def campaign(
     from tools.scaling.studies.campaign.run import study as hunt
     from tools.scaling.studies.campaign.text import hunt_lines, hunt_markdown, hunted_line
 
+    if only and out is not None:
+        raise BadInput("--out: expected a page of mistakes in their order, got --only")
     chosen = [defect for defect in DEFECTS if only in defect.name][:count]
     if not chosen:
         raise BadInput(f"--only {only}: expected a part of a name of the table, got none")
