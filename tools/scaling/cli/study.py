@@ -119,7 +119,7 @@ def campaign(
 ) -> None:
     """Plant mistakes in the port, one at a time; exit 1 unless a campaign finds all, and shrinks and names nine of ten.
 
-    Takes half an hour.
+    Takes some minutes.
     """
     from tools.scaling.studies.campaign.defects import DEFECTS
     from tools.scaling.studies.campaign.run import study as hunt
