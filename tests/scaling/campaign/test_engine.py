@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import CancelledError
 from functools import partial
 from queue import Queue
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -224,6 +225,19 @@ def test_workers_share_the_cores_and_the_memory(monkeypatch):
         MemoryStopped, match=r"3 workers of 768 MiB each: expected that much, got 1024 MiB \(--memory-limit"
     ):
         engine.shared(engine.Crew(count=3, memory_limit=gib), "cpu", 9)
+
+
+def test_threads_that_are_begun_unheard_never_hear():
+    """What multiprocessing starts on its way would give the signal back to the thread that starts it."""
+    masks = []
+    engine.resource_tracker.ensure_running()
+    with engine._unheard(signal.SIGINT):
+        engine.resource_tracker.ensure_running()
+        thread = Thread(target=lambda: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+        thread.start()
+        thread.join()
+    assert signal.SIGINT in masks[0]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_worker_that_ends_while_it_starts_is_told(monkeypatch):

@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -410,6 +411,7 @@ def _own_workers(count: int, share: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    resource_tracker.ensure_running()  # which, begun within _unheard, would undo it
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         try:
