@@ -164,7 +164,8 @@ def _frame(draft: Draft) -> None:
         draft.maybe(0.75, name)
     else:
         _vectors(draft)
-        draft.maybe(0.1, dice.of("-mosflm", "-xds", "-adxv"))
+        # without Q54 the vectors are kept, and may be edge on to the beam of another convention
+        draft.maybe(0.1 if draft.on("Q54") else 0.0, dice.of("-mosflm", "-xds", "-adxv"))
     draft.maybe(0.08, f"-pivot {dice.of('beam', 'sample')}")
 
 
@@ -191,7 +192,8 @@ def _vectors(draft: Draft) -> None:
     draft.maybe(0.35, f"-polar_vector {dice.of('0 1 0', near, other)}")
     draft.maybe(0.35, f"-spindle_axis {dice.of('0 1 0', '0 0 -1', near, other)}")
     draft.maybe(0.15, f"-twotheta_axis {dice.of('0 0 1', '0 1 0', '3 0 0', '1 0 0', near)}")
-    if dice.chance(0.1) and (draft.on("Q02") or (turn is None and consistent)):
+    # where it counts, the detector may not face the crystal, which is refused without Q08
+    if dice.chance(0.1) and (draft.on("Q02") or (turn is None and consistent and draft.on("Q08"))):
         corner = [draft.distance_mm, draft.pixel_mm * draft.slow / 2, -draft.pixel_mm * draft.fast / 2]
         name, per = dice.of(("-pix0_vector", 1e-3), ("-pix0_vector_mm", 1.0))
         early = "-pix0_vector 1 0 0" if dice.chance(0.15) else ""

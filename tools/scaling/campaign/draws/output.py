@@ -97,7 +97,8 @@ def draw_more(draft: Draft) -> None:
     dice = draft.dice
     if draft.fixed and dice.chance(0.12):
         for text in dice.some(dice.order(_MORE)[:4], 0.7):
-            draft.add(text)
+            if draft.on("Q54") or text not in ("-mosflm", "-adxv", "-denzo", "-xds", "-dials"):
+                draft.add(text)
 
 
 def last_word(draft: Draft) -> tuple[str, ...]:
