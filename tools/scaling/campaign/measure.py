@@ -76,7 +76,10 @@ def compared(
 
 
 def _beyond_rounding(scene: Scene, off: "Tensor", rel: "Tensor", distance: "Tensor") -> "Tensor":
-    """`off` without the pixels in which the oracle says that rounding can move the value as far."""
+    """`off` without the pixels in which the oracle says that rounding can move the value as far.
+
+    Where it says so of the LOOKED_AT farthest ones, it counts for the nearer ones, too.
+    """
     from tools.scaling.oracle.uncovered import Uncovered
 
     kept = off.clone()
@@ -88,4 +91,7 @@ def _beyond_rounding(scene: Scene, off: "Tensor", rel: "Tensor", distance: "Tens
         except Uncovered:
             break
         kept[at] = not float(distance[at]) <= bound
+    else:
+        asked = off.flatten()[order[:LOOKED_AT]].sum()
+        return kept & False if int(kept.sum()) == int(off.sum() - asked) else kept
     return kept
