@@ -143,6 +143,12 @@ def kills(session: nox.Session) -> None:
 
 
 @on_request()
+def planted(session: nox.Session) -> None:
+    """Plant 50 mistakes in the port, one at a time: a campaign must find, shrink and name them."""
+    scaling(session, "study", "campaign")
+
+
+@on_request()
 def campaign_kills(session: nox.Session) -> None:
     """Kill workers, schedulers and callers of campaigns 200 times and judge what their stores have."""
     scaling(session, "study", "campaign-kills")

@@ -7,13 +7,13 @@ from tools.scaling.base.repo import ROOT
 from tools.scaling.cli.study import study
 from tools.scaling.studies.traps import others
 
-NAMES = [command.name or command.callback.__name__ for command in study.registered_commands if not command.hidden]
-SESSIONS = {"device": "device_evidence"}  # by another name than the study
+NAMES = [command.name or command.callback.__name__.replace("_", "-") for command in study.registered_commands if not command.hidden]
+SESSIONS = {"campaign": "planted", "device": "device_evidence"}  # by another name than the study
 PAGES = [f"docs/results/{name}" for name in ("traps.md", "performance.md", "performance.json", "mutants.md")]
 
 
 def test_all_of_them_are_there():
-    assert {"kills", "mutants", "mutations", "traps", "bench", "device", "footprint"} <= set(NAMES)
+    assert {"kills", "mutants", "mutations", "traps", "bench", "campaign", "device"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -27,7 +27,7 @@ def test_its_help_measures_nothing(name, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_session_calls_it_with_what_stands_behind_the_dashes(name, sessions):
-    (command,) = sessions(SESSIONS.get(name, name), "--help")
+    (command,) = sessions(SESSIONS.get(name, name.replace("-", "_")), "--help")
     assert command[1:] == ["-m", "tools.scaling", "study", name, "--help"]
 
 
