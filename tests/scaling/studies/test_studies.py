@@ -7,7 +7,8 @@ from tools.scaling.base.repo import ROOT
 from tools.scaling.cli.study import study
 from tools.scaling.studies.traps import others
 
-NAMES = [command.name or command.callback.__name__.replace("_", "-") for command in study.registered_commands if not command.hidden]
+SHOWN = [command for command in study.registered_commands if not command.hidden]
+NAMES = [command.name or command.callback.__name__.replace("_", "-") for command in SHOWN]
 SESSIONS = {"campaign": "planted", "device": "device_evidence"}  # by another name than the study
 PAGES = [f"docs/results/{name}" for name in ("traps.md", "performance.md", "performance.json", "mutants.md")]
 
