@@ -70,14 +70,14 @@ def _add_counted(run, w, n):
 def _keep(w, n, memory):
     vectorized()
     for p in range(n):
-        memory[p] = w[ADDED + p]
+        memory[0, p], memory[1, p] = w[ADDED + p], w[LATTICE + p]
 
 
 @compiled
 def _recall(w, n, memory):
     vectorized()
     for p in range(n):
-        w[ADDED + p] = memory[p]
+        w[ADDED + p], w[LATTICE + p] = memory[0, p], memory[1, p]
 
 
 @merged
@@ -231,7 +231,7 @@ def render(run, sources, orientations, slots, grid, fast, slow, first, values, s
     version: see `scan.fused`.
     """
     w, chosen = np.zeros(ROWS * CHUNK), np.empty((2, CHUNK + LANES), np.int64)
-    memory = np.empty((run.slots, CHUNK))
+    memory = np.empty((run.slots, 2, CHUNK))
     subpixels, angles = run.layers * run.oversample * run.oversample, 0.0
     for at in range(0, fast.size, CHUNK):
         n = min(CHUNK, fast.size - at)

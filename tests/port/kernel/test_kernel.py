@@ -18,6 +18,7 @@ from nanobragg_torch.scan.summation import Run
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Status
+from tools.scaling.campaign.scene import How, scene_of
 
 Patch = pytest.MonkeyPatch
 
@@ -109,6 +110,15 @@ def test_equal_orientations_are_evaluated_once() -> None:
     """Ten phi steps, the first equal to the last (Q29)."""
     *_, slots, _ = fused.arguments_of(started(load("supervisor_synthetic").config()))
     assert np.array(slots).tolist() == [[0, *[-1] * 9], [*[-1] * 9, 0]]
+
+
+@pytest.mark.parametrize("seed", [4685, 5611])
+def test_an_orientation_that_is_equal_to_another_counts_as_that_one_does(seed: int) -> None:
+    """Where terms are not alike a lattice factor of 0 is not counted: its own, not that of the orientation before."""
+    with scene_of(draw(seed), How()) as scene:
+        assert scene.config.crystal.shape == "TOPHAT"
+        assert_twins(scene.compiled, scene.definition)
+        assert scene.definition.count_nonzero() > 0
 
 
 def test_straight_ahead_is_the_peak_of_the_grating() -> None:
