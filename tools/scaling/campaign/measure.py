@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RELATIVE = 1e-12  # of a pixel: what the port promises
 SINGLE = 2.0**-23  # of a pixel: one step of float32
+TINY = 2.0**-1022  # numbers below it count as 0 in the compiled kernel
 SHARE = 1e-14  # of the brightest pixel: what is left where the terms of a pixel cancel
 LOOKED_AT = 20  # pixels beyond both that the oracle is asked about, the farthest first
 
@@ -61,7 +62,7 @@ def compared(
         finite = known[known.isfinite()].abs()
         brightest = float(finite.max()) if finite.numel() else 0.0
         step = SINGLE if within is Within.single else RELATIVE
-        off = off & ~(measured.abs <= (step * known.abs()).clamp(min=SHARE * brightest))
+        off = off & ~(measured.abs <= (step * known.abs()).clamp(min=max(SHARE * brightest, TINY)))
         off = _beyond_rounding(scene, off, measured.rel, measured.abs)
     if not bool(off.any()):
         return Verdict(check, Status.ok, worst=measured.max_rel, ulps=measured.max_ulp)

@@ -100,6 +100,8 @@ def final_factors(scene: Scene, dice: random.Random) -> Images:
         if not bool((solid_angle(exp) != 0).all()):
             raise DoesNotHold("the detector is seen edge on")
         size = factor = factor / solid_angle(exp)
+    elif name == "capture_fraction":  # exponentials multiply the rounding of their exponents
+        size = 1.0 + factor.abs()
     known, slack = bare * factor, ROUNDING * (bare * size).abs()
     return Images((f"{name} times the image without it", "the image"), known, ours, roi, slack, label=name)
 
@@ -164,7 +166,8 @@ def one_cell(scene: Scene, dice: random.Random) -> Images:
     known = R_E_SQR * float(config.beam.fluence_per_m2) * F * F * solid_angle(exp)
     if not bool(exp.sources.wavelength.abs().min() > 0):
         raise DoesNotHold("a wavelength is 0")
-    slack = ROUNDING * known.abs()
+    terms = exp.n_orientations * exp.n_sources * exp.n_subpixels
+    slack = (ROUNDING + terms * 2.0**-52) * known.abs()
     return Images(("r_e^2 fluence F^2 omega", "the image of one cell"), known, scene.render(exp), roi, slack)
 
 

@@ -84,6 +84,8 @@ def sum_of_wavelengths(scene: Scene, dice: random.Random) -> Images:
     spread, n = beam.dispersion, beam.dispersion.count
     if beam.sources is not None or n < 2:
         raise DoesNotHold("there is one wavelength")
+    if "beam" in scene.config.quirks.as_given:
+        raise DoesNotHold("a source of a file has another direction than a beam that is taken as it was typed")
     roi = part_of(scene, dice)
     whole = changed(additive(scene, roi), beam={"horizontal": Spread(), "vertical": Spread()})
     wavelength = beam.wavelength_m * (1.0 + spread.step * (n - 1) - spread.width / 2.0)

@@ -89,7 +89,8 @@ def flags_of_several(scene: Scene, dice: random.Random) -> Readings:
 def _parts(group: Group) -> list[Group]:
     """A flag of several axes as the flags of each; any other as it is."""
     names = next((names for name, names in _SEVERAL.items() if _row((name,)) is _row(group)), None)
-    return [(name, *group[1:]) for name in names.split()] if names else [group]
+    # without its value a flag has no effect, and its parts would take each other for theirs
+    return [(name, *group[1:]) for name in names.split()] if names and len(group) > 1 else [group]
 
 
 _SEVERAL = {
