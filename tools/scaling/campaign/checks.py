@@ -17,7 +17,6 @@ Pixel = tuple[int, int]  # slow, fast on the detector
 
 TERMS = 2000  # of a case that the oracle computes, one number at a time
 MOST_PIXELS = 2**16  # of an image that a reference is asked for
-EDGE_ON = 1e-4  # sine of the angle between a detector and the ray to its corner: no number in float32
 PIXELS = 4  # most pixels that it is asked for
 
 
@@ -123,7 +122,7 @@ def device(scene: Scene) -> Verdict:
     how = scene.how
     if not scene.asked("device", 3):
         return unasked("device", "asked of one seed in 3")
-    if scene.exp.geometry.close_distance.abs() <= EDGE_ON * scene.exp.geometry.pix0.norm():
+    if scene.edge_on:
         return unasked("device", "the detector is seen edge on: rounding alone makes the solid angle")
     eps = 2.0**-23 if how.dtype == "float32" else 2.0**-52
     try:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tools.scaling.oracle.image import Oracle
 
 
+EDGE_ON = 1e-4  # sine of an angle
+
+
 @dataclass(frozen=True)
 class How:
     """What a campaign holds its cases against.
@@ -85,6 +88,13 @@ class Scene:
     def roi(self) -> "Roi":
         """The rendered pixels of the detector."""
         return self.config.detector.rendered
+
+    @property
+    def edge_on(self) -> bool:
+        """Whether the detector is so nearly parallel to the beam, or to the ray to its corner, that its place and the
+        solid angles are made of rounding."""
+        geometry = self.exp.geometry
+        return bool(geometry.close_distance.abs() <= EDGE_ON * geometry.pix0.norm().maximum(geometry.distance.abs()))
 
     @cached_property
     def definition(self) -> "Tensor":

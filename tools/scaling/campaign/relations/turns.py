@@ -241,6 +241,8 @@ def any_turn(scene: Scene, dice: random.Random) -> Images:
     from tools.scaling.oracle.image import Oracle
     from tools.scaling.oracle.uncovered import Uncovered
 
+    if scene.edge_on:
+        raise DoesNotHold("the detector is seen edge on")
     roi = part_of(scene, dice, edge=1)
     config = _oriented(scene, _custom(scene, changed(scene.config, detector={"roi": roi})))
     if config.detector.curved and config.quirks.on("Q17"):
