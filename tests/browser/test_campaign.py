@@ -8,8 +8,8 @@ import pytest
 
 from tests.scaling.campaign import synthetic
 from tools.scaling.campaign.coverage import NAMES
+from tools.scaling.campaign.engine.store import read
 from tools.scaling.campaign.page import write_campaign_page
-from tools.scaling.campaign.store import read
 
 Visit = Callable[..., Any]
 

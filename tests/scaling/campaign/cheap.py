@@ -1,6 +1,6 @@
 """Cases that cost nothing, for the tests of the engine."""
 
-from tools.scaling.campaign.key import Asked
+from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.campaign.record import Result, Status, Verdict
 
 WORK = "tests.scaling.campaign.cheap:work"

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.scaling.campaign import store
+from tools.scaling.campaign.engine import store
 from tools.scaling.campaign.record import Result, Status, Verdict
 
 FLAGS = tuple(f"-flag{number}" for number in range(110))

@@ -7,7 +7,7 @@ import pytest
 
 from nanobragg_torch.config import Sensor
 from nanobragg_torch.products import outputs as port_outputs
-from tools.scaling.campaign import checks, signature
+from tools.scaling.campaign import checks, divergence
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Status, Verdict
 from tools.scaling.campaign.scene import How, Scene, scene_of
@@ -25,10 +25,10 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 def test_a_trace_names_the_first_quantity_that_differs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.trace(scene).status is Status.ok
-    whole = signature.port_text
+    whole = divergence.port_text
 
     def differs(name: str, old: str, new: str) -> None:
-        monkeypatch.setattr(signature, "port_text", lambda *of: whole(*of).replace(old, new))
+        monkeypatch.setattr(divergence, "port_text", lambda *of: whole(*of).replace(old, new))
         verdict = checks.trace(scene)
         assert (verdict.status, verdict.label, verdict.pixel is None) == (Status.differs, name, False), verdict.says
 

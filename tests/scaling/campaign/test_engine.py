@@ -14,8 +14,9 @@ import pytest
 from tests.scaling.campaign import cheap, synthetic
 from tests.scaling.cli.calls import one_line, run
 from tools.scaling.base.errors import BadInput, Killed, MemoryStopped
-from tools.scaling.campaign import engine, key, shard, store
-from tools.scaling.campaign.key import Asked
+from tools.scaling.campaign.engine import key, shard, store
+from tools.scaling.campaign.engine import run as engine
+from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.campaign.record import Status
 from tools.scaling.cli import campaign as cli
 

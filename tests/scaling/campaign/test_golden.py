@@ -10,10 +10,10 @@ import pytest
 from nanobragg_torch.physics import corrections
 from tests.scaling.cli.calls import run
 from tools.scaling.base.errors import BadInput
-from tools.scaling.campaign import golden
+from tools.scaling.campaign.failures import golden
+from tools.scaling.campaign.failures.golden import shrink_groups, shrink_seed
+from tools.scaling.campaign.failures.groups import FailureGroup, ShrunkCase, Signature, read_shrunk
 from tools.scaling.campaign.generator import draw
-from tools.scaling.campaign.golden import shrink_groups, shrink_seed
-from tools.scaling.campaign.groups import FailureGroup, ShrunkCase, Signature, read_shrunk
 from tools.scaling.campaign.record import Drawn
 from tools.scaling.campaign.scene import How
 from tools.scaling.cases.case import find_case

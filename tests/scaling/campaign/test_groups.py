@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tools.scaling.base.errors import BadInput
-from tools.scaling.campaign import signature as begins
-from tools.scaling.campaign.groups import RECORD, SHOWN, ShrunkCase, Signature, groups, read_shrunk, signature
+from tools.scaling.campaign import divergence as begins
+from tools.scaling.campaign.failures.groups import RECORD, SHOWN, ShrunkCase, Signature, groups, read_shrunk, signature
 from tools.scaling.campaign.record import Status, Verdict
 from tools.scaling.traces.read import Trace, parse_trace
 

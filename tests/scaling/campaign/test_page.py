@@ -11,10 +11,10 @@ import pytest
 from tests.scaling.campaign import synthetic
 from tests.scaling.cli.calls import run
 from tools.scaling.base.errors import BadInput
-from tools.scaling.campaign import store
 from tools.scaling.campaign.coverage import NAMES
+from tools.scaling.campaign.engine import store
+from tools.scaling.campaign.failures.groups import ShrunkCase, Signature
 from tools.scaling.campaign.generator import NOT_DRAWN
-from tools.scaling.campaign.groups import ShrunkCase, Signature
 from tools.scaling.campaign.page import changed, page_of, write_campaign_page
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.page.curves import COLUMNS_BASE, columns, ulps_of
@@ -185,7 +185,7 @@ def test_the_command_writes_it_into_the_store_or_where_it_is_told_to(made, capsy
 
 
 def test_a_group_whose_quirks_do_not_matter_has_the_sentence_of_its_cases():
-    from tools.scaling.campaign.groups import Signature
+    from tools.scaling.campaign.failures.groups import Signature
     from tools.scaling.campaign.page import _said
 
     says = {

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from tools.scaling.campaign.failures.shrink import Search, Shrunk, alike, fewest, reduced
 from tools.scaling.campaign.record import Drawn, Status, Verdict
-from tools.scaling.campaign.shrink import Search, Shrunk, alike, fewest, reduced
 
 LINE = (
     "-cell 61.7 52.3 83.9 90 101.3 90 -lambda 1.2345 -distance 123.456 -hkl p1.hkl -default_F 3.25 -N 5 "

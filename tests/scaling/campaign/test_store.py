@@ -10,7 +10,7 @@ import pytest
 
 from tests.scaling.campaign import synthetic
 from tools.scaling.base.errors import BadInput
-from tools.scaling.campaign import store
+from tools.scaling.campaign.engine import store
 from tools.scaling.campaign.record import Result, Status, Verdict
 
 WORKER = {"name": "w", "host": "h", "cpu": "c", "pid": 1, "seconds": 1.0}
@@ -122,7 +122,7 @@ def test_one_campaign_at_a_time(tmp_path):
     """Who holds the folder is named; the lock of a killed process is nobody's, and what it had begun is removed."""
     folder = store.open_key(tmp_path, synthetic.KEY)
     code = (
-        "import os, sys, time; from pathlib import Path; from tools.scaling.campaign import store\n"
+        "import os, sys, time; from pathlib import Path; from tools.scaling.campaign.engine import store\n"
         "with store.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
     path = put(tmp_path, range(10))
     code = (
         "import resource, signal, sys; from pathlib import Path; from tests.scaling.campaign import synthetic as s\n"
-        "from tools.scaling.campaign import store; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from tools.scaling.campaign.engine import store; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (2000, {resource.RLIM_INFINITY}))\n"
         "store.put(Path(sys.argv[1]), store.pack([s.result(n) for n in range(100)], s.KEY, {}))"
     )
@@ -158,5 +158,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
 
 
 def test_reading_needs_neither_torch_nor_dask():
-    code = "import sys, tools.scaling.campaign.store; sys.exit(len({'torch', 'dask', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, tools.scaling.campaign.engine.store; sys.exit(len({'torch', 'dask', 'numpy'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

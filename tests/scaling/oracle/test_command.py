@@ -16,8 +16,8 @@ from nanobragg_torch.io.smv import smv_header
 from nanobragg_torch.quirks import Quirks
 from tools.scaling.base.repo import ROOT
 from tools.scaling.campaign.generator import draw
-from tools.scaling.oracle.command import read_command
-from tools.scaling.oracle.fields import differing
+from tools.scaling.oracle.reading.command import read_command
+from tools.scaling.oracle.reading.fields import differing
 from tools.scaling.oracle.uncovered import Uncovered
 
 GOLDEN, VARIANTS = ROOT / "tests/golden", ROOT / "tests/golden_variants"

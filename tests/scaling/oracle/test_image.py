@@ -16,9 +16,9 @@ from nanobragg_torch.flags.parse import parse
 from nanobragg_torch.io.load import loaded
 from nanobragg_torch.scan.experiment import prepare
 from nanobragg_torch.scan.simulate import render_window, start
+from tools.scaling.campaign.divergence import first_divergence
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.scene import How, scene_of
-from tools.scaling.campaign.signature import first_divergence
 from tools.scaling.cases.case import SHIPPED, Case, find_case
 from tools.scaling.oracle.image import Oracle, Value
 

@@ -17,8 +17,8 @@ from nanobragg_torch.products.statistics import statistics
 from nanobragg_torch.scan import simulate
 from nanobragg_torch.scan.experiment import prepare
 from tools.scaling.cases.case import SHIPPED, find_case
-from tools.scaling.oracle.outputs import expected_files, expected_lines, unlike
 from tools.scaling.oracle.uncovered import Uncovered
+from tools.scaling.oracle.writing.outputs import expected_files, expected_lines, unlike
 
 GOLDEN = SHIPPED[1]
 INPUTS = GOLDEN / "inputs"

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from tools.scaling.base.repo import ROOT
+from tools.scaling.campaign.failures.shrink import Shrunk
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.record import Drawn, Result, Status, Verdict
-from tools.scaling.campaign.shrink import Shrunk
 from tools.scaling.cli import main
 from tools.scaling.studies.campaign import hunt, run
 from tools.scaling.studies.campaign.defects import DEFECTS, PlantedDefect

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.scaling.campaign import synthetic
-from tools.scaling.campaign import store
-from tools.scaling.campaign.key import Asked
+from tools.scaling.campaign.engine import store
+from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.studies import campaign_kills as work
 
 

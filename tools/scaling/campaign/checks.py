@@ -22,8 +22,8 @@ PIXELS = 4  # most pixels that it is asked for
 
 def flags(scene: Scene) -> Verdict:
     """The settings that the port reads of the command line and its files, against the oracle's own reading."""
-    from tools.scaling.oracle.command import read_command
-    from tools.scaling.oracle.fields import computed, differing
+    from tools.scaling.oracle.reading.command import read_command
+    from tools.scaling.oracle.reading.fields import computed, differing
     from tools.scaling.oracle.uncovered import Uncovered
 
     try:
@@ -46,7 +46,7 @@ def compiled(scene: Scene) -> Verdict:
         return verdict
     if verdict.pixel is None or not _sides_with_kernel(scene, verdict.pixel):
         return replace(verdict, label="kernel")
-    from tools.scaling.campaign.signature import first_divergence
+    from tools.scaling.campaign.divergence import first_divergence
 
     label = first_divergence(scene.config, verdict.pixel) or "torch path"
     return replace(verdict, says=f"{verdict.says}; the oracle is on the kernel's side", label=label)
@@ -69,7 +69,7 @@ def _sides_with_kernel(scene: Scene, pixel: Pixel) -> bool:
 
 def oracle(scene: Scene) -> Verdict:
     """Some pixels of the torch path against the oracle's: the first, the brightest, and others at random."""
-    from tools.scaling.campaign.signature import first_divergence
+    from tools.scaling.campaign.divergence import first_divergence
     from tools.scaling.oracle.uncovered import Uncovered
 
     try:
@@ -150,8 +150,8 @@ def outputs(scene: Scene) -> Verdict:
     from nanobragg_torch.products.outputs import make_outputs
     from nanobragg_torch.products.statistics import statistics
     from nanobragg_torch.scan.simulate import start
-    from tools.scaling.oracle.outputs import expected_files, expected_lines, unlike
     from tools.scaling.oracle.uncovered import Uncovered
+    from tools.scaling.oracle.writing.outputs import expected_files, expected_lines, unlike
 
     if not scene.asked("outputs", 2):
         return unasked("outputs", "asked of one seed in 2")
@@ -180,8 +180,8 @@ def outputs(scene: Scene) -> Verdict:
 def reference(scene: Scene) -> Verdict:
     """The float image of the implementation that the campaign is held against, started for this case."""
     from nanobragg_torch.errors import FlagError, InputError
+    from tools.scaling.campaign.divergence import first_divergence
     from tools.scaling.campaign.generator import understood
-    from tools.scaling.campaign.signature import first_divergence
     from tools.scaling.implementations.difference import followed
     from tools.scaling.implementations.make import unable
     from tools.scaling.implementations.run import ran, read_image

@@ -16,10 +16,10 @@ from tools.scaling.base.text import counted
 from tools.scaling.bundle.environment import flattened
 from tools.scaling.bundle.layout import read_object
 from tools.scaling.campaign.coverage import NAMES, Coverage
+from tools.scaling.campaign.engine.store import KEY, key_folders, seeds_text
+from tools.scaling.campaign.failures.groups import SHRUNK, FailureGroup, Signature, groups, read_shrunk, signature
 from tools.scaling.campaign.generator import NOT_DRAWN
-from tools.scaling.campaign.groups import SHRUNK, FailureGroup, Signature, groups, read_shrunk, signature
 from tools.scaling.campaign.record import Status
-from tools.scaling.campaign.store import KEY, key_folders, seeds_text
 from tools.scaling.campaign.tally import CheckTally, Failure, Tally
 from tools.scaling.page.campaign_view import (
     CampaignBefore,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tools.scaling.campaign.coverage import NAMES, Coverage
+from tools.scaling.campaign.engine.store import Shard, read, united
 from tools.scaling.campaign.record import Status, Verdict
-from tools.scaling.campaign.store import Shard, read, united
 
 BITS = 64  # of ulps: 0, 1, 2-3, 4-7, ...
 _AT_ONCE = 10_000  # cases whose flags are counted together

@@ -23,7 +23,7 @@ Quantity = tuple[str, tuple[float, ...], str | None]  # name, numbers, text
 
 def trace(scene: Scene) -> Verdict:
     """The quantities of the port's trace of a pixel, in their order, against the oracle's."""
-    from tools.scaling.campaign.signature import oracle_trace, port_trace
+    from tools.scaling.campaign.divergence import oracle_trace, port_trace
     from tools.scaling.oracle.uncovered import Uncovered
 
     exp = scene.exp

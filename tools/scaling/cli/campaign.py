@@ -19,9 +19,9 @@ from tools.scaling.cli.options import MANY_CASES, Device, Dtype, MemoryLimit, Me
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from tools.scaling.campaign.engine import Standing, Watcher
-    from tools.scaling.campaign.groups import FailureGroup, ShrunkCase
-    from tools.scaling.campaign.store import Summary
+    from tools.scaling.campaign.engine.run import Standing, Watcher
+    from tools.scaling.campaign.engine.store import Summary
+    from tools.scaling.campaign.failures.groups import FailureGroup, ShrunkCase
 
 campaign = typer.Typer(cls=Menu, rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(campaign, name="campaign", rich_help_panel=MANY_CASES)
@@ -68,11 +68,11 @@ def run(
     """
     if context.invoked_subcommand is not None:
         return
-    from tools.scaling.campaign import engine
-    from tools.scaling.campaign import store as kept
-    from tools.scaling.campaign.golden import shrink_groups
-    from tools.scaling.campaign.groups import SHRUNK, groups
-    from tools.scaling.campaign.key import JUDGE, Asked, absolute
+    from tools.scaling.campaign.engine import run as engine
+    from tools.scaling.campaign.engine import store as kept
+    from tools.scaling.campaign.engine.key import JUDGE, Asked, absolute
+    from tools.scaling.campaign.failures.golden import shrink_groups
+    from tools.scaling.campaign.failures.groups import SHRUNK, groups
 
     if seeds is None:
         raise BadInput("campaign: expected --seeds FIRST:END, got none")
@@ -120,11 +120,11 @@ def shrink(
     ] = None,
 ) -> None:
     """Make a failing case as small as it can be, and write it as a golden case, with its command line and its cause."""
+    from tools.scaling.campaign.engine.key import Asked, absolute, key_of
+    from tools.scaling.campaign.engine.store import open_key
+    from tools.scaling.campaign.failures.golden import failing, shrink_seed
+    from tools.scaling.campaign.failures.groups import RECORD, SHRUNK, read_record, signature
     from tools.scaling.campaign.generator import draw
-    from tools.scaling.campaign.golden import failing, shrink_seed
-    from tools.scaling.campaign.groups import RECORD, SHRUNK, read_record, signature
-    from tools.scaling.campaign.key import Asked, absolute, key_of
-    from tools.scaling.campaign.store import open_key
 
     asked = Asked(device, dtype.value, absolute(against))
     failures = failing(seed, asked.how, check)

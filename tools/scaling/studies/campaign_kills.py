@@ -23,8 +23,8 @@ from tools.scaling.base.errors import Unavailable
 from tools.scaling.base.repo import ROOT, environment
 from tools.scaling.base.scratch import scratch
 from tools.scaling.base.text import table
-from tools.scaling.campaign import store
-from tools.scaling.campaign.key import Asked
+from tools.scaling.campaign.engine import store
+from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.guard.leash import tree
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.scratch import scratch
+from tools.scaling.campaign.failures.golden import write_shrunk
+from tools.scaling.campaign.failures.shrink import shrink
 from tools.scaling.campaign.generator import draw
-from tools.scaling.campaign.golden import write_shrunk
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Verdict
 from tools.scaling.campaign.scene import How
-from tools.scaling.campaign.shrink import shrink
 
 HOW = How()
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.scratch import scratch
+from tools.scaling.campaign.failures.golden import telling
 from tools.scaling.campaign.generator import grouped
-from tools.scaling.campaign.golden import telling
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn
 from tools.scaling.studies.campaign.defects import DEFECTS, PACKAGE, PlantedDefect

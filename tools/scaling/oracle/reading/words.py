@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from nanobragg_torch.quirks import Quirks
+from tools.scaling.oracle.reading.variables import RTD, Variables, real, whole
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.variables import RTD, Variables, real, whole
 
 Act: TypeAlias = Callable[[Variables, Sequence[str]], None]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nanobragg_torch.quirks import Quirks
+from tools.scaling.oracle.reading.variables import RTD, Variables, real
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.variables import RTD, Variables, real
 
 
 def read_header(path: Path, quirks: Quirks, into: Variables, *, mask: bool) -> None:

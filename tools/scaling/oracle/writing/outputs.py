@@ -10,10 +10,10 @@ from nanobragg_torch.config import Config
 from tools.scaling.oracle.arithmetic import fl32
 from tools.scaling.oracle.deviates import Random
 from tools.scaling.oracle.image import Oracle
-from tools.scaling.oracle.noise import Poisson
-from tools.scaling.oracle.smv import smv_header
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.unlike import unlike
+from tools.scaling.oracle.writing.noise import Poisson
+from tools.scaling.oracle.writing.smv import smv_header
+from tools.scaling.oracle.writing.unlike import unlike
 
 __all__ = ["Numbers", "expected_files", "expected_lines", "unlike"]
 

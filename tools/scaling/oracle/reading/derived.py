@@ -6,8 +6,8 @@ import math
 
 from nanobragg_torch.config import Roi, Scan, Sensor, Spread
 from nanobragg_torch.quirks import Quirks
+from tools.scaling.oracle.reading.variables import RTD, Variables
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.variables import RTD, Variables
 
 
 def pixels(of: Variables) -> tuple[int, int, float, float]:

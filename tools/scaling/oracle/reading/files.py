@@ -12,8 +12,8 @@ import numpy as np
 
 from nanobragg_torch.config import Reflections, SourceRow
 from nanobragg_torch.quirks import Quirks
+from tools.scaling.oracle.reading.variables import real
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.variables import real
 
 Index: TypeAlias = tuple[int, int, int]
 

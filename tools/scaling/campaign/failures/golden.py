@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 from tools.scaling.base.errors import BadInput, ScalingError, why
 from tools.scaling.base.files import make_folder, to_ascii, write_json, write_text
 from tools.scaling.base.repo import digest
+from tools.scaling.campaign.divergence import Pixel, oracle_text, port_trace
+from tools.scaling.campaign.failures.groups import RECORD, FailureGroup, ShrunkCase, read_shrunk, signature
+from tools.scaling.campaign.failures.shrink import Shrunk, shrink
 from tools.scaling.campaign.generator import GENERATOR, draw, grouped
-from tools.scaling.campaign.groups import RECORD, FailureGroup, ShrunkCase, read_shrunk, signature
 from tools.scaling.campaign.judge import ALL, judge
 from tools.scaling.campaign.record import Verdict
 from tools.scaling.campaign.scene import How, Scene, scene_of
-from tools.scaling.campaign.shrink import Shrunk, shrink
-from tools.scaling.campaign.signature import Pixel, oracle_text, port_trace
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -27,10 +27,10 @@ from nanobragg_torch.scan.cores import available_cores
 from tools.scaling.base.errors import BadInput, Killed, MemoryStopped, ScalingError, Unavailable
 from tools.scaling.base.files import one_line
 from tools.scaling.base.text import counted
-from tools.scaling.campaign import store
-from tools.scaling.campaign.key import Asked, difference, key_of
+from tools.scaling.campaign.engine import store
+from tools.scaling.campaign.engine.key import Asked, difference, key_of
+from tools.scaling.campaign.engine.shard import Done, done, run_shard
 from tools.scaling.campaign.record import Result, Status, Verdict
-from tools.scaling.campaign.shard import Done, done, run_shard
 from tools.scaling.engine.diff import open_device
 from tools.scaling.guard.limit import current_limit
 

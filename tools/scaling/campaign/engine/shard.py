@@ -12,8 +12,8 @@ from typing import Any
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.files import one_line
 from tools.scaling.bundle.environment import cpu_model
-from tools.scaling.campaign import store
-from tools.scaling.campaign.key import Asked, difference, key_of
+from tools.scaling.campaign.engine import store
+from tools.scaling.campaign.engine.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.engine.diff import open_device
 

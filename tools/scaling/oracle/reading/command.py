@@ -17,13 +17,13 @@ from nanobragg_torch.config import (
     StructureFactors,
 )
 from nanobragg_torch.quirks import Quirks
-from tools.scaling.oracle import derived
-from tools.scaling.oracle.files import read_dump, read_matrix, read_reflections, read_sources
-from tools.scaling.oracle.headers import read_header, read_mask
-from tools.scaling.oracle.switches import own_words, switches
+from tools.scaling.oracle.reading import derived
+from tools.scaling.oracle.reading.files import read_dump, read_matrix, read_reflections, read_sources
+from tools.scaling.oracle.reading.headers import read_header, read_mask
+from tools.scaling.oracle.reading.switches import own_words, switches
+from tools.scaling.oracle.reading.variables import RTD, Variables
+from tools.scaling.oracle.reading.words import headers_named, read_words
 from tools.scaling.oracle.uncovered import Uncovered
-from tools.scaling.oracle.variables import RTD, Variables
-from tools.scaling.oracle.words import headers_named, read_words
 
 
 def read_command(argv: Sequence[str], folder: Path) -> Config:

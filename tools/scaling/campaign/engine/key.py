@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tools.scaling.base.errors import BadInput
 from tools.scaling.base.repo import ROOT, git, head
-from tools.scaling.campaign.store import FORMAT
+from tools.scaling.campaign.engine.store import FORMAT
 
 if TYPE_CHECKING:
     from tools.scaling.campaign.scene import How
 
 CODE = ("src", "tools")  # where a file that git does not track would be imported from
-JUDGE = "tools.scaling.campaign.shard:judged"
+JUDGE = "tools.scaling.campaign.engine.shard:judged"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The work of a campaign: workers, shards, and the store that keeps their results."""

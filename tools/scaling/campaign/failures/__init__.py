@@ -1,0 +1,1 @@
+"""What fails: groups, the smallest case of each, and the golden case that it becomes."""

@@ -1,0 +1,1 @@
+"""The command line and the files that it names, read once more."""

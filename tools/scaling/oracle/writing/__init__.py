@@ -1,0 +1,1 @@
+"""The files that the reference writes of an image, made once more."""
