@@ -41,7 +41,7 @@ QUICK = [  # what each dependency is used for
     "tests/scaling/engine/test_diff.py", "tests/port/test_quirks.py", "tests/port/scan/test_gradients.py",
     "tests/scaling/guard/test_child.py", "tests/scaling/bundle/test_verify.py", "tests/scaling/page/test_html.py",
     "tests/scaling/cli/test_menu.py", "tests/scaling/cli/test_cli.py", "tests/scaling/procedure/test_runner.py",
-    "tests/scaling/test_site.py",
+    "tests/scaling/test_site.py", "tests/scaling/campaign/test_engine.py",
 ]  # fmt: skip
 IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])"
 PATIENCE = 30.0  # seconds a run has, once interrupted, to write its blocked evidence

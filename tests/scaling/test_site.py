@@ -15,9 +15,7 @@ import nanobragg_torch
 from tools.scaling.base.repo import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-NOT_YET = re.compile(
-    "scaling_validation/|reports/campaign|NAME"
-)  # what a run writes, and what a reader of a recipe makes
+NOT_YET = re.compile("scaling_validation/|reports/campaign|NAME")  # what a run writes, and what a reader makes
 FOLDERS = "src|tools|tests|docs|reports|plans|scripts"
 
 
