@@ -15,7 +15,7 @@ from tools.scaling.campaign.coverage import NAMES
 from tools.scaling.campaign.engine import store
 from tools.scaling.campaign.failures.groups import ShrunkCase, Signature
 from tools.scaling.campaign.generator import NOT_DRAWN
-from tools.scaling.campaign.page import changed, page_of, write_campaign_page
+from tools.scaling.campaign.page import _said, changed, page_of, write_campaign_page
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.page.curves import COLUMNS_BASE, columns, ulps_of
 from tools.scaling.page.html import campaign_page
@@ -174,6 +174,7 @@ def test_the_command_writes_it_into_the_store_or_where_it_is_told_to(made, capsy
     code, said, error = run(capsys, "campaign", "page", "--store", root)
     assert (code, said, error) == (0, f"page: {root}/campaign.html\n", "")
     text = (root / "campaign.html").read_text(encoding="ascii")
+    assert "shrunk to 1 flag: the case" in text
     assert "1,500 cases" in text and now.name in text and before.name in text
     assert run(capsys, "campaign", "page", "--store", root, "--out", tmp_path / "a.html")[0] == 0
     assert (tmp_path / "a.html").read_text() == text
@@ -185,9 +186,6 @@ def test_the_command_writes_it_into_the_store_or_where_it_is_told_to(made, capsy
 
 
 def test_a_group_whose_quirks_do_not_matter_has_the_sentence_of_its_cases():
-    from tools.scaling.campaign.failures.groups import Signature
-    from tools.scaling.campaign.page import _said
-
     says = {
         Signature("oracle", "x", ("--mode",), "1e-03"): "one",
         Signature("oracle", "x", ("--quirk",), "1e-02"): "two",

@@ -83,7 +83,7 @@ def test_the_region_and_the_detector_become_small() -> None:
 
 def test_trials_are_bounded_and_the_same_every_time() -> None:
     def odd(case: Drawn) -> bool:
-        return len(case.flags) > 30 or hash(case.flags[:2]) is None
+        return len(case.flags) > 30
 
     assert smallest(odd, most=25).trials == 25
     assert smallest(odd) == smallest(odd)

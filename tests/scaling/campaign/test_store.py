@@ -36,6 +36,9 @@ def test_seeds_are_a_set(text, taken):
 def test_what_names_no_seed_is_refused(text):
     with pytest.raises(BadInput, match=r"--seeds .*: expected FIRST:END"):
         store.parse_seeds(text)
+    for beyond in (str(2**53), f"0:{'9' * 5000}"):
+        with pytest.raises(BadInput, match=f"expected FIRST:END with FIRST below END, got seeds beyond {2**53}"):
+            store.parse_seeds(beyond)
 
 
 def test_a_difference_of_seeds():
@@ -60,7 +63,7 @@ def test_what_is_written_is_read(tmp_path):
     path = store.put(folder, store.pack(results, synthetic.KEY, WORKER))
     (shard,) = store.read(folder)
     assert repr(list(shard.results())) == repr(results)  # of nan, == is false
-    assert (shard.key, shard.worker, shard.path) == (synthetic.KEY, WORKER, path)
+    assert (shard.head["key"], shard.worker, shard.path) == (synthetic.KEY, WORKER, path)
     assert shard.seeds == [range(300)]
     assert json.loads((folder / store.KEY).read_text()) == synthetic.KEY
     assert store.key_folders(tmp_path) == [folder]

@@ -79,12 +79,12 @@ def test_what_is_told() -> None:
 CASE = Drawn(3, ("-cell", "10", "-N", "5", "-nopgm"), {"a.hkl": b"1 2 3 4\n"})
 
 
-def _judged(check: str) -> Callable[..., Result]:
-    """Seeds from 2 on fail `check`; 2 fails without the mistake, too."""
+def _judged(*checks: str) -> Callable[..., Result]:
+    """Seeds from 2 on fail `checks`; 2 fails without the mistake, too."""
 
     def judge(drawn: Drawn, *_: object) -> Result:
-        failed = Verdict(check, Status.differs, "it differs", label="beam.kahn")
-        return Result(drawn.seed, (), (failed,) if drawn.seed > 1 else (), 0.0)
+        failed = tuple(Verdict(check, Status.differs, "it differs", label="beam.kahn") for check in checks)
+        return Result(drawn.seed, (), failed if drawn.seed > 1 else (), 0.0)
 
     return judge
 
@@ -93,7 +93,7 @@ def test_a_process_tells_what_fails_and_shrinks_what_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hunt, "draw", lambda seed: replace(CASE, seed=seed))
-    monkeypatch.setattr(hunt, "judge", _judged("oracle"))
+    monkeypatch.setattr(hunt, "judge", _judged("compiled", "oracle"))
     verdict = Verdict("oracle", Status.differs, label="beam.kahn")
     left = replace(CASE, flags=("-N", "5"))
     monkeypatch.setattr(hunt, "shrink", lambda drawn, _, check: Shrunk(left, verdict, (drawn, verdict), 7))
@@ -103,7 +103,10 @@ def test_a_process_tells_what_fails_and_shrinks_what_it_is_asked_for(
     hunt.main(0, 9)
     first, second, shrunk = map(json.loads, capsys.readouterr().out.splitlines())
     assert [told["case"]["seed"] for told in (first, second)] == [2, 3]
-    assert first["failures"] == [{"check": "oracle", "status": "differs", "says": "it differs", "label": "beam.kahn"}]
+    assert first["failures"] == [
+        {"check": check, "status": "differs", "says": "it differs", "label": "beam.kahn"}
+        for check in ("oracle", "compiled")  # what tells most is first
+    ]
     assert (shrunk["case"]["flags"], shrunk["trials"], shrunk["cause"]) == (["-N", "5"], 7, "polar")
     hunt.main(0, 2)
     assert capsys.readouterr().out == "null\n"
@@ -123,7 +126,7 @@ def test_what_fails_without_the_mistake_is_passed_over(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(run, "judge", lambda drawn, *_: _judged("oracle")(replace(drawn, seed=9 - drawn.seed)))
     left = {"case": packed(CASE), "cause": "beam.kahn", "says": "it differs"}
-    process = _Process(failing(2, "oracle"), failing(3, "compiled", "oracle", "flags"), left)
+    process = _Process(failing(2, "oracle"), failing(3, "oracle", "flags", "compiled"), left)
     found = run._led(DEFECT, process, 1, 2000)  # type: ignore[arg-type]
     assert process.stdin.getvalue() == "next\nshrink flags\n"
     assert (found.check, found.cases, found.left, found.cause) == ("flags", 3, ("-N", "-nopgm"), "beam.kahn")

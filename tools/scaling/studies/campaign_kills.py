@@ -26,7 +26,7 @@ from tools.scaling.base.text import table
 from tools.scaling.campaign.engine import store
 from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.campaign.record import Result, Status, Verdict
-from tools.scaling.guard.leash import tree
+from tools.scaling.guard.leash import processes, tree
 
 MARK = "SCALING_CAMPAIGN_KILLS"
 WORK = "tools.scaling.studies.campaign_kills:cheap"
@@ -186,10 +186,10 @@ class Stage:
     def marked(self) -> Iterator[int]:
         """The processes of this campaign that live."""
         wanted = f"{MARK}={self.mark}".encode()
-        for path in Path("/proc").glob("[0-9]*/environ"):
+        for pid in processes():
             with suppress(OSError):
-                if wanted in path.read_bytes().split(b"\0") and not _is_dead(path.parent):
-                    yield int(path.parent.name)
+                if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    yield pid
 
     def _start(self, name: str, *words: str, more: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         with (self.folder / name).open("ab") as log:
@@ -330,7 +330,3 @@ def _command(pid: int) -> bytes:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""
-
-
-def _is_dead(process: Path) -> bool:
-    return (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"

@@ -46,7 +46,9 @@ def parse_seeds(text: str) -> list[range]:
         numbers = [first, end] if colon else [first]
         if not all(number.isascii() and number.isdigit() for number in numbers):
             raise BadInput(f"--seeds {word.strip()}: expected FIRST:END or a seed, from 0 on, got none")
-        span = range(int(first), int(end) if colon else int(first) + 1)
+        # 20 digits show what is beyond MOST, and Python converts no number of more than 4,300
+        start, *stop = (int(number.lstrip("0")[:20] or 0) for number in numbers)
+        span = range(start, stop[0] if stop else start + 1)
         if not span or span.stop > MOST:
             problem = "no seed" if not span else f"seeds beyond {MOST}"
             raise BadInput(f"--seeds {word.strip()}: expected FIRST:END with FIRST below END, got {problem}")
@@ -119,11 +121,6 @@ class Shard:
     head: Mapping[str, Any]
     lines: bytes = field(repr=False)
     skip: frozenset[int] = frozenset()
-
-    @property
-    def key(self) -> Mapping[str, Any]:
-        """What the results depend on."""
-        return dict(self.head["key"])
 
     @property
     def worker(self) -> Mapping[str, Any]:

@@ -288,14 +288,17 @@ def failing(seed: int, how: How, check: str | None = None) -> tuple[Verdict, ...
     if check is not None and check not in ALL:
         raise BadInput(f"--check {check}: expected one of {', '.join(ALL)}, got another name")
     failures = judge(draw(seed), how, (check,) if check else ()).failures
-    return tuple(sorted(failures, key=lambda verdict: (telling(verdict.check), not verdict.label)))
+    return tuple(sorted(failures, key=telling))
 
 
-def telling(check: str) -> int:
-    """The rank of a check among those that fail on one case: what tells most is first.
+def telling(failure: Verdict) -> tuple[int, bool]:
+    """The rank of a failure among those of one case: what tells most is first.
 
     What the flags say comes before what is made of them; the kernel differs wherever the torch path is wrong.
     """
+    check, rank = failure.check, len(_FIRST)
     if check in _LAST:
-        return len(_FIRST) + 1 + _LAST.index(check)
-    return _FIRST.index(check) if check in _FIRST else len(_FIRST)
+        rank += 1 + _LAST.index(check)
+    elif check in _FIRST:
+        rank = _FIRST.index(check)
+    return rank, not failure.label

@@ -18,7 +18,6 @@ from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn, Status, Verdict
 from tools.scaling.campaign.scene import How, scene_of
 
-FAILING = (Status.differs, Status.error)
 MOST = 400  # trials
 PIXELS = 64 * 64  # of the whole detector, where the case that is shrunk has fewer
 TERMS = 1 << 20  # in all rendered pixels, where the case that is shrunk has fewer
@@ -45,8 +44,8 @@ def shrink(drawn: Drawn, how: How, check: str, *, most: int = MOST, seconds: flo
     most: trials; each judges this check alone. seconds: none is begun later; with it, what is found depends on the
     machine. None where `drawn` does not fail the check.
     """
-    verdict = _verdict(drawn, how, check)
-    if verdict is None or verdict.status not in FAILING:
+    verdict = _failure(drawn, how, check)
+    if verdict is None:
         return None
     limit = _cost(drawn, how) or (0, 0)
     bounds = max(limit[0], PIXELS), max(limit[1], TERMS)
@@ -55,15 +54,15 @@ def shrink(drawn: Drawn, how: How, check: str, *, most: int = MOST, seconds: flo
         cost = _cost(trial, how)
         if cost is not None and (cost[0] > bounds[0] or cost[1] > bounds[1]):
             return None
-        found = _verdict(trial, how, check)
+        found = _failure(trial, how, check)
         return found if found is not None and alike(found, verdict) else None
 
     until = None if seconds is None else time.monotonic() + seconds
     return reduced(Search(fails, drawn, verdict, most, until))
 
 
-def _verdict(drawn: Drawn, how: How, check: str) -> Verdict | None:
-    return next((each for each in judge(drawn, how, (check,)).verdicts if each.check == check), None)
+def _failure(drawn: Drawn, how: How, check: str) -> Verdict | None:
+    return next((each for each in judge(drawn, how, (check,)).failures if each.check == check), None)
 
 
 def _cost(drawn: Drawn, how: How) -> tuple[int, float] | None:

@@ -1,8 +1,8 @@
 """One process with a mistake in its port: judges case after case until one fails, and shrinks it.
 
 `python -m tools.scaling.studies.campaign.hunt FIRST COUNT CHECK...` prints an object of JSON a line: each case that
-fails one of the checks, or any where none is named. To `next` on its input it goes on, to `shrink CHECK` it shrinks the
-case and prints what is left of it. It prints null where no case is left.
+fails one of the checks, or any where none is named, with its failures, what tells most first. To `next` on its input it
+goes on, to `shrink CHECK` it shrinks the case and prints what is left of it. It prints null where no case is left.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Any
 
 from tools.scaling.base.files import to_ascii
 from tools.scaling.base.scratch import scratch
-from tools.scaling.campaign.failures.golden import write_shrunk
+from tools.scaling.campaign.failures.golden import telling, write_shrunk
 from tools.scaling.campaign.failures.shrink import shrink
 from tools.scaling.campaign.generator import draw
 from tools.scaling.campaign.judge import judge
@@ -30,7 +30,7 @@ def main(first: int, count: int, checks: Sequence[str] = ()) -> None:
         if os.getppid() != parent:  # killed: nobody listens any more
             return
         drawn = draw(seed)
-        failures = judge(drawn, HOW, checks).failures
+        failures = sorted(judge(drawn, HOW, checks).failures, key=telling)
         if not failures:
             continue
         _tell({"case": packed(drawn), "failures": [_plain(verdict) for verdict in failures]})

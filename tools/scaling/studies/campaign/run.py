@@ -13,7 +13,6 @@ from typing import Any
 
 from tools.scaling.base.repo import ROOT
 from tools.scaling.base.scratch import scratch
-from tools.scaling.campaign.failures.golden import telling
 from tools.scaling.campaign.generator import grouped
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn
@@ -136,12 +135,12 @@ def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, ca
             return Hunted(defect, "", cases)
         drawn = unpacked(told["case"])
         failures = _new(drawn, told["failures"])
-        answer = f"shrink {min(failures, key=_told)['check']}" if failures else "next"
+        answer = f"shrink {failures[0]['check']}" if failures else "next"
         process.stdin.write(f"{answer}\n")
         process.stdin.flush()
         if failures:
             shrunk = json.loads(next(process.stdout, "null"))
-            return _outcome(defect, min(failures, key=_told), shrunk, drawn.seed - first + 1)
+            return _outcome(defect, failures[0], shrunk, drawn.seed - first + 1)
     return Hunted(defect, "", 0)
 
 
@@ -149,11 +148,6 @@ def _new(drawn: Drawn, failures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The failures that the port without the mistake does not have."""
     known = {verdict.check for verdict in judge(drawn, HOW, [each["check"] for each in failures]).failures}
     return [failure for failure in failures if failure["check"] not in known]
-
-
-def _told(failure: dict[str, Any]) -> tuple[int, bool]:
-    """What tells most is first."""
-    return telling(failure["check"]), not failure["label"]
 
 
 def _outcome(defect: PlantedDefect, failure: dict[str, Any], shrunk: dict[str, Any] | None, count: int) -> Hunted:
