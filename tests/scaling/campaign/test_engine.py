@@ -14,7 +14,7 @@ import pytest
 from tests.scaling.campaign import cheap, synthetic
 from tests.scaling.cli.calls import one_line, run
 from tools.scaling.base.errors import BadInput, Killed, MemoryStopped
-from tools.scaling.campaign.engine import key, shard, store
+from tools.scaling.campaign.engine import key, shard, store, workers
 from tools.scaling.campaign.engine import run as engine
 from tools.scaling.campaign.engine.key import Asked
 from tools.scaling.campaign.record import Status
@@ -103,17 +103,17 @@ def test_a_case_that_kills_its_workers_is_a_result():
 
 
 def test_what_else_ends_a_shard_is_told():
-    workers = engine.Dask(SimpleNamespace(status="running"), ASKED, {})
+    dask = workers.Dask(SimpleNamespace(status="running"), ASKED, {})
     gone = CancelledError("x")
     with pytest.raises(CancelledError):
-        workers.death(gone)
-    assert engine._lost(workers.client, gone) and not engine._lost(workers.client, ValueError("x"))
+        dask.death(gone)
+    assert workers._lost(dask.client, gone) and not workers._lost(dask.client, ValueError("x"))
     with pytest.raises(shard.Foreign, match="other commit"):
-        workers.death(shard.Foreign("other commit"))
+        dask.death(shard.Foreign("other commit"))
     with pytest.raises(BadInput, match=r"expected one that runs tools.scaling .*, got ModuleNotFoundError: No module"):
-        workers.death(ModuleNotFoundError("No module named 'tools'"))
-    workers.client.status = "closed"
-    assert engine._lost(workers.client, ValueError("x"))
+        dask.death(ModuleNotFoundError("No module named 'tools'"))
+    dask.client.status = "closed"
+    assert workers._lost(dask.client, ValueError("x"))
 
 
 def test_a_worker_of_another_commit_is_refused(monkeypatch):
@@ -133,24 +133,22 @@ def test_a_worker_of_another_commit_is_refused(monkeypatch):
 )
 def test_workers_of_a_scheduler_have_one_key(monkeypatch, changed, told):
     """The caller itself may have other instructions: it computes nothing."""
-    monkeypatch.setattr(engine, "key_of", lambda asked: synthetic.KEY | {"cpu": "NONE"})
+    monkeypatch.setattr(workers, "key_of", lambda asked: synthetic.KEY | {"cpu": "NONE"})
     other = ModuleNotFoundError("tools") if changed is None else synthetic.KEY | changed
     client = SimpleNamespace(run=lambda *arguments, on_error: {"a": synthetic.KEY, "b": other})
     with pytest.raises(BadInput, match=told):
-        engine._key_of_workers(client, ASKED)
+        workers.key_of_workers(client, ASKED)
     client.run = lambda *arguments, on_error: {"a": synthetic.KEY, "b": synthetic.KEY}
-    assert engine._key_of_workers(client, ASKED) == synthetic.KEY
+    assert workers.key_of_workers(client, ASKED) == synthetic.KEY
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_in_one_line(number):
+def test_a_signal_ends_it_in_one_line(number, capsys, tmp_path, monkeypatch):
     before = signal.getsignal(number)
-    with (
-        pytest.raises(Killed, match=f"interrupted by {number.name}; finished shards are kept"),
-        engine._interruptions(),
-    ):
-        os.kill(os.getpid(), number)
-        signal.pause()
+    monkeypatch.setattr(engine, "own_workers", lambda *_: signal.raise_signal(number))
+    code, out, err = run(capsys, "campaign", "--seeds", "2:6", "--store", tmp_path, "--work", cheap.WORK)
+    said = f"error: interrupted by {number.name}; finished shards are kept, the same call goes on\n"
+    assert (code, out, err) == (5, "", said)
     assert signal.getsignal(number) is before
 
 
@@ -199,7 +197,7 @@ def test_a_campaign_of_processes(capsys, tmp_path, monkeypatch):
     results = {each.seed: each for one in store.read(folder) for each in one.results()}
     assert sorted(results) == [2, 3, 4, 5, 10, 11, 12, 13]
     assert [shard.worker["name"] for shard in store.read(folder)] == ["0", "0"]
-    monkeypatch.setattr(engine, "_own_workers", None)
+    monkeypatch.setattr(engine, "own_workers", None)
     code, again, err = run(capsys, *call, "--work", cheap.WORK)
     assert code == 1
     assert [line for line in again.splitlines() if "worker" not in line] == [
@@ -211,29 +209,29 @@ def test_a_campaign_of_processes(capsys, tmp_path, monkeypatch):
 
 
 def test_workers_share_the_cores_and_the_memory(monkeypatch):
-    monkeypatch.setattr(engine, "available_cores", lambda: 8)
+    monkeypatch.setattr(workers, "available_cores", lambda: 8)
     gib = 2**30
     for crew, device, pieces, count in [
-        (engine.Crew(memory_limit=gib), "cpu", 99, 1),
-        (engine.Crew(memory_limit=3 * gib), "cpu", 99, 4),
-        (engine.Crew(memory_limit=3 * gib), "cpu", 2, 2),
-        (engine.Crew(memory_limit=3 * gib), "cuda", 99, 1),
-        (engine.Crew(count=3, memory_limit=3 * gib), "cuda", 99, 3),
+        (workers.Crew(memory_limit=gib), "cpu", 99, 1),
+        (workers.Crew(memory_limit=3 * gib), "cpu", 99, 4),
+        (workers.Crew(memory_limit=3 * gib), "cpu", 2, 2),
+        (workers.Crew(memory_limit=3 * gib), "cuda", 99, 1),
+        (workers.Crew(count=3, memory_limit=3 * gib), "cuda", 99, 3),
     ]:
-        assert engine.shared(crew, device, pieces)[0] == count
-    assert engine.shared(engine.Crew(count=2, memory_limit=2 * gib), "cpu", 9) == (2, gib)
+        assert workers.shared(crew, device, pieces)[0] == count
+    assert workers.shared(workers.Crew(count=2, memory_limit=2 * gib), "cpu", 9) == (2, gib)
     with pytest.raises(
         MemoryStopped, match=r"3 workers of 768 MiB each: expected that much, got 1024 MiB \(--memory-limit"
     ):
-        engine.shared(engine.Crew(count=3, memory_limit=gib), "cpu", 9)
+        workers.shared(workers.Crew(count=3, memory_limit=gib), "cpu", 9)
 
 
 def test_threads_that_are_begun_unheard_never_hear():
     """What multiprocessing starts on its way would give the signal back to the thread that starts it."""
     masks = []
-    engine.resource_tracker.ensure_running()
-    with engine._unheard(signal.SIGINT):
-        engine.resource_tracker.ensure_running()
+    workers.resource_tracker.ensure_running()
+    with workers._unheard(signal.SIGINT):
+        workers.resource_tracker.ensure_running()
         thread = Thread(target=lambda: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
         thread.start()
         thread.join()
@@ -246,12 +244,12 @@ def test_a_worker_that_ends_while_it_starts_is_told(monkeypatch):
         raise RuntimeError("Nanny failed to start worker process")
 
     monkeypatch.setattr("distributed.LocalCluster", failing)
-    with pytest.raises(Killed, match="a worker ended while it started: Nanny failed"), engine._own_workers(1, 2**30):
+    with pytest.raises(Killed, match="a worker ended while it started: Nanny failed"), workers.own_workers(1, 2**30):
         pytest.fail("it has started")
 
 
 def test_bad_input(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "PATIENCE", 0.3)
+    monkeypatch.setattr(workers, "PATIENCE", 0.3)
     call = ("campaign", "--store", tmp_path, "--work", cheap.WORK)
     refusals = [
         ((), 2, "expected --seeds FIRST:END, got none"),

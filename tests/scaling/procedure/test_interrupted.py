@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tools.scaling.base.errors import BadInput, Killed
+from tools.scaling.base.interruption import SIGNALS, interruptible
 from tools.scaling.base.repo import ROOT
 from tools.scaling.bundle.bundle import Bundle
 from tools.scaling.procedure import phase
@@ -85,10 +86,10 @@ def test_blocked_evidence_is_written_whole_whoever_interrupts_it(monkeypatch, tm
 
     monkeypatch.setattr(phase, "new_bundle", fail)
     monkeypatch.setattr(phase, "_block", raising(number))
-    before = [signal.getsignal(each) for each in phase._SIGNALS]
+    before = [signal.getsignal(each) for each in SIGNALS]
     with pytest.raises(phase.Blocked, match=r"^BLOCKED provenance: no reference \(exit 2\)$"):
         phase.phase_m1(Settings(), tmp_path, print)
-    assert [signal.getsignal(each) for each in phase._SIGNALS] == before
+    assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
 def test_a_run_that_is_over_cannot_be_interrupted(monkeypatch, tmp_path):
@@ -105,7 +106,7 @@ def test_a_signal_that_was_ignored_stays_so():
     """nohup nox -s phase_m1 & - and the terminal is closed."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with phase.interruptible():
+        with interruptible():
             signal.raise_signal(signal.SIGHUP)
             with pytest.raises(Killed, match=r"^interrupted by SIGINT$"):
                 signal.raise_signal(signal.SIGINT)

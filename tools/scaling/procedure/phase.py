@@ -1,17 +1,15 @@
 """phase_m1: every step in order in one run, or the blocked evidence of the one that failed."""
 
 import shlex
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from tools.scaling.base.errors import BadInput, Killed, ScalingError
+from tools.scaling.base.errors import BadInput, ScalingError
 from tools.scaling.base.files import one_line, write_text
+from tools.scaling.base.interruption import go_deaf, interruptible
 from tools.scaling.base.repo import changed_protected, relative
 from tools.scaling.base.text import code
 from tools.scaling.bundle.bundle import Bundle, open_bundle
@@ -21,38 +19,6 @@ from tools.scaling.page.report import write_report
 from tools.scaling.procedure.runner import ProcedureRun, StepFailed
 from tools.scaling.procedure.settings import Settings
 from tools.scaling.procedure.steps import STEPS, Step, new_bundle
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into Killed, and go deaf to the ones that follow it.
-
-    A signal that was ignored stays so: nohup, or a shell that started us in the background, asked for it.
-    """
-
-    def once(number: int, _: FrameType | None) -> NoReturn:
-        go_deaf()
-        raise Killed(f"interrupted by {signal.Signals(number).name}")
-
-    heard = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.signal(each, once) for each in heard}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def go_deaf() -> None:
-    """Hear no signal from now on: what is left to do is short, and must not be left half done.
-
-    Handlers of our own, which a child does not inherit as it would an ignored signal.
-    """
-    for each in _SIGNALS:
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, lambda *_: None)
 
 
 def run_step(run: ProcedureRun, step: Step) -> None:

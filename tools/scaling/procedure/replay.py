@@ -17,6 +17,7 @@ from typing import Any
 
 from tools.scaling.base.discretion import located
 from tools.scaling.base.errors import BadInput, GateFailed, why
+from tools.scaling.base.interruption import interruptible
 from tools.scaling.base.repo import ROOT, digest, environment, inside, relative
 from tools.scaling.bundle.bundle import Bundle, bundles
 from tools.scaling.bundle.checkout import outcomes, replayable, worktree
@@ -37,7 +38,6 @@ from tools.scaling.bundle.layout import (
 from tools.scaling.bundle.patch import files_of
 from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.limit import current_limit
-from tools.scaling.procedure.phase import interruptible
 from tools.scaling.procedure.settings import Settings
 
 _METRICS = tuple(mode.path(METRICS) for mode in MODES.values())

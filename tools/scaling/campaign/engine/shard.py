@@ -17,6 +17,8 @@ from tools.scaling.campaign.engine.key import Asked, difference, key_of
 from tools.scaling.campaign.record import Result, Status, Verdict
 from tools.scaling.engine.diff import open_device
 
+Piece = list[range]  # seeds, in spans that lie apart
+
 
 class Foreign(BadInput):
     """A worker computes something else than its caller."""
@@ -40,7 +42,7 @@ def judged(seed: int, asked: Asked) -> Result:
     return judge(draw(seed), asked.how)
 
 
-def run_shard(seeds: Sequence[range], asked: Asked, key: Mapping[str, Any], name: str = "") -> Done:
+def run_shard(seeds: Piece, asked: Asked, key: Mapping[str, Any], name: str = "") -> Done:
     """Judge the cases of `seeds`. An exception is the verdict on its case, and ends nothing.
 
     key: the caller's. name: of the worker. Raises Foreign where this process has another key, Unavailable where it has

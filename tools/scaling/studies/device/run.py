@@ -20,6 +20,7 @@ from typing import IO, Any
 from nanobragg_torch.memory import Limit
 from tools.scaling.base.errors import PACKAGES, BadInput, GateFailed, ScalingError, Unavailable, lacking, missing
 from tools.scaling.base.files import write_json, write_text
+from tools.scaling.base.interruption import go_deaf, interruptible
 from tools.scaling.base.repo import EXPORTED, EXPORTS, ROOT, environment, head
 from tools.scaling.base.text import counted
 from tools.scaling.bundle.bundle import Bundle, create
@@ -28,7 +29,6 @@ from tools.scaling.guard.child import Guarded
 from tools.scaling.guard.limit import current_limit
 from tools.scaling.guard.outcome import GuardOutcome, GuardVerdict
 from tools.scaling.page.device import DEVICE, device_report, summary_lines
-from tools.scaling.procedure.phase import go_deaf, interruptible
 from tools.scaling.studies.device.parts import PARTS
 from tools.scaling.studies.device.row import FAIL, NOT_RUN, Begun, EvidenceRow, read
 
