@@ -28,35 +28,35 @@ app.add_typer(campaign, name="campaign", rich_help_panel=MANY_CASES)
 STORE = ROOT / "reports" / "campaign"
 MINUTE = 60.0
 SHOWN = 20  # groups of failures
-Store = Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.", show_default="reports/campaign")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(metavar="FIRST:END,...", help="Cases, END not among them; a set, in any order; a seed alone, too."),
+]
 Against = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A program that is run on each case: a shipped name or a TOML file."),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Of a dask scheduler, whose workers compute; without it this machine does."),
+]
+Store = Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.", show_default="reports/campaign")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes of this machine.", min=1, show_default="its cores; 1 for a GPU")
+]
+ShardSize = Annotated[int, typer.Option(help="Cases that are handed out, and kept, together.", min=1)]
 Precision = Annotated[Dtype, typer.Option(help="In which the port computes once more.")]
 
 
 @campaign.callback()
 def run(
     context: typer.Context,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIRST:END,...", help="Cases, END not among them; a set, in any order; a seed alone, too."
-        ),
-    ] = None,
+    seeds: Seeds = None,
     against: Against = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Of a dask scheduler, whose workers compute; without it this machine does."
-        ),
-    ] = None,
+    scheduler: Scheduler = None,
     store: Store = STORE,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of this machine.", min=1, show_default="its cores; 1 for a GPU")
-    ] = None,
-    shard: Annotated[int, typer.Option(help="Cases that are handed out, and kept, together.", min=1)] = 100,
+    workers: Workers = None,
+    shard: ShardSize = 100,
     device: Device = "cpu",
     dtype: Precision = Dtype.float32,
     memory_limit: MemoryLimit = None,
@@ -69,40 +69,43 @@ def run(
     if context.invoked_subcommand is not None:
         return
     from tools.scaling.campaign.engine import run as engine
-    from tools.scaling.campaign.engine import store as kept
     from tools.scaling.campaign.engine.key import JUDGE, Asked, absolute
+    from tools.scaling.campaign.engine.store import summary
     from tools.scaling.campaign.failures.golden import shrink_groups
     from tools.scaling.campaign.failures.groups import SHRUNK, groups
 
-    if seeds is None:
-        raise BadInput("campaign: expected --seeds FIRST:END, got none")
     if scheduler and workers:
         raise BadInput("campaign: expected --scheduler or --workers, got both: a scheduler has its own workers")
-    wanted = kept.parse_seeds(seeds)
-    named = [span for word in seeds.split(",") for span in kept.parse_seeds(word)]
-    if any(later.start < earlier.stop for earlier, later in pairwise(named)):
-        tell(f"--seeds: taken as {kept.seeds_text(wanted)}")
+    wanted = _wanted(seeds)
     asked = Asked(device, dtype.value, absolute(against), work or JUDGE)
     crew = engine.Crew(scheduler or "", workers, memory_limit * 2**20 if memory_limit else None)
     with _watcher() as watcher:
         folder, standing = engine.run(asked, wanted, store, crew, shard, watcher)
-    found = kept.summary(folder, wanted)
+    found = summary(folder, wanted)
     made = groups(found.failures)
     if made and asked.work == JUDGE:
         made = groups(found.failures, shrink_groups(made, asked.how, folder / SHRUNK, tell=tell))
-    for line in [
-        *summary_lines(found),
-        *group_lines(found, made),
-        *standing_lines(standing),
-        f"store: {relative(folder)}",
-    ]:
+    for line in (*summary_lines(found), *group_lines(found, made), *standing_lines(standing)):
         say(line)
+    say(f"store: {relative(folder)}")
     _page(store, folder)
+    cases = counted_cases(found.cases)
     if found.failures:
-        raise GateFailed(
-            f"campaign: {found.failed:,} of {counted_cases(found.cases)} {'fails' if found.failed == 1 else 'fail'}"
-        )
-    say(f"campaign: {counted_cases(found.cases)}, none fails")
+        raise GateFailed(f"campaign: {found.failed:,} of {cases} {'fails' if found.failed == 1 else 'fail'}")
+    say(f"campaign: {cases}, none fails")
+
+
+def _wanted(seeds: str | None) -> list[range]:
+    """The seeds, in order; a line tells where they were not."""
+    from tools.scaling.campaign.engine.store import parse_seeds, seeds_text
+
+    if seeds is None:
+        raise BadInput("campaign: expected --seeds FIRST:END, got none")
+    wanted = parse_seeds(seeds)
+    named = [span for word in seeds.split(",") for span in parse_seeds(word)]
+    if any(later.start < earlier.stop for earlier, later in pairwise(named)):
+        tell(f"--seeds: taken as {seeds_text(wanted)}")
+    return wanted
 
 
 @campaign.command()
