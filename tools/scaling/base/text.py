@@ -9,8 +9,8 @@ from tools.scaling.base.files import one_line, write_text
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:
-    """Return "1 bundle" or "2 bundles"; `nouns` is the plural where it is not made with an s."""
-    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+    """Return "1 bundle" or "2,000 bundles"; `nouns` is the plural where it is not made with an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def plain(text: str) -> str:

@@ -102,7 +102,7 @@ def _key(folder: Path) -> Mapping[str, Any]:
 
 
 def _headline(tally: Tally, found: Sequence[FailureGroup]) -> str:
-    many = f"{tally.cases:,} {'case' if tally.cases == 1 else 'cases'}"
+    many = counted(tally.cases, "case")
     if not tally.failed:
         return f"{many}, none fails." if tally.cases else "No case is in the store."
     return f"{many}: {tally.failed:,} {'fails' if tally.failed == 1 else 'fail'}, in {counted(len(found), 'group')}."

@@ -89,7 +89,7 @@ def run(
         say(line)
     say(f"store: {relative(folder)}")
     _page(store, folder)
-    cases = counted_cases(found.cases)
+    cases = counted(found.cases, "case")
     if found.failures:
         raise GateFailed(f"campaign: {found.failed:,} of {cases} {'fails' if found.failed == 1 else 'fail'}")
     say(f"campaign: {cases}, none fails")
@@ -165,10 +165,6 @@ def _page(store: Path, folder: Path | None, out: Path | None = None) -> None:
     say(f"page: {relative(write_campaign_page(store, folder, out))}")
 
 
-def counted_cases(number: int) -> str:
-    return f"{number:,} case{'s' * (number != 1)}"
-
-
 def summary_lines(found: "Summary") -> Iterator[str]:
     """How each check ended, as a table."""
     from tools.scaling.campaign.record import Status
@@ -188,7 +184,7 @@ def group_lines(found: "Summary", made: "Sequence[FailureGroup]") -> Iterator[st
         sign, first = group.signature, group.seeds[0]
         what = " ".join(filter(None, [sign.check, sign.label, *sign.quirks, sign.decade]))
         more = ", ..." if group.count > 3 else ""
-        yield f"{counted_cases(group.count)}: {what}: seed {', '.join(map(str, group.seeds[:3]))}{more}"
+        yield f"{counted(group.count, 'case')}: {what}: seed {', '.join(map(str, group.seeds[:3]))}{more}"
         yield f"    {said[first, sign.check]}"
         lines = tuple(shrunk_lines(group.shrunk)) if group.shrunk is not None else ()
         if lines not in told:
@@ -209,7 +205,7 @@ def standing_lines(standing: "Standing") -> Iterator[str]:
     if standing.cases:
         share = standing.seconds / (standing.elapsed * max(standing.crew, 1))
         yield (
-            f"{counted_cases(standing.cases)} in {standing.elapsed:.1f} s, {standing.rate:.1f} a second; "
+            f"{counted(standing.cases, 'case')} in {standing.elapsed:.1f} s, {standing.rate:.1f} a second; "
             f"{counted(standing.crew, 'worker')}, {share:.0%} of the time in cases"
         )
 
@@ -268,7 +264,7 @@ class _Log:
         tell(line)
 
     def begun(self, standing: "Standing", dashboard: str) -> None:
-        tell(f"{counted_cases(standing.total)} to do; dashboard: {dashboard}")
+        tell(f"{counted(standing.total, 'case')} to do; dashboard: {dashboard}")
         threading.Thread(target=self._minutes, args=(standing,), daemon=True).start()
 
     def advanced(self, standing: "Standing") -> None:
@@ -276,4 +272,4 @@ class _Log:
 
     def _minutes(self, standing: "Standing") -> None:
         while not self.over.wait(MINUTE):
-            tell(f"{standing.cases:,} of {counted_cases(standing.total)}, {_told(standing)}")
+            tell(f"{standing.cases:,} of {counted(standing.total, 'case')}, {_told(standing)}")

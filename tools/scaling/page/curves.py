@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tools.scaling.base.text import counted
 from tools.scaling.page.view import CauseRow, Number, PhiSeries, Trend
 
 WIDTH, LEFT, RIGHT = 340.0, 62.0, 328.0
@@ -144,7 +145,7 @@ def columns(counts: Sequence[int]) -> tuple[Column, ...]:
         Column(
             left=COLUMN * bits,
             top=round(COLUMNS_BASE - (COLUMNS_BASE - 2.0) * math.log(2.0 * count) / top, 2),
-            title=f"{ulps_of(bits)} ulps: {count:,} {'case' if count == 1 else 'cases'}",
+            title=f"{ulps_of(bits)} ulps: {counted(count, 'case')}",
         )
         for bits, count in enumerate(counts)
         if count

@@ -60,9 +60,11 @@ def key_of(asked: Asked) -> dict[str, Any]:
     """
     import torch
 
+    from tools.scaling.campaign.generator import GENERATOR
+
     return {
         "format": FORMAT,
-        "generator": _generator(),
+        "generator": GENERATOR,
         "work": asked.work,
         "commit": head(),
         "patch": _patch(),
@@ -72,12 +74,6 @@ def key_of(asked: Asked) -> dict[str, Any]:
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
-
-
-def _generator() -> int:
-    from tools.scaling.campaign.generator import GENERATOR
-
-    return GENERATOR
 
 
 def _patch() -> str | None:

@@ -307,13 +307,12 @@ def unpack(content: bytes, path: Path = Path()) -> Shard:
 
 @dataclass
 class Summary:
-    """What a store has of some seeds. cases, seconds: how many, and what they took together.
+    """What a store has of some seeds. cases: how many.
 
     counts: (check, status) -> cases. failures: (seed, verdict, flags) of each, in the order of the seeds.
     """
 
     cases: int = 0
-    seconds: float = 0.0
     counts: Counter[tuple[str, Status]] = field(default_factory=Counter)
     failures: list[tuple[int, Verdict, tuple[str, ...]]] = field(default_factory=list)
 
@@ -328,10 +327,10 @@ def summary(folder: Path, seeds: Sequence[range]) -> Summary:
     made = Summary()
     for shard in read(folder):
         names = shard.head["flags"]
-        for seed, seconds, flags, verdicts in shard.rows():
+        for seed, _, flags, verdicts in shard.rows():
             if not any(seed in span for span in seeds):
                 continue
-            made.cases, made.seconds = made.cases + 1, made.seconds + seconds
+            made.cases += 1
             for packed in verdicts:
                 verdict = shard.verdict(packed)
                 made.counts[verdict.check, verdict.status] += 1

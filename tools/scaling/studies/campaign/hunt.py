@@ -48,7 +48,7 @@ def _shrunk(drawn: Drawn, check: str) -> dict[str, Any] | None:
         return None
     with scratch("shrunk") as folder:
         record = write_shrunk(found, HOW, folder / "case")
-    return {"case": packed(found.drawn), "cause": record.cause, "says": record.sentence, "trials": found.trials}
+    return {"case": packed(found.drawn), "cause": record.cause, "says": record.sentence}
 
 
 def packed(drawn: Drawn) -> dict[str, Any]:
@@ -64,12 +64,7 @@ def unpacked(case: dict[str, Any]) -> Drawn:
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "check": verdict.check,
-        "status": str(verdict.status),
-        "says": to_ascii(verdict.says),
-        "label": verdict.label,
-    }
+    return {"check": verdict.check, "says": to_ascii(verdict.says), "label": verdict.label}
 
 
 def _tell(content: Any) -> None:

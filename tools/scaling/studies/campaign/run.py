@@ -16,7 +16,7 @@ from tools.scaling.base.scratch import scratch
 from tools.scaling.campaign.generator import grouped
 from tools.scaling.campaign.judge import judge
 from tools.scaling.campaign.record import Drawn
-from tools.scaling.studies.campaign.defects import DEFECTS, PACKAGE, PlantedDefect
+from tools.scaling.studies.campaign.defects import PACKAGE, PlantedDefect
 from tools.scaling.studies.campaign.hunt import HOW, unpacked
 
 CASES = 2000  # until which a mistake has to be found
@@ -75,13 +75,8 @@ class Hunt:
         return found == count and few >= SHRUNK * count and right >= NAMED * count
 
 
-def study(
-    first: int,
-    defects: Sequence[PlantedDefect] = DEFECTS,
-    told: Callable[[Hunted], None] = lambda _: None,
-    cases: int = CASES,
-) -> Hunt:
-    """Plant each of `defects` and search it from seed `first` on, in at most `cases` cases. told: of each."""
+def study(first: int, defects: Sequence[PlantedDefect], told: Callable[[Hunted], None]) -> Hunt:
+    """Plant each of `defects` and search it from seed `first` on, in at most CASES cases. told: of each."""
     outcomes = []
     with scratch("campaign") as folder:
         shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("*.pyc"))
@@ -90,7 +85,7 @@ def study(
             path, text = defect.path(folder), defect.path(ROOT)
             path.write_text(defect.planted(text.read_text("utf-8")), "utf-8")
             try:
-                outcomes.append(_hunted(defect, folder, first, cases, began))
+                outcomes.append(_hunted(defect, folder, first, began))
             finally:
                 # with its old time: numba keeps what it has compiled of a file that is the same
                 shutil.copy2(text, path)
@@ -100,39 +95,39 @@ def study(
     return Hunt(first, tuple(outcomes))
 
 
-def _hunted(defect: PlantedDefect, folder: Path, first: int, cases: int, began: float) -> Hunted:
+def _hunted(defect: PlantedDefect, folder: Path, first: int, began: float) -> Hunted:
     """What the search gives: by the checks that are likely to find it, else by all."""
     for checks in (LIKELY.get(defect.room, ("oracle",)), ()):
-        outcome = _searched(defect, folder, first, cases, checks)
+        outcome = _searched(defect, folder, first, checks)
         if outcome.found:
             break
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def _searched(defect: PlantedDefect, folder: Path, first: int, cases: int, checks: Sequence[str]) -> Hunted:
+def _searched(defect: PlantedDefect, folder: Path, first: int, checks: Sequence[str]) -> Hunted:
     """The search in a process that has the defective port."""
     paths = [str(folder / PACKAGE.partition("/")[0]), str(ROOT)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "tools.scaling.studies.campaign.hunt", str(first), str(cases), *checks]
+    command = [sys.executable, "-m", "tools.scaling.studies.campaign.hunt", str(first), str(CASES), *checks]
     with (folder / "stderr").open("w+", encoding="utf-8") as stderr, subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
     ) as process:  # fmt: skip
         try:
-            outcome = _led(defect, process, first, cases)
+            outcome = _led(defect, process, first)
         finally:
             process.kill()
         stderr.seek(0)
         return outcome if outcome.cases else replace(outcome, says="".join(stderr.readlines()[-1:]).strip())
 
 
-def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int, cases: int) -> Hunted:
+def _led(defect: PlantedDefect, process: "subprocess.Popen[str]", first: int) -> Hunted:
     """Tell the process to go on until a case fails that the port without the mistake does not fail."""
     assert process.stdin is not None
     assert process.stdout is not None
     for line in process.stdout:
         told = json.loads(line)
         if told is None:
-            return Hunted(defect, "", cases)
+            return Hunted(defect, "", CASES)
         drawn = unpacked(told["case"])
         failures = _new(drawn, told["failures"])
         answer = f"shrink {failures[0]['check']}" if failures else "next"

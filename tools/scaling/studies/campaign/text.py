@@ -1,7 +1,7 @@
 """What the study of planted mistakes measured -> lines for a terminal, and its page."""
 
 from tools.scaling.base.files import to_ascii
-from tools.scaling.base.text import table
+from tools.scaling.base.text import counted, table
 from tools.scaling.studies.campaign.run import CASES, FEW, Hunt, Hunted
 
 _INTRODUCTION = """\
@@ -10,17 +10,19 @@ _INTRODUCTION = """\
 Each row is a mistake that a porter makes, put into a copy of the port by changing one place of its text
 (`tools/scaling/studies/campaign/defects.py` has the texts). With the defective port, cases of the generator are judged
 one after the other until a check fails that does not fail without the mistake; the case is shrunk and named as
-`campaign shrink SEED` does. It is searched by the checks that are likely to find it first, and by all where they do
-not; so a campaign, which asks all, needs no more cases than there stand.
-Right is a name that tells where the mistake is. Left are the flags of the shrunk case beyond -cell, -distance and
--lambda."""
+`campaign shrink SEED` does.
+
+- cases: how many were judged until then. The checks that are likely to find the mistake are asked first, and all where
+  they do not; a campaign asks all of each case, and so needs no more cases.
+- left: the flags of the shrunk case beyond -cell, -distance and -lambda.
+- named, right: the quantity, setting or file that is said to differ, and whether it tells where the mistake is."""
 
 
 def hunted_line(each: Hunted) -> str:
     """Return one line about one mistake."""
     if not each.found:
         return f"NOT FOUND in {each.cases} cases: {each.defect.name} {each.says}".rstrip()
-    left = "not shrunk" if each.left is None else f"{len(each.left)} flags left"
+    left = "not shrunk" if each.left is None else f"{counted(len(each.left), 'flag')} left"
     named = f"{'named' if each.right else 'NAMED WRONGLY'} {each.cause}"
     return (
         f"{each.defect.name}: {each.check}, {each.cases} cases, {left}, {named} ({each.seconds:.0f} s): {each.command}"
