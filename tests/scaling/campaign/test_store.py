@@ -82,6 +82,14 @@ def test_merged_stores_count_each_seed_once_and_the_same(tmp_path):
     assert made[0] == made[1] == [(seed, 1.0 if seed < 100 else 2.0) for seed in range(150)]
 
 
+def test_seeds_are_read_alone(tmp_path):
+    folder = put(tmp_path, range(10)).parent
+    put(tmp_path, range(10, 20))
+    put(tmp_path, range(20, 30))
+    shards = list(store.read(folder, wanted=store.parse_seeds("7:9,12,90:99")))
+    assert [[each.seed for each in shard.results()] for shard in shards] == [[7, 8], [12]]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 40, -60, -2, -1])
 def test_a_torn_file_is_named_and_left_out(tmp_path, cut):
     path = put(tmp_path, range(10))

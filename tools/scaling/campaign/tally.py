@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tools.scaling.campaign.coverage import NAMES, Coverage
-from tools.scaling.campaign.engine.store import Shard, read, united
+from tools.scaling.campaign.engine.store import MOST, Shard, read, united
 from tools.scaling.campaign.record import Status, Verdict
 
 BITS = 64  # of ulps: 0, 1, 2-3, 4-7, ...
@@ -60,7 +60,7 @@ class WorkerTally:
 class Tally:
     """All counts of a campaign. seconds: in cases. failed: cases with a failure. workers: (name, host, cpu) -> counts.
 
-    seeds: the spans of all seeds. strange: flags that this version has not. notes: what the store left out, and why.
+    seeds: the spans of the files. strange: flags that this version has not. notes: what the store left out, and why.
     """
 
     cases: int = 0
@@ -73,11 +73,11 @@ class Tally:
     strange: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
-    def failures(self, folder: Path) -> Iterator[Failure]:
-        """Count all that the folder of a key holds, and yield its failures (seed, verdict, flags) on the way."""
+    def failures(self, folder: Path, wanted: Sequence[range] = (range(MOST),)) -> Iterator[Failure]:
+        """Count what the folder of a key has of `wanted`, and yield its failures (seed, verdict, flags) on the way."""
         tables: list[np.ndarray] = []
         spans: list[range] = []
-        for shard in read(folder, self.notes.append):
+        for shard in read(folder, self.notes.append, wanted):
             yield from self._shard(shard, tables)
             spans += shard.seeds
             if sum(map(len, tables)) >= _AT_ONCE:

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tools.scaling.campaign.engine.run import Standing, Watcher
-    from tools.scaling.campaign.engine.store import Summary
     from tools.scaling.campaign.failures.groups import FailureGroup, ShrunkCase
+    from tools.scaling.campaign.tally import CheckTally, Failure
 
 campaign = typer.Typer(cls=Menu, rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(campaign, name="campaign", rich_help_panel=MANY_CASES)
@@ -70,9 +70,9 @@ def run(
         return
     from tools.scaling.campaign.engine import run as engine
     from tools.scaling.campaign.engine.key import JUDGE, Asked, absolute
-    from tools.scaling.campaign.engine.store import summary
     from tools.scaling.campaign.failures.golden import shrink_groups
     from tools.scaling.campaign.failures.groups import SHRUNK, groups
+    from tools.scaling.campaign.tally import Tally
 
     if scheduler and workers:
         raise BadInput("campaign: expected --scheduler or --workers, got both: a scheduler has its own workers")
@@ -81,17 +81,18 @@ def run(
     crew = engine.Crew(scheduler or "", workers, memory_limit * 2**20 if memory_limit else None)
     with _watcher() as watcher:
         folder, standing = engine.run(asked, wanted, store, crew, shard, watcher)
-    found = summary(folder, wanted)
-    made = groups(found.failures)
+    tally = Tally()
+    failures = list(tally.failures(folder, wanted))
+    made = groups(failures)
     if made and asked.work == JUDGE:
-        made = groups(found.failures, shrink_groups(made, asked.how, folder / SHRUNK, tell=tell))
-    for line in (*summary_lines(found), *group_lines(found, made), *standing_lines(standing)):
+        made = groups(failures, shrink_groups(made, asked.how, folder / SHRUNK, tell=tell))
+    for line in (*summary_lines(tally.checks), *group_lines(failures, made), *standing_lines(standing)):
         say(line)
     say(f"store: {relative(folder)}")
     _page(store, folder)
-    cases = counted(found.cases, "case")
-    if found.failures:
-        raise GateFailed(f"campaign: {found.failed:,} of {cases} {'fails' if found.failed == 1 else 'fail'}")
+    cases = counted(tally.cases, "case")
+    if failures:
+        raise GateFailed(f"campaign: {tally.failed:,} of {cases} {'fails' if tally.failed == 1 else 'fail'}")
     say(f"campaign: {cases}, none fails")
 
 
@@ -165,21 +166,20 @@ def _page(store: Path, folder: Path | None, out: Path | None = None) -> None:
     say(f"page: {relative(write_campaign_page(store, folder, out))}")
 
 
-def summary_lines(found: "Summary") -> Iterator[str]:
+def summary_lines(checks: "Mapping[str, CheckTally]") -> Iterator[str]:
     """How each check ended, as a table."""
     from tools.scaling.campaign.record import Status
 
-    checks = list(dict.fromkeys(check for check, _ in found.counts))
     width = max(map(len, [*checks, "check"]))
     yield "  ".join([f"{'check':<{width}}", *(f"{status.value:>9}" for status in Status)])
-    for check in checks:
-        yield "  ".join([f"{check:<{width}}", *(f"{found.counts[check, status]:>9,}" for status in Status)])
+    for name, check in checks.items():
+        yield "  ".join([f"{name:<{width}}", *(f"{check.status[status]:>9,}" for status in Status)])
 
 
-def group_lines(found: "Summary", made: "Sequence[FailureGroup]") -> Iterator[str]:
+def group_lines(failures: "Sequence[Failure]", made: "Sequence[FailureGroup]") -> Iterator[str]:
     """The failures by what they have in common, those of one cause together, with what was shrunk of them."""
     told: set[tuple[str, ...]] = set()
-    said = {(seed, verdict.check): verdict.says for seed, verdict, _ in found.failures}
+    said = {(seed, verdict.check): verdict.says for seed, verdict, _ in failures}
     for group in made[:SHOWN]:
         sign, first = group.signature, group.seeds[0]
         what = " ".join(filter(None, [sign.check, sign.label, *sign.quirks, sign.decade]))

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -113,8 +112,8 @@ class Unusable(BadInput):
 class Shard:
     """The results in one file, whose lines are parsed when they are asked for.
 
-    head: the first line. lines: those of the cases, without the last line end. skip: seeds that another file of the
-    store has already, and whose results count there.
+    head: the first line. lines: those of the cases, without the last line end. skip: seeds that are not wanted, or
+    that another file of the store has already, where their results count.
     """
 
     path: Path
@@ -255,11 +254,11 @@ def key_folders(store: Path) -> list[Path]:
     return sorted((path.parent for path in store.glob(f"*/{KEY}")), key=lambda folder: folder.stat().st_mtime)
 
 
-def read(folder: Path, say: Say = lambda line: None) -> Iterator[Shard]:
+def read(folder: Path, say: Say = lambda line: None, wanted: Sequence[range] = (range(MOST),)) -> Iterator[Shard]:
     """The shards in the folder of a key, in the order of their seeds; each seed counts once, in the first file by name.
 
-    say: gets a line for each file that is torn, or of another key, and is left out. Raises BadInput for a file of a
-    newer format.
+    wanted: these seeds alone. say: gets a line for each file that is torn, or of another key, and is left out. Raises
+    BadInput for a file of a newer format.
     """
     seen: set[int] = set()
     for path in shard_files(folder):
@@ -269,7 +268,7 @@ def read(folder: Path, say: Say = lambda line: None) -> Iterator[Shard]:
             say(str(error))
             continue
         seeds = [seed for span in shard.seeds for seed in span]
-        skip = frozenset(seen.intersection(seeds))
+        skip = frozenset(seed for seed in seeds if seed in seen or not any(seed in span for span in wanted))
         seen.update(seeds)
         if len(skip) < len(seeds):
             yield replace(shard, skip=skip)
@@ -303,37 +302,3 @@ def unpack(content: bytes, path: Path = Path()) -> Shard:
         who = f"written by {'a newer' if head['format'] > FORMAT else 'an older'} version of these tools"
         raise BadInput(f"{path}: expected a store of format {FORMAT}, got {head['format']}: {who}")
     return Shard(path, head, content[head_end + 1 : start - 1])
-
-
-@dataclass
-class Summary:
-    """What a store has of some seeds. cases: how many.
-
-    counts: (check, status) -> cases. failures: (seed, verdict, flags) of each, in the order of the seeds.
-    """
-
-    cases: int = 0
-    counts: Counter[tuple[str, Status]] = field(default_factory=Counter)
-    failures: list[tuple[int, Verdict, tuple[str, ...]]] = field(default_factory=list)
-
-    @property
-    def failed(self) -> int:
-        """How many cases have a failure."""
-        return len({seed for seed, _, _ in self.failures})
-
-
-def summary(folder: Path, seeds: Sequence[range]) -> Summary:
-    """What the folder of a key has of `seeds`; files that do not count are passed over in silence."""
-    made = Summary()
-    for shard in read(folder):
-        names = shard.head["flags"]
-        for seed, _, flags, verdicts in shard.rows():
-            if not any(seed in span for span in seeds):
-                continue
-            made.cases += 1
-            for packed in verdicts:
-                verdict = shard.verdict(packed)
-                made.counts[verdict.check, verdict.status] += 1
-                if isinstance(packed, dict):
-                    made.failures.append((seed, verdict, tuple(names[flag] for flag in flags)))
-    return made
